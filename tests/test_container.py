@@ -1,0 +1,143 @@
+"""The container: golden bytes, and an error for every way in which a file can be wrong."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vqcodec.bitstream import container
+from vqcodec.bitstream.container import Section
+from vqcodec.bitstream.header import Header, Reader, read_header, read_version, varint
+from vqcodec.errors import FormatError
+
+HEADER = Header(bytes(range(8)), 768, 512, 256, 160, 2, 1, "all", 2, 50.0, "static", 0x01020304)
+
+
+def seal(body: bytes) -> bytes:
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+def test_golden_bytes() -> None:
+    assert container.write(HEADER, b"\x11\x22") == (
+        b"\x89VQC\r\n\x1a\n"  # signature
+        b"\x01"  # version
+        b"\x00\x01\x02\x03\x04\x05\x06\x07"  # fingerprint
+        b"\x80\x06\x80\x04"  # 768 x 512
+        b"\x08"  # K = 2^8
+        b"\xa0\x01\x02"  # m = 160, d_star = 2
+        b"\x41"  # depth 2, mode all, beta 1
+        b"\x64\x00"  # quality 50, static prior, no tiles
+        b"\x04\x03\x02\x01"  # CRC of the indices
+        b"\x01\x02\x11\x22"  # section 1: two bytes of indices
+        b"\x7c\xb6\xcb\xcc"  # CRC of everything
+    )
+
+
+def test_overhead_is_at_most_forty_bytes() -> None:
+    assert len(container.write(HEADER, b"\x01" * 30000)) - 30000 <= 40
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(1, 8000),
+    height=st.integers(1, 8000),
+    K=st.integers(2, 65536),
+    m=st.integers(1, 4096),
+    beta=st.integers(2, 8),
+    mode=st.sampled_from(["all", "conditional", "smooth"]),
+    half_quality=st.integers(2, 200),
+    icc=st.none() | st.binary(min_size=1, max_size=300),
+    payload=st.binary(max_size=300),
+)
+def test_what_is_written_is_read(
+    width: int, height: int, K: int, m: int, beta: int, mode: str, half_quality: int, icc: bytes | None, payload: bytes
+) -> None:
+    header = replace(HEADER, width=width, height=height, K=K, m=m, beta=beta, mode=mode, quality=half_quality / 2)
+    parsed = container.read(container.write(header, payload, icc))
+    assert (parsed.header, parsed.indices, parsed.icc) == (header, payload, icc)
+
+
+def test_every_truncation_and_every_flipped_bit_is_refused() -> None:
+    data = container.write(HEADER, b"some indices", b"a profile")
+    for length in range(len(data)):
+        with pytest.raises(FormatError):
+            container.read(data[:length])
+    for position in range(len(data)):
+        for bit in range(8):
+            broken = bytearray(data)
+            broken[position] ^= 1 << bit
+            with pytest.raises(FormatError):
+                container.read(bytes(broken))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("width", 10**9, "width=1000000000"),
+        ("height", 0, "height=0"),
+        ("m", 5000, "m=5000"),
+        ("beta", 9, "beta=9"),
+        ("quality", 101.0, "quality=202"),
+        ("mode", "smooth", "with beta 1"),
+    ],
+)
+def test_fields_out_of_range_are_refused_even_with_a_right_checksum(field: str, value: object, text: str) -> None:
+    broken = object.__new__(Header)
+    for name in HEADER.__dataclass_fields__:
+        object.__setattr__(broken, name, getattr(HEADER, name))
+    object.__setattr__(broken, field, value)
+    with pytest.raises(FormatError, match=text):
+        container.read(seal(broken.pack() + b"\x01\x00"))
+
+
+def test_too_many_pixels_are_refused() -> None:
+    with pytest.raises(FormatError, match="2\\^27"):
+        replace(HEADER, width=60000, height=60000)
+
+
+def test_unknown_sections() -> None:
+    indices = Section(container.INDICES, b"x")
+    assert container.read(container.write_sections(HEADER, [Section(0xF0, b"later"), indices])).indices == b"x"
+    for sections, text in (
+        ([indices, Section(0x30, b"")], "type 48"),
+        ([indices, indices], "two indices"),
+        ([], "no index section"),
+    ):
+        with pytest.raises(FormatError, match=text):
+            container.read(container.write_sections(HEADER, sections))
+
+
+def test_signature_and_version_are_told_apart() -> None:
+    data = container.write(HEADER, b"x")
+    with pytest.raises(FormatError, match="not a .vqc file"):
+        container.read(b"\x89PNG" + data[4:])
+    with pytest.raises(FormatError, match="version 2.*update"):
+        container.read(data[:8] + b"\x02" + data[9:])
+    with pytest.raises(FormatError, match="not a .vqc file"):
+        container.read(b"")
+
+
+def test_numbers_have_one_form() -> None:
+    assert Reader(varint(300)).varint("n") == 300
+    with pytest.raises(FormatError, match="shortest"):
+        Reader(b"\x80\x00").varint("n")
+    with pytest.raises(FormatError, match="shortest"):
+        Reader(b"\xff" * 6).varint("n")
+    long_form = replace(HEADER, K=255).pack().replace(b"\x00\xff\x01", b"\x00\x80\x02")
+    with pytest.raises(FormatError, match="long form"):
+        read_header(read_version(long_form))
+    code_17 = HEADER.pack().replace(b"\x08\xa0\x01", b"\x11\xa0\x01")
+    with pytest.raises(FormatError, match="K code 17"):
+        read_header(read_version(code_17))
+
+
+def test_a_profile_that_unpacks_to_too_much_is_refused() -> None:
+    bomb = zlib.compress(bytes(container.MAX_ICC_BYTES + 1))
+    parsed = container.read(container.write_sections(HEADER, [Section(1, b"x"), Section(0x81, bomb)]))
+    with pytest.raises(FormatError, match="ICC"):
+        _ = parsed.icc

@@ -1,0 +1,187 @@
+"""Every quantizer keeps the contract of quantizers/base.py."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vqcodec import quantizers
+from vqcodec.errors import SettingsError, VqcError
+from vqcodec.quantizers import Quantizer, QuantizerSettings
+from vqcodec.quantizers.assignment import BUDGET_VALUES, assign
+from vqcodec.quantizers.by_class import class_costs, encode_by_class
+from vqcodec.quantizers.clustering import OnlineClustering
+from vqcodec.training.lattice import initial_codebook, lattice_points
+
+SETTINGS = {
+    "vq": QuantizerSettings("vq", K=20, m=1, d_star=6),
+    "looc": QuantizerSettings("looc", K=16, m=4, d_star=3),
+    "looc-wide": QuantizerSettings("looc", K=16, m=6, d_star=2, depth=2, wide=3, scale=5.0),
+    "looc-all": QuantizerSettings("looc", K=16, m=4, d_star=2, beta=2, mode="all"),
+    "looc-conditional": QuantizerSettings("looc", K=16, m=4, d_star=2, beta=3, mode="conditional"),
+    "looc-smooth": QuantizerSettings("looc", K=16, m=4, d_star=2, beta=2, mode="smooth", depth=2, wide=2),
+}
+
+
+def make(name: str) -> Quantizer:
+    torch.manual_seed(0)
+    quantizer = quantizers.build(SETTINGS[name])
+    with torch.no_grad():
+        quantizer.codebook.normal_()
+    return quantizer
+
+
+def latents(quantizer: Quantizer, batch: int = 2) -> torch.Tensor:
+    return torch.randn(batch, quantizer.d, 5, 7, generator=torch.Generator().manual_seed(1)) * 2
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_decoding_the_indices_equals_the_forward_pass(name: str) -> None:
+    quantizer = make(name).eval()
+    z = latents(quantizer)
+    quantized = quantizer(z)
+    indices = quantizer.encode(z)
+    assert torch.equal(quantized.indices, indices)
+    assert torch.equal(quantizer.decode(indices), quantized.z_q)
+    assert quantized.z_q.shape == z.shape
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_index_shape_follows_planes_and_beta(name: str) -> None:
+    quantizer = make(name).eval()
+    indices = quantizer.encode(latents(quantizer))
+    factor = quantizer.settings.grid_factor
+    assert indices.shape == (2, quantizer.settings.planes, 5 * factor, 7 * factor)
+    assert int(indices.min()) >= 0 and int(indices.max()) < quantizer.K
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_gradient_passes_straight_through_and_loss_reaches_the_codebook(name: str) -> None:
+    quantizer = make(name).train()
+    z = latents(quantizer).requires_grad_()
+    quantized = quantizer(z)
+    quantized.z_q.sum().backward(retain_graph=True)
+    assert torch.allclose(z.grad, torch.ones_like(z))  # type: ignore[arg-type]
+    quantized.loss.backward()
+    if quantizer.settings.mode != "smooth":
+        assert quantizer.codebook.grad is not None and float(quantizer.codebook.grad.abs().sum()) > 0
+    assert float(quantized.usage.sum()) == pytest.approx(1.0)
+
+
+def test_nearest_codevector_is_chosen_for_each_unit() -> None:
+    quantizer = make("looc").eval()
+    z = latents(quantizer, batch=1)
+    indices = quantizer.encode(z)
+    for unit in range(quantizer.m):
+        x = z[0, 3 * unit : 3 * unit + 3].reshape(3, -1).T
+        assert torch.equal(torch.cdist(x, quantizer.codebook).argmin(1), indices[0, unit].flatten())
+
+
+def test_a_wide_unit_reaches_far_beyond_the_codebook() -> None:
+    quantizer = make("looc-wide").eval()
+    with torch.no_grad():
+        quantizer.codebook.copy_(1.4 * lattice_points(2, quantizer.K))
+    radius = float(quantizer.codebook.detach().norm(dim=1).max())
+    far = 2.5 * radius * torch.ones(1, quantizer.d, 1, 1)
+    error = (quantizer.decode(quantizer.encode(far)) - far).detach().flatten().abs()
+    wide = quantizer.settings.wide * quantizer.d_star
+    assert float(error[:wide].max()) < 0.6 * radius
+    assert float(error[wide:].min()) > radius
+
+
+def test_expensive_indices_are_avoided_and_cost_never_rises() -> None:
+    quantizer = make("looc").eval()
+    z = latents(quantizer)
+    bits = torch.full((quantizer.settings.planes, quantizer.K), 1e5)
+    bits[:, 3] = 0.0
+    assert torch.equal(quantizer.encode(z, bits).unique(), torch.tensor([3]))
+    random = torch.rand(quantizer.settings.planes, quantizer.K) * 10
+
+    def spent(indices: torch.Tensor) -> float:
+        return float(torch.stack([random[p][indices[:, p]].sum() for p in range(quantizer.settings.planes)]).sum())
+
+    assert spent(quantizer.encode(z, random)) < spent(quantizer.encode(z))
+
+
+def test_assignment_in_blocks_equals_assignment_at_once() -> None:
+    x, codebook = torch.randn(2, 9000, 3), torch.randn(1000, 3)
+    assert BUDGET_VALUES < 2 * 9000 * 1000
+    cost, index = assign(x, codebook)
+    for start in (0, 4000, 8000):
+        part = assign(x[:, start : start + 1000], codebook)
+        assert torch.equal(part[1], index[:, start : start + 1000])
+        assert torch.allclose(part[0], cost[:, start : start + 1000], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["looc-wide", "looc-all"])
+def test_assignment_by_class_equals_one_class_at_a_time(name: str) -> None:
+    quantizer = make(name).eval()
+    z = latents(quantizer)
+    bits = torch.rand(3, quantizer.settings.planes, quantizer.K, generator=torch.Generator().manual_seed(2)) * 8
+    classes = torch.randint(3, (2, 5, 7), generator=torch.Generator().manual_seed(3))
+    mixed = encode_by_class(quantizer, z, bits, classes)
+    factor = quantizer.settings.grid_factor
+    member = classes.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    for c in range(3):
+        whole = quantizer.encode(z, bits[c])
+        places = (member == c)[:, None].expand_as(whole)
+        assert torch.equal(mixed[places], whole[places])
+    costs = class_costs(bits, mixed, factor)
+    assert costs.shape == (2, 3, 5, 7)
+    assert float(costs[:, 1].sum()) == pytest.approx(
+        float(sum(bits[1, p][mixed[:, p]].sum() for p in range(quantizer.settings.planes))), rel=1e-5
+    )
+
+
+def test_online_clustering_moves_only_unused_codevectors_to_features() -> None:
+    codebook = torch.nn.Parameter(torch.tensor([[0.0, 0.0], [50.0, 50.0]]))
+    clustering = OnlineClustering(2)
+    clustering.average.fill_(0.5)
+    clustering.average[1] = 0.0
+    clustering.update(codebook, torch.tensor([1.0, 0.0]), torch.tensor([[4.0, 4.0], [-1.0, 0.0]]))
+    assert torch.equal(codebook[0], torch.zeros(2))
+    assert torch.allclose(codebook[1], torch.tensor([4.0, 4.0]), atol=0.1)
+
+
+def test_beta_without_quantisation_error_is_the_papers_blur() -> None:
+    """Upsampling x2 and averaging 2 x 2 weighs a sample 9/16 + ... as bilinear interpolation says."""
+    quantizer = make("looc-all").eval()
+    z = torch.zeros(1, quantizer.d, 5, 5)
+    z[:, :, 2, 2] = 16.0
+    blurred = torch.nn.functional.avg_pool2d(quantizer.expand(z), 2)
+    assert blurred[0, 0, 2, 2] == pytest.approx(9.0)
+    assert blurred[0, 0, 2, 1] == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"K": 1}, {"m": 0}, {"beta": 9}, {"mode": "none"}, {"mode": "smooth"}, {"depth": 2}, {"wide": 2}, {"depth": 3}],
+)
+def test_settings_that_make_no_sense_are_refused(changes: dict[str, object]) -> None:
+    values = {"name": "looc", "K": 16, "m": 4, "d_star": 2} | changes
+    with pytest.raises(SettingsError):
+        QuantizerSettings(**values)  # type: ignore[arg-type]
+
+
+def test_unknown_quantizer_and_composed_vq_are_refused() -> None:
+    with pytest.raises(VqcError, match="choose one of"):
+        quantizers.build(QuantizerSettings("nothing", K=16, m=1, d_star=2))
+    with pytest.raises(SettingsError, match="one unit"):
+        quantizers.build(QuantizerSettings("vq", K=16, m=2, d_star=2))
+
+
+def test_lattices_have_smallest_distance_one_and_their_kissing_number() -> None:
+    for dimensions, kissing in ((1, 2), (2, 6), (3, 6), (4, 24)):
+        points = lattice_points(dimensions, 60)
+        distance = points[1:].norm(dim=1)
+        assert float(distance.min()) == pytest.approx(1.0)
+        assert int((distance < 1.001).sum()) == kissing
+
+
+@pytest.mark.parametrize("d_star", [1, 2, 3, 4, 9])
+def test_the_first_codebook_covers_its_vectors(d_star: int) -> None:
+    vectors = torch.randn(4000, d_star, generator=torch.Generator().manual_seed(4)) * 1.5
+    codebook = initial_codebook(vectors, 40, 1.35)
+    assert codebook.shape == (40, d_star) and len(codebook.unique(dim=0)) == 40
+    cost = assign(vectors[None], codebook)[0].mean()
+    assert float(cost) < 0.75 * float(vectors.square().sum(1).mean())

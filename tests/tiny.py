@@ -1,0 +1,53 @@
+"""Small settings and synthetic pictures that tests share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vqcodec.training.data import PictureSet
+from vqcodec.training.settings import TrainingSettings, make_settings
+
+
+def tiny_settings(**changes: Any) -> TrainingSettings:
+    """Settings of a run that takes about a second."""
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "K": 32,
+        "m": 12,
+        "d": 24,
+        "wide": 4,
+        "width": 8,
+        "steps": 8,
+        "batch": 2,
+        "crop": 64,
+        "classes": 3,
+        "table_rows": 3,
+        "table_count": 24,
+        "fit_crops": 4,
+        "quantised_share": 0.25,
+        "synthesis_share": 0.25,
+        "threads": 1,
+    }
+    return make_settings(None, values | changes)
+
+
+def picture(height: int, width: int, seed: int) -> npt.NDArray[np.uint8]:
+    """A picture uint8 [height, width, 3] with a gradient, blobs of colour and noise in one corner."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+    image = np.stack([y * 200 / height, x * 200 / width, 100 + 60 * np.sin(x / 7 + seed)], axis=2)
+    for _ in range(6):
+        cy, cx, radius = random.integers(height), random.integers(width), random.integers(4, 20)
+        image[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = random.integers(0, 256, 3)
+    image[: height // 3, : width // 3] += random.normal(0, 25, (height // 3, width // 3, 3))
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def picture_set(count: int = 5) -> PictureSet:
+    """A training set of synthetic pictures."""
+    pictures = [picture(96 + 8 * i, 120, seed=i) for i in range(count)]
+    return PictureSet([torch.from_numpy(p).permute(2, 0, 1).contiguous() for p in pictures])

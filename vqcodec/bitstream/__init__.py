@@ -1,0 +1,1 @@
+"""The .vqc file: header, sections, entropy coder. Imports neither torch nor Pillow."""

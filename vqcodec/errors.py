@@ -1,0 +1,42 @@
+"""Every fault that a user can cause.
+
+    VqcError
+     +-- InputError      a picture, folder or path that cannot be used
+     +-- OutputError     an output that exists already or cannot be written
+     +-- FormatError     a .vqc file that is damaged, or not one at all
+     +-- ModelError      a model file that cannot be used, or a file's model that is not here
+     +-- SettingsError   an option, recipe key or value that makes no sense
+
+The text is one sentence that says what is wrong, where, and what to do about it. The
+library only raises; the command line turns a VqcError into stderr and exit code 1.
+"""
+
+from __future__ import annotations
+
+
+class VqcError(Exception):
+    """The base of all errors that vqc raises on purpose."""
+
+
+class InputError(VqcError):
+    """A picture, folder or path that cannot be used."""
+
+
+class OutputError(VqcError):
+    """An output that exists already or cannot be written."""
+
+
+class FormatError(VqcError):
+    """A .vqc file that is damaged, truncated, of a newer version, or not one at all."""
+
+
+class ModelError(VqcError):
+    """A model file that cannot be used, or a model that a file needs and that is not here."""
+
+
+class SettingsError(VqcError):
+    """An option, recipe key or value that makes no sense."""
+
+
+class VqcWarning(UserWarning):
+    """Something in the input that a .vqc file does not keep, such as transparency."""

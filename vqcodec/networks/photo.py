@@ -1,0 +1,145 @@
+"""The `photo` network: a linear block transform beside a convolutional branch.
+
+The linear path is a KLT: the principal components of 16 x 16 x 3 blocks of the training
+photographs, as a convolution of stride 16 and its transpose. The convolutional branch adds
+to it and its last layers start at zero, so that training starts at the quality of a block
+transform codec and improves from there.
+
+    x --+-- KLT, stride 16 ----------------(+)-- x gain(quality) --> z [d, h, w]
+        +-- unshuffle 4 - 64 - 128 - 192 ---^
+
+    z --+-- / gain(quality) --+-- KLT transposed ---------------(+)--> x
+                              +-- / sigma - 192 - 96 - 64 --------^
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqcodec.networks.layers import Modulation, ResidualBlock, conv3
+
+STRIDE = 16
+BLOCK_VALUES = 3 * STRIDE * STRIDE
+GREY_LEVELS = 255.0
+QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
+LAMBDA_MIN, LAMBDA_MAX = 0.0008, 0.16
+GAIN_KNOTS = 6
+
+
+def rate_lambda(quality: Tensor) -> Tensor:
+    """Return the weight of 255^2 * MSE against bits per pixel that `quality` [B] stands for."""
+    position = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
+    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** position
+
+
+class PhotoNetwork(nn.Module):
+    """Analysis and synthesis between pictures [B, 3, 16h, 16w] in [0, 1] and latents [B, d, h, w].
+
+    One latent unit is one quantiser step at the quality in use: the gain of a channel
+    starts at sqrt(lambda / 26) per grey level, the step at which a uniform quantiser
+    behind an orthonormal transform has slope lambda, and is learned from there.
+    """
+
+    stride = STRIDE
+    sigma: Tensor
+
+    def __init__(self, d: int = 320, widths: tuple[int, int, int, int] = (192, 128, 96, 64)) -> None:
+        super().__init__()
+        low, mid, up, fine = widths
+        self.d = d
+        self.widths = widths
+        self.bf16 = False
+        self.klt_analysis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
+        self.klt_synthesis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
+        self.register_buffer("sigma", torch.ones(d))
+        self.log_gain = nn.Parameter(_initial_log_gain(d))
+        self.analysis_stem = nn.Sequential(nn.PixelUnshuffle(4), conv3(48, fine), nn.ReLU(), conv3(fine, mid, stride=2))
+        self.analysis_mid = nn.ModuleList([ResidualBlock(mid), ResidualBlock(mid)])
+        self.analysis_down = conv3(mid, low, stride=2)
+        self.analysis_low = nn.ModuleList([ResidualBlock(low), ResidualBlock(low)])
+        self.analysis_out = _zero(nn.Conv2d(low, d, 1))
+        self.analysis_modulation = Modulation((mid, low))
+        self.synthesis_in = conv3(d, low)
+        self.synthesis_low = nn.ModuleList([ResidualBlock(low), ResidualBlock(low)])
+        self.synthesis_up = nn.Sequential(nn.Conv2d(low, 4 * up, 1), nn.PixelShuffle(2))
+        self.synthesis_mid_linear = nn.Conv2d(192, up, 1)
+        self.synthesis_mid = nn.ModuleList([ResidualBlock(up), ResidualBlock(up)])
+        self.synthesis_up_fine = nn.Sequential(nn.Conv2d(up, 4 * fine, 1), nn.PixelShuffle(2))
+        self.synthesis_fine_linear = conv3(48, fine)
+        self.synthesis_fine = nn.ModuleList([ResidualBlock(fine) for _ in range(3)])
+        self.synthesis_out = _zero(conv3(fine, 48))
+        self.synthesis_modulation = Modulation((low, up, fine))
+
+    def set_basis(self, basis: Tensor, sigma: Tensor) -> None:
+        """Load an orthonormal block basis [>= d, 768], strongest component first, and its deviations."""
+        kernel = basis[: self.d].reshape(self.d, 3, STRIDE, STRIDE)
+        with torch.no_grad():
+            self.klt_analysis.copy_(kernel)
+            self.klt_synthesis.copy_(kernel)
+            self.sigma.copy_(sigma[: self.d])
+
+    def gain(self, quality: Tensor) -> Tensor:
+        """Return latent units per grey level [B, d, 1, 1] for qualities [B] in 1..100."""
+        position = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN) * (GAIN_KNOTS - 1)
+        lower = position.floor().clamp(0, GAIN_KNOTS - 2).long()
+        fraction = (position - lower).unsqueeze(1)
+        log_gain = torch.lerp(self.log_gain[lower], self.log_gain[lower + 1], fraction)
+        return log_gain.exp()[:, :, None, None]
+
+    def analysis(self, x: Tensor, quality: Tensor) -> Tensor:
+        """Return latents z float32 [B, d, h, w] in quantiser steps for x [B, 3, 16h, 16w] in [0, 1]."""
+        linear = F.conv2d((x - 0.5) * GREY_LEVELS, self.klt_analysis, stride=STRIDE)
+        with self._branch_precision(x):
+            correction = self._analysis_branch(x - 0.5, quality)
+        return (linear + correction.float() * self.sigma[:, None, None]) * self.gain(quality)
+
+    def synthesis(self, z: Tensor, quality: Tensor) -> Tensor:
+        """Return a picture [B, 3, 16h, 16w] (about [0, 1], not clamped) from latents z [B, d, h, w]."""
+        natural = z / self.gain(quality)
+        linear = F.conv_transpose2d(natural, self.klt_synthesis, stride=STRIDE) / GREY_LEVELS
+        with self._branch_precision(z):
+            correction = self._synthesis_branch(natural / self.sigma[:, None, None], linear, quality)
+        return linear + correction.float() + 0.5
+
+    def _analysis_branch(self, x: Tensor, quality: Tensor) -> Tensor:
+        modulate_mid, modulate_low = self.analysis_modulation(quality)
+        y = modulate_mid(self.analysis_stem(x))
+        for block in self.analysis_mid:
+            y = block(y)
+        y = modulate_low(self.analysis_down(y))
+        for block in self.analysis_low:
+            y = block(y)
+        correction: Tensor = self.analysis_out(y)
+        return correction
+
+    def _synthesis_branch(self, latents: Tensor, linear: Tensor, quality: Tensor) -> Tensor:
+        """Return what to add to the linear path's picture, from normalised latents and that picture."""
+        modulate_low, modulate_mid, modulate_fine = self.synthesis_modulation(quality)
+        y = modulate_low(self.synthesis_in(latents))
+        for block in self.synthesis_low:
+            y = block(y)
+        y = modulate_mid(self.synthesis_up(y) + self.synthesis_mid_linear(F.pixel_unshuffle(linear, 8)))
+        for block in self.synthesis_mid:
+            y = block(y)
+        y = modulate_fine(self.synthesis_up_fine(y) + self.synthesis_fine_linear(F.pixel_unshuffle(linear, 4)))
+        for block in self.synthesis_fine:
+            y = block(y)
+        return F.pixel_shuffle(self.synthesis_out(y), 4)
+
+    def _branch_precision(self, like: Tensor) -> torch.autocast:
+        """Return the context of the convolutional branches; the linear path always stays in float32."""
+        return torch.autocast(like.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+
+def _initial_log_gain(d: int) -> Tensor:
+    quality = torch.linspace(QUALITY_MIN, QUALITY_MAX, GAIN_KNOTS)
+    return (0.5 * torch.log(rate_lambda(quality) / 26.0))[:, None].repeat(1, d)
+
+
+def _zero(layer: nn.Conv2d) -> nn.Conv2d:
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,1 @@
+"""Which frequency table codes which index: integers only."""

@@ -1,0 +1,212 @@
+"""The static prior: integers only, no network.
+
+Every latent position has a class 0..C-1 (how flat, textured or oriented the picture is there),
+coded first, each with a table that follows from the classes to the left and above. The
+class, the plane and the quality choose the frequency table of an index. With C = 1 nothing is
+coded for the classes and each plane has one table per quality.
+
+bitstream/FORMAT.md, "Static prior", is the law; bitstream/reference_decoder.py is a second
+decoder that shares no code with this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from vqcodec.bitstream import rans
+from vqcodec.errors import ModelError
+
+IntArray = npt.NDArray[np.integer]
+Indices = npt.NDArray[np.uint16]
+Classes = npt.NDArray[np.uint8]
+Groups = list[tuple[rans.Table, IntArray]]
+
+
+@dataclass(frozen=True)
+class StaticPrior:
+    """Frequency tables and the maps that choose among them.
+
+    tables: uint32 [T, K], rows sum to 2^table_bits; table_map: uint16 [R, C, P];
+    conditional_map: uint16 [K] or None; with C > 1 class_tables: uint32 [Tc, C] and
+    class_map: uint16 [R, C + 1, C + 1], indexed by 1 + class to the left and above (0 = none).
+    """
+
+    table_bits: int
+    factor: int
+    tables: IntArray
+    table_map: IntArray
+    conditional_map: IntArray | None = None
+    class_tables: IntArray | None = None
+    class_map: IntArray | None = None
+    _cache: dict[tuple[str, int], rans.Table] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.tables.ndim != 2 or self.table_map.ndim != 3:
+            raise ModelError("the model's tables or table_map have the wrong number of dimensions")
+        rows, classes, planes = self.table_map.shape
+        self._check_tables("tables", self.tables, self.K)
+        self._check_map("table_map", self.table_map, (rows, classes, planes), len(self.tables))
+        if self.conditional_map is not None:
+            self._check_map("conditional_map", self.conditional_map, (self.K,), len(self.tables))
+        if {self.class_tables is None, self.class_map is None} != {classes == 1}:
+            raise ModelError(f"the model has {classes} classes of positions, which does not fit its class tables")
+        if self.class_tables is not None and self.class_map is not None:
+            self._check_tables("class_tables", self.class_tables, classes)
+            self._check_map("class_map", self.class_map, (rows, classes + 1, classes + 1), len(self.class_tables))
+
+    @property
+    def K(self) -> int:
+        """The number of codevectors, which is the number of symbols of a table."""
+        return int(self.tables.shape[1])
+
+    @property
+    def classes(self) -> int:
+        """The number of classes C of latent positions."""
+        return int(self.table_map.shape[1])
+
+    @cached_property
+    def table_costs(self) -> npt.NDArray[np.float32]:
+        """Bits float32 [T, K] that each index costs under each table."""
+        return (self.table_bits - np.log2(self.tables.astype(np.float64))).astype(np.float32)
+
+    def row(self, quality: float) -> int:
+        """Return the row of table_map and class_map for a quality 1..100."""
+        return ((round(2 * quality) - 2) * (len(self.table_map) - 1) + 99) // 198
+
+    def row_quality(self, row: int) -> float:
+        """Return the quality in the middle of a row's range, to fit the row at."""
+        return 50.5 if len(self.table_map) == 1 else 1 + 99 * row / (len(self.table_map) - 1)
+
+    def choose_classes(self, costs: npt.NDArray[np.float32], quality: float) -> IntArray:
+        """Return classes [h, w] for costs float32 [C, h, w], the bits of each position's indices under each class.
+
+        Greedy in raster order: the bits of the class itself, given its neighbours, are counted.
+        """
+        if self.class_map is None or self.class_tables is None:
+            return np.zeros(costs.shape[1:], dtype=np.uint8)
+        class_costs = self.table_bits - np.log2(self.class_tables)
+        table_of = self.class_map[self.row(quality)]
+        _, height, width = costs.shape
+        padded = np.zeros((height + 1, width + 1), dtype=np.int64)
+        for y in range(height):
+            for x in range(width):
+                context = class_costs[table_of[padded[y + 1, x], padded[y, x + 1]]]
+                padded[y + 1, x + 1] = 1 + (costs[:, y, x] + context).argmin()
+        return (padded[1:, 1:] - 1).astype(np.uint8)
+
+    def encode(self, indices: IntArray, classes: IntArray, quality: float) -> bytes:
+        """Return the rANS bytes of indices [P, h', w'] and classes [h, w]."""
+        groups = self._class_groups(classes, self.row(quality))
+        for places, numbers in self._passes(indices, classes, self.row(quality)):
+            symbols = indices.reshape(-1)[places]
+            groups += [(self._table(t), symbols[members]) for t, members in _group(numbers)]
+        return rans.encode(groups)
+
+    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> tuple[Indices, Classes]:
+        """Return indices uint16 [P, h', w'] and classes [h, w] for a latent grid (h, w)."""
+        decoder, row = rans.Decoder(data), self.row(quality)
+        classes = self._decode_classes(decoder, grid, row)
+        shape = (self.table_map.shape[2], grid[0] * self.factor, grid[1] * self.factor)
+        indices = np.zeros(shape, dtype=np.uint16)
+        flat = indices.reshape(-1)
+        for places, numbers in self._passes(indices, classes, row):
+            for t, members in _group(numbers):
+                flat[places[members]] = decoder.read(self._table(t), len(members))
+        decoder.finish()
+        return indices, classes
+
+    def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
+        """Return the bits of the classes and of the indices under the tables."""
+        row = self.row(quality)
+        class_bits = 0.0
+        for number, symbol in self._class_symbols(classes, row):
+            class_bits += self.table_bits - float(np.log2(self.class_tables[number, symbol]))  # type: ignore[index]
+        index_bits = 0.0
+        for places, numbers in self._passes(indices, classes, row):
+            index_bits += float(self.table_costs[numbers, indices.reshape(-1)[places]].sum(dtype=np.float64))
+        return class_bits, index_bits
+
+    def _passes(self, indices: IntArray, classes: IntArray, row: int) -> Iterator[tuple[IntArray, IntArray]]:
+        """Yield flat places and their table numbers, pass by pass.
+
+        The second pass of mode `conditional` looks at the indices of the first, so a decoder
+        must have stored those before it asks for the second.
+        """
+        spread = classes.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
+        numbers = np.moveaxis(self.table_map[row][spread], 2, 0).reshape(-1)
+        if self.conditional_map is None:
+            yield np.arange(numbers.size), numbers
+            return
+        planes, height, width = indices.shape
+        y, x = np.arange(height), np.arange(width)
+        base_y, base_x = y - y % self.factor, x - x % self.factor
+        is_base = np.broadcast_to((y == base_y)[:, None] & (x == base_x), indices.shape).reshape(-1)
+        yield np.flatnonzero(is_base), numbers[is_base]
+        base = indices[np.arange(planes)[:, None, None], base_y[None, :, None], base_x].reshape(-1)
+        yield np.flatnonzero(~is_base), self.conditional_map[base[~is_base]]
+
+    def _class_symbols(self, classes: IntArray, row: int) -> list[tuple[int, int]]:
+        """Return (class table, class) in raster order; empty with one class."""
+        if self.class_map is None:
+            return []
+        left = np.pad(classes.astype(np.int64) + 1, ((0, 0), (1, 0)))[:, :-1]
+        above = np.pad(classes.astype(np.int64) + 1, ((1, 0), (0, 0)))[:-1]
+        numbers = self.class_map[row][left, above]
+        return list(zip(numbers.reshape(-1).tolist(), classes.reshape(-1).tolist(), strict=True))
+
+    def _class_groups(self, classes: IntArray, row: int) -> Groups:
+        symbols = self._class_symbols(classes, row)
+        return [(self._class_table(t), np.array([symbol], dtype=np.int32)) for t, symbol in symbols]
+
+    def _decode_classes(self, decoder: rans.Decoder, grid: tuple[int, int], row: int) -> Classes:
+        height, width = grid
+        if self.class_map is None:
+            return np.zeros(grid, dtype=np.uint8)
+        table_of = self.class_map[row].tolist()
+        above = [0] * width
+        rows = []
+        for _ in range(height):
+            left = 0
+            for x in range(width):
+                left = 1 + decoder.read_one(self._class_table(table_of[left][above[x]]))
+                above[x] = left
+            rows.append(above.copy())
+        return (np.array(rows) - 1).astype(np.uint8)
+
+    def _table(self, number: int) -> rans.Table:
+        return self._cached("index", self.tables, number)
+
+    def _class_table(self, number: int) -> rans.Table:
+        assert self.class_tables is not None
+        return self._cached("class", self.class_tables, number)
+
+    def _cached(self, kind: str, tables: IntArray, number: int) -> rans.Table:
+        key = (kind, number)
+        if key not in self._cache:
+            self._cache[key] = rans.make_table(tables[number], self.table_bits)
+        return self._cache[key]
+
+    def _check_tables(self, name: str, tables: IntArray, symbols: int) -> None:
+        if tables.ndim != 2 or tables.shape[1] != symbols or not 2 <= symbols <= 65536 or not len(tables):
+            raise ModelError(f"the model's {name} have the wrong shape {tables.shape}")
+        if not 8 <= self.table_bits <= rans.PRECISION_BITS:
+            raise ModelError(f"the model's table_bits={self.table_bits} is outside 8..{rans.PRECISION_BITS}")
+        if tables.min() < 1 or (tables.sum(axis=1, dtype=np.int64) != 1 << self.table_bits).any():
+            raise ModelError(f"the model's {name} must be at least 1 and sum to 2^{self.table_bits} in each row")
+
+    @staticmethod
+    def _check_map(name: str, numbers: IntArray, shape: tuple[int, ...], tables: int) -> None:
+        if numbers.shape != shape or 0 in shape or int(numbers.max()) >= tables:
+            raise ModelError(f"the model's {name} has the wrong shape {numbers.shape} or names a missing table")
+
+
+def _group(numbers: IntArray) -> Iterator[tuple[int, IntArray]]:
+    """Yield each table number, ascending, with the positions that use it, in order."""
+    order = np.argsort(numbers, kind="stable")
+    used, starts = np.unique(numbers[order], return_index=True)
+    yield from zip(used.tolist(), np.split(order, starts[1:]), strict=True)

@@ -1,0 +1,120 @@
+"""Training pictures in memory: folders and .tar shards in, random crops out."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from vqcodec.errors import InputError
+from vqcodec.image import find_pictures, read_picture
+
+SMALLEST_RESCALE = 0.6
+
+
+class PictureSet:
+    """Pictures as uint8 [3, H, W] tensors on one device, with random crops drawn from them."""
+
+    def __init__(self, pictures: list[Tensor]) -> None:
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def split(self, held_out: int) -> tuple[PictureSet, PictureSet]:
+        """Return (training, validation) sets, the latter with at most `held_out` pictures and a fifth of all.
+
+        The held-out pictures are spread evenly over the list. A single picture serves as both.
+        """
+        count = len(self.pictures)
+        held_out = min(held_out, count // 5)
+        if held_out == 0:
+            return self, PictureSet(self.pictures[:1])
+        chosen = {(2 * i + 1) * count // (2 * held_out) for i in range(held_out)}
+        rest = [picture for i, picture in enumerate(self.pictures) if i not in chosen]
+        return PictureSet(rest), PictureSet([self.pictures[i] for i in sorted(chosen)])
+
+    def crops(self, generator: np.random.Generator, count: int, size: int, rescale_share: float) -> Tensor:
+        """Return float32 [count, 3, size, size] in [0, 1]: random places, flips and, for a share, a smaller scale."""
+        batch = [self._crop(generator, size, rescale_share) for _ in range(count)]
+        return torch.stack(batch)
+
+    def _crop(self, generator: np.random.Generator, size: int, rescale_share: float) -> Tensor:
+        picture = self.pictures[int(generator.choice(len(self.pictures), p=self._area_shares))]
+        source = size
+        if generator.random() < rescale_share:
+            source = round(size / generator.uniform(SMALLEST_RESCALE, 1.0))
+        source = max(size, min(source, *picture.shape[1:]))
+        top = int(generator.integers(max(1, picture.shape[1] - source + 1)))
+        left = int(generator.integers(max(1, picture.shape[2] - source + 1)))
+        crop = picture[:, top : top + source, left : left + source].float() / 255.0
+        if generator.random() < 0.5:
+            crop = crop.flip(2)
+        return _fit(crop, source, size)
+
+    @cached_property
+    def _area_shares(self) -> npt.NDArray[np.float64]:
+        areas = np.array([picture.shape[1] * picture.shape[2] for picture in self.pictures], dtype=np.float64)
+        shares: npt.NDArray[np.float64] = areas / areas.sum()
+        return shares
+
+
+def _fit(crop: Tensor, source: int, size: int) -> Tensor:
+    height, width = crop.shape[1:]
+    if height < source or width < source:
+        crop = F.pad(crop[None], (0, source - width, 0, source - height), mode="replicate")[0]
+    if source != size:
+        crop = F.interpolate(crop[None], (size, size), mode="bilinear", antialias=True, align_corners=False)[0]
+    return crop.clamp(0, 1)
+
+
+def load_pictures(sources: list[Path], device: torch.device) -> PictureSet:
+    """Read every picture of folders (with subfolders), .tar shards and single files.
+
+    Unreadable pictures are skipped and counted on stderr; none at all raises InputError.
+    """
+    pictures: list[Tensor] = []
+    skipped: list[str] = []
+    for name, data in tqdm(_picture_data(sources), desc="reading pictures", unit="", delay=1.0):
+        try:
+            pixels = read_picture(data).pixels
+        except InputError:
+            skipped.append(name)
+            continue
+        pictures.append(torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous().to(device))
+    if skipped:
+        tqdm.write(f"skipped {len(skipped)} files that are not readable pictures, the first is {skipped[0]}")
+    if not pictures:
+        raise InputError(
+            f"no pictures were found in {', '.join(map(str, sources))}; name folders or .tar files of images"
+        )
+    return PictureSet(pictures)
+
+
+def _picture_data(sources: list[Path]) -> Iterator[tuple[str, Path | bytes]]:
+    for source in sources:
+        if not source.exists():
+            raise InputError(f"{source} does not exist; name folders or .tar files of images")
+        if source.is_dir():
+            yield from ((str(path), path) for path in find_pictures(source, recursive=True))
+            yield from (pair for shard in sorted(source.rglob("*.tar")) for pair in _members(shard))
+        elif tarfile.is_tarfile(source):
+            yield from _members(source)
+        else:
+            yield str(source), source
+
+
+def _members(shard: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(shard) as archive:
+        for member in archive:
+            stream = archive.extractfile(member) if member.isfile() else None
+            if stream is not None:
+                yield f"{shard}:{member.name}", stream.read()

@@ -1,0 +1,111 @@
+"""From a training state to a model that compresses real files."""
+
+from __future__ import annotations
+
+import copy
+import platform
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqcodec.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Arrays, Metadata, fingerprint
+from vqcodec.priors.static import StaticPrior
+from vqcodec.quantizers import Quantizer
+from vqcodec.training.data import PictureSet
+from vqcodec.training.fit import Latents, PriorFitter
+from vqcodec.training.lattice import initial_codebook
+from vqcodec.training.state import TrainingState
+
+_SAMPLE_VECTORS = 1 << 18
+_FIT_ROUNDS, _CODEBOOK_ROUNDS = 3, 5
+_BATCH = 16
+
+
+def collect_latents(state: TrainingState, pictures: PictureSet, crops: int, seed: int) -> Latents:
+    """Return latents and classes of `crops` random crops at the quality of each table row."""
+    rows, z, classes = state.settings.table_rows, [], []
+    was_training = state.network.training
+    state.network.eval()
+    for row in range(rows):
+        generator = np.random.default_rng((state.settings.seed, seed, row))
+        quality = 50.5 if rows == 1 else 1 + 99 * row / (rows - 1)
+        parts = [_analyse(state, pictures, generator, n, quality) for n in _batches(crops)]
+        z.append(torch.cat([part[0] for part in parts]))
+        classes.append(torch.cat([part[1] for part in parts]))
+    state.network.train(was_training)
+    return Latents(z, classes)
+
+
+@torch.no_grad()
+def _analyse(
+    state: TrainingState, pictures: PictureSet, generator: np.random.Generator, count: int, quality: float
+) -> tuple[Tensor, Tensor]:
+    x = pictures.crops(generator, count, state.settings.crop, state.settings.rescale_share)
+    q = torch.full((count,), quality, device=x.device)
+    z = state.network.analysis(x, q)
+    return z.half(), state.density.classify(z, state.network.gain(q)).to(torch.uint8)
+
+
+def _batches(count: int) -> list[int]:
+    return [min(_BATCH, count - start) for start in range(0, count, _BATCH)]
+
+
+def fit_prior(state: TrainingState, latents: Latents, quantizer: Quantizer, new_codebook: bool) -> StaticPrior:
+    """Return tables for a quantizer; with `new_codebook` its codebook is made from the latents first."""
+    settings = state.settings
+    fitter = PriorFitter(quantizer, settings.table_rows, settings.classes, settings.table_count, settings.table_bits)
+    if new_codebook:
+        with torch.no_grad():
+            quantizer.codebook.copy_(
+                initial_codebook(_sample(latents, quantizer), quantizer.K, settings.lattice_spacing)
+            )
+    return fitter.fit(latents, _CODEBOOK_ROUNDS if new_codebook else _FIT_ROUNDS, new_codebook)
+
+
+def _sample(latents: Latents, quantizer: Quantizer) -> Tensor:
+    """Return unit vectors [N, d_star] of all rows; what exceeds a coarse cell is folded back into one."""
+    parts = []
+    for z in latents.z:
+        units = quantizer.expand(z.float()).reshape(len(z), quantizer.m, quantizer.d_star, -1).transpose(2, 3)
+        vectors = units.reshape(-1, quantizer.d_star)
+        parts.append(vectors[:: max(1, len(vectors) * len(latents.z) // _SAMPLE_VECTORS)])
+    sample = torch.cat(parts)
+    if quantizer.settings.wide:
+        scale = quantizer.settings.scale
+        sample = torch.remainder(sample + scale, 2 * scale) - scale
+    return sample
+
+
+def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[Metadata, Arrays]:
+    """Return the model as it stands; tables that training has not fitted yet are fitted to `fit_crops` crops a row."""
+    quantizer, prior = state.quantizer, state.prior
+    if prior is None:
+        quantizer = copy.deepcopy(quantizer)
+        prior = fit_prior(state, collect_latents(state, pictures, fit_crops, 1), quantizer, new_codebook=True)
+    weights = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
+    tensors = weights | {"codebook": quantizer.codebook.detach().float()}
+    arrays: Arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
+    arrays |= {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
+    metadata = Metadata(
+        name=state.settings.name,
+        network={"name": "photo", "d": state.network.d, "widths": list(state.network.widths)},
+        stride=state.network.stride,
+        quantizer=quantizer.settings.as_dict(),
+        table_bits=state.settings.table_bits,
+        training=_facts(state, pictures),
+    )
+    return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
+
+
+def _facts(state: TrainingState, pictures: PictureSet) -> dict[str, Any]:
+    return {
+        "pictures": len(pictures),
+        "steps": state.progress.step,
+        "seconds": round(state.progress.seconds),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {state.device.type}",
+        "settings": state.settings.as_dict(),
+    }

@@ -1,0 +1,156 @@
+"""The training loop: stages, schedule, validation in real bytes, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from vqcodec.training import checkpoint, losses
+from vqcodec.training.basis import block_basis
+from vqcodec.training.data import PictureSet
+from vqcodec.training.export import collect_latents, fit_prior
+from vqcodec.training.state import NOISE, QUANTISED, SYNTHESIS, TrainingState, parameters_of
+from vqcodec.training.validation import validate
+
+_FINAL_RATE, _SYNTHESIS_RATE = 0.05, 0.2
+_LOG_STEPS = 20
+_BASIS_CROPS, _DENSITY_CROPS = 1024, 192
+
+
+class Trainer:
+    """Runs a TrainingState over pictures until its steps or seconds are spent."""
+
+    def __init__(
+        self, state: TrainingState, training: PictureSet, validation: PictureSet, checkpoint_path: Path
+    ) -> None:
+        self.state, self.training, self.validation = state, training, validation
+        self.checkpoint_path = checkpoint_path
+        self._recent: list[losses.Losses] = []
+        self._perplexity = math.nan
+        self._saved = self._validated = state.progress.seconds
+
+    def run(self, stop_after: int | None = None) -> bool:
+        """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
+        finished = False
+        try:
+            finished = self._run(stop_after)
+        except KeyboardInterrupt:
+            tqdm.write(f"stopped at step {self.state.progress.step}; go on with --resume")
+        checkpoint.save(self.checkpoint_path, self.state)
+        return finished
+
+    def _run(self, stop_after: int | None) -> bool:
+        settings, progress = self.state.settings, self.state.progress
+        if progress.step == 0:
+            self._start()
+        with tqdm(total=settings.steps or None, initial=progress.step, unit="step") as bar:
+            while self.fraction() < 1:
+                if stop_after is not None and progress.step >= stop_after:
+                    return False
+                started = time.monotonic()
+                self._enter_stage()
+                self._step(bar)
+                bar.update()
+                self._pause(started)
+        return True
+
+    def fraction(self) -> float:
+        """How much of the run is done, 0..1, in steps or in seconds."""
+        settings, progress = self.state.settings, self.state.progress
+        return progress.step / settings.steps if settings.steps else progress.seconds / settings.seconds
+
+    def _start(self) -> None:
+        """Set the block basis and the density from the pictures, so that training starts as a transform codec."""
+        state = self.state
+        numbers, _ = state.random()
+        state.network.set_basis(*block_basis(self.training, numbers, _BASIS_CROPS))
+        x = self.training.crops(numbers, _DENSITY_CROPS, 64, 0.0)
+        with torch.no_grad():
+            quality = torch.full((len(x),), 50.0, device=state.device)
+            natural = state.network.analysis(x, quality) / state.network.gain(quality)
+        state.density.fit(natural.movedim(1, -1).reshape(-1, state.network.d), state.network.sigma)
+
+    def _enter_stage(self) -> None:
+        settings, state = self.state.settings, self.state
+        fraction = self.fraction()
+        quantised_from = 1 - settings.quantised_share - settings.synthesis_share
+        if state.progress.stage == NOISE and fraction >= quantised_from:
+            self._fit(new_codebook=True)
+            state.enter(QUANTISED)
+        if state.progress.stage == QUANTISED and fraction >= 1 - settings.synthesis_share:
+            self._fit(new_codebook=False)
+            state.enter(SYNTHESIS)
+
+    def _fit(self, new_codebook: bool) -> None:
+        latents = collect_latents(self.state, self.training, self.state.settings.fit_crops, 2)
+        self.state.prior = fit_prior(self.state, latents, self.state.quantizer, new_codebook)
+
+    def _step(self, bar: tqdm[None]) -> None:
+        state, settings = self.state, self.state.settings
+        self._set_rates()
+        numbers, noise = state.random()
+        x = self.training.crops(numbers, settings.batch, settings.crop, settings.rescale_share)
+        quality = torch.from_numpy(1 + 99 * numbers.random(settings.batch)).float().to(state.device)
+        result = losses.compute(state, x.contiguous(memory_format=torch.channels_last), quality, noise)
+        state.optimizer.zero_grad(set_to_none=True)
+        result.objective.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters_of(state.network), settings.clip)
+        state.optimizer.step()
+        state.progress.step += 1
+        self._log(bar, result)
+
+    def _set_rates(self) -> None:
+        settings, fraction = self.state.settings, self.fraction()
+        joint = 1 - settings.synthesis_share
+        if self.state.progress.stage == SYNTHESIS:
+            factor = _SYNTHESIS_RATE * max(0.0, 1 - fraction) / settings.synthesis_share
+        else:
+            position = min(1.0, fraction / joint) if joint else 1.0
+            factor = _FINAL_RATE + (1 - _FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * position))
+        factor *= min(1.0, (self.state.progress.step + 1) / settings.warmup_steps)
+        for group, rate in zip(self.state.optimizer.param_groups, self.state.base_rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _log(self, bar: tqdm[None], result: losses.Losses) -> None:
+        self._recent.append(result)
+        if self.state.progress.step % _LOG_STEPS:
+            return
+        count = len(self._recent)
+        entry = {
+            "step": self.state.progress.step,
+            "stage": self.state.progress.stage,
+            "seconds": round(self.state.progress.seconds, 1),
+            "loss": round(sum(r.weighted for r in self._recent) / count, 5),
+            "bpp": round(sum(r.rate_bpp for r in self._recent) / count, 4),
+            "psnr_db": round(10 * math.log10(255**2 * count / sum(r.mse for r in self._recent)), 3),
+        } | _usage([r.usage for r in self._recent if r.usage is not None])
+        self._recent.clear()
+        self.state.progress.log.append(entry)
+        bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)
+
+    def _pause(self, started: float) -> None:
+        """Count the step's time, then validate and save if it is time to."""
+        settings, progress = self.state.settings, self.state.progress
+        progress.seconds += time.monotonic() - started
+        if progress.seconds - self._validated >= 60 * settings.validation_minutes:
+            before = time.monotonic()
+            figures = validate(self.state, self.training, self.validation)
+            progress.seconds += time.monotonic() - before
+            self._validated = progress.seconds
+            progress.log.append({"step": progress.step, "validation": figures})
+            tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}")
+        if progress.seconds - self._saved >= 60 * settings.checkpoint_minutes:
+            self._saved = progress.seconds
+            checkpoint.save(self.checkpoint_path, self.state)
+
+
+def _usage(usages: list[torch.Tensor]) -> dict[str, float]:
+    if not usages:
+        return {}
+    mean = torch.stack(usages).mean(0)
+    entropy = -(mean * (mean + 1e-12).log()).sum()
+    return {"usage": round((mean > 0).float().mean().item(), 4), "perplexity": round(entropy.exp().item(), 2)}

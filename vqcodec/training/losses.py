@@ -1,0 +1,100 @@
+"""The rate-distortion loss of each stage: bits per pixel + lambda 255^2 MSE."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vqcodec.networks.photo import rate_lambda
+from vqcodec.quantizers.by_class import encode_by_class
+from vqcodec.training.density import bits, rate_aware_round
+from vqcodec.training.state import NOISE, SYNTHESIS, TrainingState
+
+_REFERENCE_LAMBDA = 0.01
+
+
+class Losses(NamedTuple):
+    """One batch: the loss to minimise, and for the log the hard rate and the distortion.
+
+    objective: scalar; rate_bpp: bits per pixel of the quantised latents; mse: in grey
+    levels squared; weighted: the mean of (rate + lambda mse) with the weights of the objective; usage [K].
+    """
+
+    objective: Tensor
+    rate_bpp: float
+    mse: float
+    weighted: float
+    usage: Tensor | None
+
+
+def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator) -> Losses:
+    """Return the losses of pictures x [B, 3, H, W] in [0, 1] at qualities [B] in 1..100.
+
+    Each picture's loss is scaled by sqrt(0.01 / lambda), so that all rates weigh alike
+    relative to their own size.
+    """
+    weight = rate_lambda(quality)
+    scale = (_REFERENCE_LAMBDA / weight).sqrt()
+    pixels = x.shape[2] * x.shape[3]
+    usage: Tensor | None
+    if state.progress.stage == SYNTHESIS:
+        with torch.no_grad():
+            z_q, hard_bits, usage = _quantise_frozen(state, x, quality)
+        rate, loss = hard_bits / pixels, torch.zeros((), device=x.device)
+        hard = rate
+    else:
+        z_q, rate, hard, loss, usage = _latents(state, x, quality, noise)
+        rate, hard = rate / pixels, hard / pixels
+    mse = (state.network.synthesis(z_q, quality) - x).square().mean((1, 2, 3)) * 255.0**2
+    objective = (scale * (rate + weight * mse)).mean() + state.settings.quantizer_weight * loss
+    logged = (scale * (hard + weight * mse.detach())).mean().item()
+    return Losses(objective, hard.mean().item(), mse.mean().item(), logged, usage)
+
+
+def _latents(
+    state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """Return what the synthesis gets, its differentiable and its real bits [B], the quantizer's loss and usage."""
+    network, density = state.network, state.density
+    gain, z = network.gain(quality), network.analysis(x, quality)
+    classes = density.classify(z.detach(), gain.detach())
+    cells = density.cells(classes, gain)
+    class_bits = density.class_bits(classes).sum((1, 2))
+    uniform = torch.rand(z.shape, generator=noise, device=z.device) - 0.5
+    rate = bits(z + uniform, cells).sum((1, 2, 3)) + class_bits
+    if state.progress.stage == NOISE:
+        integers, hard_bits = rate_aware_round(z.detach(), cells)
+        hard = (hard_bits.sum((1, 2, 3)) + class_bits).detach()
+        return z + (integers - z).detach(), rate, hard, torch.zeros((), device=x.device), None
+    indices, hard = _assign(state, z.detach(), quality, classes)
+    quantized = state.quantizer(z, indices)
+    return quantized.z_q, rate, (hard + class_bits).detach(), quantized.loss, quantized.usage
+
+
+def _quantise_frozen(state: TrainingState, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    z = state.network.analysis(x, quality)
+    classes = state.density.classify(z, state.network.gain(quality))
+    indices, hard = _assign(state, z, quality, classes)
+    usage = torch.bincount(indices.flatten(), minlength=state.quantizer.K) / indices.numel()
+    return state.quantizer.decode(indices), hard + state.density.class_bits(classes).sum((1, 2)), usage
+
+
+@torch.no_grad()
+def _assign(state: TrainingState, z: Tensor, quality: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rate-aware indices [B, P, h', w'] and their bits [B] under the tables at hand."""
+    assert state.prior is not None
+    indices, costs = [], []
+    for b, q in enumerate(quality.tolist()):
+        table = torch.from_numpy(state.prior.table_costs[state.prior.table_map[state.prior.row(q)]]).to(z.device)
+        index = encode_by_class(state.quantizer, z[b : b + 1], table, classes[b : b + 1])
+        indices.append(index)
+        costs.append(_bits(table, index[0], classes[b], state.quantizer.settings.grid_factor))
+    return torch.cat(indices), torch.stack(costs)
+
+
+def _bits(table: Tensor, indices: Tensor, classes: Tensor, factor: int) -> Tensor:
+    member = classes.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+    planes = torch.arange(len(indices), device=indices.device)[:, None, None]
+    return table[member, planes, indices].sum()

@@ -1,0 +1,147 @@
+"""The settings of a training run: one dataclass, read from TOML recipes and options.
+
+A recipe is a TOML file whose keys are the fields below. `base = "other.toml"` names a
+recipe beside it whose values hold where this one is silent, so that a recipe shows just
+what is different. An unknown key is an error. Options of the command line win.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from vqcodec.errors import SettingsError
+from vqcodec.quantizers import QuantizerSettings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_STEPS = 2000
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything that a training run depends on besides its pictures.
+
+    The run has three stages: `noise` (scalar rounding, a density per channel),
+    `quantised` (the codebook in the loop) and `synthesis` (only the synthesis learns, from
+    exactly what the decoder gets). The shares of the last two are fractions of the run,
+    which lasts `steps` steps or, if that is 0, `seconds` seconds.
+    """
+
+    name: str = "model"
+    quantizer: str = "looc"
+    K: int = 256
+    m: int = 160
+    d: int = 320
+    width: int = 64
+    beta: int = 1
+    mode: str = "all"
+    depth: int = 2
+    wide: int = 48
+    scale: float = 14.0
+    online_clustering: bool = True
+    steps: int = DEFAULT_STEPS
+    seconds: float = 0.0
+    quantised_share: float = 0.2
+    synthesis_share: float = 0.15
+    batch: int = 8
+    crop: int = 192
+    learning_rate: float = 1e-3
+    warmup_steps: int = 50
+    clip: float = 1.0
+    quantizer_weight: float = 0.1
+    rescale_share: float = 0.3
+    validation_pictures: int = 8
+    validation_minutes: float = 10.0
+    checkpoint_minutes: float = 3.0
+    classes: int = 16
+    table_rows: int = 12
+    table_count: int = 256
+    lattice_spacing: float = 1.35
+    table_bits: int = 20
+    fit_crops: int = 128
+    bf16: bool = False
+    seed: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        self.quantizer_settings()
+        if self.steps <= 0 and self.seconds <= 0:
+            raise SettingsError("a run needs steps or a time; give --steps N or --time 30m")
+        if not 0 <= self.quantised_share + self.synthesis_share <= 1:
+            raise SettingsError("quantised_share + synthesis_share must lie in 0..1")
+        if self.crop % 16 or self.crop < 64:
+            raise SettingsError(f"crop={self.crop} must be a multiple of 16 and at least 64")
+        for key in ("width", "batch", "classes", "table_rows", "table_count", "fit_crops", "validation_pictures"):
+            if getattr(self, key) < 1:
+                raise SettingsError(f"{key}={getattr(self, key)} must be at least 1")
+
+    def quantizer_settings(self) -> QuantizerSettings:
+        """Return the quantizer of this run; raise SettingsError where K, m, d and beta do not fit."""
+        if self.m < 1 or self.d % self.m:
+            raise SettingsError(
+                f"d={self.d} latent channels do not divide into m={self.m} units; choose m that divides d"
+            )
+        d_star = self.d // self.m
+        return QuantizerSettings(
+            self.quantizer, self.K, self.m, d_star, self.beta, self.mode, self.depth, self.wide, self.scale
+        )
+
+    def widths(self) -> tuple[int, int, int, int]:
+        """Return the channels of the convolutional branches from 1/16 to 1/4 of the resolution."""
+        return 3 * self.width, 2 * self.width, 3 * self.width // 2, self.width
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Return the values of a recipe and of the recipes it is based on; unknown keys raise SettingsError."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"recipe {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"recipe {path} is not valid TOML: {error}") from error
+    base = values.pop("base", None)
+    known = {field.name: field.type for field in fields(TrainingSettings)}
+    for key, value in values.items():
+        _check(path, key, value, known)
+    if base is None:
+        return values
+    return read_recipe(path.parent / base) | values
+
+
+def make_settings(recipe: Path | None, options: dict[str, Any]) -> TrainingSettings:
+    """Combine defaults, a recipe and options (None means not given); options win.
+
+    `vq` and a number of units that the defaults of depth and width do not fit get the plain
+    one-stage quantizer unless they are said otherwise.
+    """
+    values = read_recipe(recipe) if recipe else {}
+    values |= {key: value for key, value in options.items() if value is not None}
+    if values.get("quantizer") == "vq":
+        values = {"m": 1, "depth": 1, "wide": 0} | values
+    m = values.get("m", TrainingSettings.m)
+    if "wide" not in values and values.get("depth", TrainingSettings.depth) == 2:
+        values["wide"] = max(1, round(0.3 * m)) if isinstance(m, int) else 1
+    if values.get("depth") == 1:
+        values["wide"] = 0
+    if options.get("seconds") is not None:
+        values["steps"] = 0
+    return replace(TrainingSettings(), **values)
+
+
+def _check(path: Path, key: str, value: Any, known: dict[str, Any]) -> None:
+    if key not in known:
+        raise SettingsError(f"recipe {path} has the unknown key {key!r}; known keys: {', '.join(sorted(known))}")
+    wanted = known[key]
+    allowed = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}[str(wanted)]
+    if not isinstance(value, allowed) or (isinstance(value, bool) and wanted != "bool"):
+        raise SettingsError(f"recipe {path}: {key} must be a {wanted}, not {value!r}")
