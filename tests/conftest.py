@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from tiny import picture, picture_set, tiny_settings
+from PIL import Image
+from tiny import Result, Run, picture, picture_set, tiny_settings
 
 from vqcodec import model_file
+from vqcodec.cli import main
 from vqcodec.codec import Codec
 from vqcodec.training.export import export
 from vqcodec.training.loop import Trainer
@@ -39,3 +43,33 @@ def tiny_codec(tiny_model: Path) -> Codec:
 def pixels() -> npt.NDArray[np.uint8]:
     """A picture uint8 [70, 101, 3] with flat parts, gradients and texture."""
     return picture(70, 101, seed=3)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Run `vqc ARGUMENTS` in this process."""
+
+    def run(*arguments: object, stdin: bytes = b"") -> Result:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        with pytest.raises(SystemExit) as end:
+            main(list(map(str, arguments)))
+        out, err = capsysbinary.readouterr()
+        assert isinstance(end.value.code, int | None)
+        return Result(end.value.code or 0, out, err.decode())
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path: Path, pixels: npt.NDArray[np.uint8]) -> Path:
+    """A PNG file of 101 x 70."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def packed(photo: Path, tiny_model: Path, run: Run) -> Path:
+    """The .vqc file of the photo."""
+    assert run("compress", photo, "--model", tiny_model).code == 0
+    return photo.with_suffix(".vqc")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,17 @@ import torch
 
 from vqcodec.training.data import PictureSet
 from vqcodec.training.settings import TrainingSettings, make_settings
+
+
+class Result(NamedTuple):
+    """What a run of the command line left: exit code, stdout and stderr."""
+
+    code: int
+    out: bytes
+    err: str
+
+
+Run = Callable[..., Result]
 
 
 def tiny_settings(**changes: Any) -> TrainingSettings:

@@ -28,12 +28,6 @@ def read_stream(file: BinaryIO, name: str) -> bytes:
     return data
 
 
-def check_input(path: Path) -> None:
-    """Raise InputError unless `path` is a file that can be opened."""
-    with _readable(path), path.open("rb"):
-        pass
-
-
 def check_output(path: Path, force: bool = False) -> None:
     """Raise OutputError where `path` cannot become an output: it exists, is a folder, or has no folder to be in."""
     if path.is_dir():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-BUDGET_VALUES = 1 << 23
-"""Most float32 values that one block of the distance table may hold (32 MiB)."""
+BUDGET_VALUES = 1 << 20
+"""Most float32 values that one block of the distance table may hold: 4 MiB, which a cache holds too."""
 
 
 def assign(x: Tensor, codebook: Tensor, penalty: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 
 from vqcodec import model_file
+from vqcodec.files import atomic_write
 from vqcodec.training import checkpoint
 from vqcodec.training.data import load_pictures
 from vqcodec.training.export import export
@@ -15,7 +15,7 @@ from vqcodec.training.loop import Trainer
 from vqcodec.training.settings import TrainingSettings, make_settings, read_recipe
 from vqcodec.training.state import TrainingState
 
-__all__ = ["TrainingSettings", "make_settings", "read_recipe", "run"]
+__all__ = ["TrainingSettings", "checkpoint_path", "make_settings", "read_recipe", "run"]
 
 
 def checkpoint_path(output: Path) -> Path:
@@ -41,7 +41,6 @@ def run(
     if not Trainer(state, training, validation, path).run(stop_after):
         return False
     data = model_file.to_bytes(*export(state, training, settings.fit_crops))
-    temporary = output.with_name(output.name + ".part")
-    temporary.write_bytes(data)
-    os.replace(temporary, output)
+    with atomic_write(output, force=True) as file:
+        file.write(data)
     return True

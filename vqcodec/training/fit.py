@@ -96,10 +96,8 @@ class PriorFitter:
         if self.classes > 1:
             costs = class_costs(bits, indices, self.quantizer.settings.grid_factor)
             share = F.one_hot(classes, self.classes).float().mean((0, 1, 2)) + 1e-4
-            better = (costs - torch.log2(share)[:, None, None]).argmin(1)
-            if not torch.equal(better, classes):
-                classes = better
-                indices = encode_by_class(self.quantizer, z, bits, classes)
+            # The next round assigns again under these classes; doing it now would double the time.
+            classes = (costs - torch.log2(share)[:, None, None]).argmin(1)
         return indices, classes
 
     def _add(self, counts: _Counts, row: int, indices: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> None:

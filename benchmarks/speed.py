@@ -1,0 +1,56 @@
+"""Whole-process times of the command line from a cold start, medians of five, and peak memory.
+
+    python benchmarks/speed.py PICTURE [--model FILE] [--runs 5]
+
+Prints one JSON object: seconds (median) and peak resident memory in MB for each command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def run(arguments: list[str]) -> tuple[float, float]:
+    """Return wall seconds and peak MB of one `vqc` process."""
+    started = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "vqcodec", *arguments], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status):
+        raise SystemExit(f"vqc {' '.join(arguments)} failed")
+    return time.monotonic() - started, usage.ru_maxrss / 1024
+
+
+def measure(arguments: list[str], runs: int) -> dict[str, float]:
+    run(arguments)
+    seconds, peaks = zip(*(run(arguments) for _ in range(runs)), strict=True)
+    return {"seconds": round(statistics.median(seconds), 3), "peak_mb": round(max(peaks))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    model = ["--model", arguments.model] if arguments.model else []
+    with tempfile.TemporaryDirectory() as folder:
+        small, back = str(Path(folder) / "a.vqc"), str(Path(folder) / "a.png")
+        commands = {
+            "compress": ["compress", str(arguments.picture), "-o", small, "-f", *model],
+            "decompress": ["decompress", small, "-o", back, "-f", *model],
+            "info": ["info", small, *model],
+            "help": ["--help"],
+        }
+        print(json.dumps({name: measure(command, arguments.runs) for name, command in commands.items()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

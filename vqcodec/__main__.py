@@ -1,0 +1,5 @@
+"""python -m vqcodec is vqc."""
+
+from vqcodec.cli import main
+
+main()

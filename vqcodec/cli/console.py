@@ -1,0 +1,58 @@
+"""What commands say to people: results, notes and errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vqcodec.errors import OutputError
+
+STANDARD = "-"
+"""The name that stands for standard input or output."""
+EXIT_INTERRUPTED = 130
+
+
+def print_error(error: Exception | str) -> None:
+    """Write `vqc: <sentence>` to stderr."""
+    _write(f"vqc: {error}", to_stderr=True)
+
+
+def print_result(line: str | Mapping[str, Any], to_stderr: bool = False) -> None:
+    """Write one line for a file, or a mapping as one line of JSON, to stdout (stderr while stdout carries data)."""
+    _write(line if isinstance(line, str) else json.dumps(line), to_stderr)
+
+
+def print_notes(notes: Mapping[str, list[str]]) -> None:
+    """Write each note once to stderr, with the files that it is about."""
+    for note, names in notes.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        _write(f"vqc: note: {names[0]}{more}: {note}", to_stderr=True)
+
+
+def name_of(path: Path | str) -> str:
+    """Return a path as text that can be printed on any terminal."""
+    return click.format_filename(path)
+
+
+def write_stdout(data: bytes) -> None:
+    """Write a file to stdout; OutputError where that is a terminal."""
+    stream = sys.stdout.buffer
+    if stream.isatty():
+        raise OutputError("a file of bytes is not written to a terminal; name a file with -o or use a pipe")
+    stream.write(data)
+    stream.flush()
+
+
+def _write(text: str, to_stderr: bool) -> None:
+    """Print a line without tearing a progress bar that is on the screen, if there is one."""
+    bars = sys.modules.get("tqdm")
+    if bars is None:
+        click.echo(text, err=to_stderr)
+        return
+    with bars.tqdm.external_write_mode():
+        click.echo(text, err=to_stderr)

@@ -1,0 +1,104 @@
+"""vqc info: what a .vqc file says of itself and where its bytes go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vqcodec.cli.console import print_result
+from vqcodec.cli.jobs import Job, Plan, read_input, run_plan
+
+if TYPE_CHECKING:
+    from vqcodec.bitstream.header import Header
+    from vqcodec.model_file import Metadata
+    from vqcodec.priors.static import StaticPrior
+
+_LABEL_WIDTH = 24
+
+
+@click.command("info")
+@click.argument("inputs", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")
+def command(inputs: tuple[str, ...], model: str | None, as_json: bool) -> None:
+    """Show what .vqc files hold and where the bytes go.
+
+    Header, bytes by section, and the storage analysis: what the papers count (S_codebook and
+    S_index), what a decoder needs, the entropy of the indices under the model's tables.
+    """
+    jobs = [Job(None if text == "-" else Path(text), None) for text in inputs]
+    run_plan(Plan(jobs, []), lambda job: _info(job, model, as_json))
+
+
+def _info(job: Job, model: str | None, as_json: bool) -> tuple[str, ...]:
+    from vqcodec import storage
+    from vqcodec.bitstream import container
+
+    parsed = container.read(read_input(job))
+    metadata, prior = _find_model(parsed.header, model)
+    facts = storage.analyse(parsed, metadata, prior)
+    print_result({"file": job.name} | facts if as_json else "\n".join(_describe(job.name, facts)))
+    return ()
+
+
+def _find_model(header: Header, model: str | None) -> tuple[Metadata, StaticPrior] | tuple[None, None]:
+    """Return the model that the user names or that is shipped, or nothing."""
+    from vqcodec import model_file
+
+    path = model_file.find(header.fingerprint) if model is None else model_file.resolve(model)
+    return (None, None) if path is None else model_file.load_prior(path)
+
+
+def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
+    pixels = facts["width"] * facts["height"]
+    beta = f"beta = {facts['beta']}" + (f" ({facts['beta_mode']})" if facts["beta"] > 1 else "")
+    yield f"{name}: {facts['width']} x {facts['height']}, {facts['bytes']:,} bytes, {facts['bpp']:.4f} bpp"
+    yield _row("model", f"{facts['model'] or 'not shipped'} ({facts['fingerprint']})")
+    yield _row(
+        "quantizer",
+        f"{facts['quantizer'] or '?'}, K = {facts['K']}, m = {facts['m']}, d* = {facts['d_star']}, {beta}, "
+        f"depth {facts['depth']}",
+    )
+    yield _row("quality", f"{facts['quality']:g}")
+    yield _row("prior", facts["prior"])
+    yield "bytes in the file"
+    for section, size in facts["sections"].items():
+        yield _amount(section, 8 * size, pixels)
+    yield _amount("total", 8 * facts["bytes"], pixels)
+    yield "storage analysis"
+    yield from _describe_storage(facts, pixels)
+
+
+def _describe_storage(facts: dict[str, Any], pixels: int) -> Iterator[str]:
+    codebook, indices, d = facts["codebook"], facts["indices"], facts["m"] * facts["d_star"]
+    yield _row("S_codebook = 32 K d", f"{codebook['vq_bits']:,} bits, plain VQ of the same d = {d}")
+    yield _row("S_codebook = 32 K d*", f"{codebook['shared_bits']:,} bits, shared by {facts['m']} units")
+    if indices is None:
+        yield "  the model is not here: name its file with --model for the analysis of the indices"
+        return
+    grid = f"{indices['h']} x {indices['w']} latents"
+    yield _amount("S_index as papers count", indices["paper_bits"], pixels, f"h w m log2 K, {grid}")
+    yield _amount("S_index for a decoder", indices["decoder_bits"], pixels, _decoder_formula(facts))
+    yield _amount("all indices, raw", indices["fixed_bits"], pixels, f"{indices['planes']} planes at log2 K")
+    yield _amount("entropy under the model", indices["entropy_bits"], pixels, _class_part(indices))
+
+
+def _decoder_formula(facts: dict[str, Any]) -> str:
+    if facts["beta_mode"] == "smooth":
+        return "h w m log2 K, the decoder interpolates the rest"
+    return "beta^2 h w m log2 K"
+
+
+def _class_part(indices: dict[str, Any]) -> str:
+    return f"{indices['class_bits'] / 8:,.0f} bytes of it for the classes" if indices["class_bits"] else ""
+
+
+def _row(label: str, text: str) -> str:
+    return f"  {label:<{_LABEL_WIDTH}} {text}"
+
+
+def _amount(label: str, bits: float, pixels: int, remark: str = "") -> str:
+    return _row(label, f"{bits / 8:>12,.0f} bytes  {bits / pixels:>9.4f} bpp  {remark}").rstrip()

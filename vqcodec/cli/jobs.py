@@ -1,0 +1,172 @@
+"""What compress and decompress share: from names to jobs, and through them in spite of bad ones."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from vqcodec.cli.console import STANDARD, name_of, print_error, print_notes, write_stdout
+from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
+from vqcodec.files import atomic_write, check_output, read_file, read_stream
+
+Report = tuple[str, ...]
+FindFiles = Callable[[Path], list[Path]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to make from another; None stands for stdin or stdout."""
+
+    source: Path | None
+    target: Path | None
+
+    @property
+    def name(self) -> str:
+        """The input's name for messages."""
+        return "stdin" if self.source is None else name_of(self.source)
+
+    @property
+    def target_name(self) -> str:
+        """The output's name for messages."""
+        return "stdout" if self.target is None else name_of(self.target)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs that can be tried, and the errors of the inputs that cannot."""
+
+    jobs: list[Job]
+    errors: list[VqcError]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Where outputs go: the suffix of their names, the -o option, and whether they may replace files."""
+
+    suffix: str
+    output: str | None
+    force: bool
+
+    def target(self, source: Path, folder: Path | None, single: bool) -> Path:
+        """Return the output of a file; `folder` is the input folder that it was found in, if any."""
+        if self.output is None:
+            return source.with_suffix(self.suffix)
+        output = Path(self.output)
+        if single and not output.is_dir() and not self.output.endswith(("/", "\\")):
+            return output
+        inside = source.relative_to(folder) if folder else Path(source.name)
+        return output / inside.with_suffix(self.suffix)
+
+
+def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: FindFiles) -> Plan:
+    """Return the jobs for inputs: files, folders that `find` searches, or "-" alone."""
+    if STANDARD in inputs or naming.output == STANDARD:
+        return Plan([_stream_job(inputs, naming)], [])
+    plan = Plan([], [])
+    single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
+    sources: dict[Path, Path] = {}
+    for text in inputs:
+        try:
+            found, folder = _expand(Path(text), recursive, find)
+        except VqcError as error:
+            plan.errors.append(error)
+            continue
+        for source in found:
+            job = Job(source, naming.target(source, folder, single))
+            try:
+                _check(job, sources, naming)
+            except VqcError as error:
+                plan.errors.append(error)
+            else:
+                plan.jobs.append(job)
+    return plan
+
+
+def run_plan(plan: Plan, work: Callable[[Job], Report]) -> None:
+    """Do every job, name those that fail on stderr, and exit with 1 if there were any.
+
+    `work` does a job and returns notes. A bar on stderr shows progress through several jobs.
+    """
+    failed = len(plan.errors)
+    for error in plan.errors:
+        print_error(error)
+    notes: dict[str, list[str]] = {}
+    for job in _with_bar(plan.jobs):
+        try:
+            for note in work(job):
+                notes.setdefault(note, []).append(job.name)
+        except VqcError as error:
+            failed += 1
+            print_error(error if job.name in str(error) else f"{job.name}: {error}")
+    print_notes(notes)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def read_input(job: Job) -> bytes:
+    """Return the bytes of a job's input."""
+    if job.source is None:
+        return read_stream(sys.stdin.buffer, job.name)
+    return read_file(job.source)
+
+
+def write_output(job: Job, data: bytes, force: bool) -> None:
+    """Write the bytes of a job's output as a whole or not at all."""
+    if job.target is None:
+        write_stdout(data)
+        return
+    with atomic_write(job.target, force) as file:
+        file.write(data)
+
+
+def _stream_job(inputs: tuple[str, ...], naming: Naming) -> Job:
+    if len(inputs) != 1:
+        raise SettingsError("'-' stands for one file; it cannot be combined with other files")
+    source = None if inputs[0] == STANDARD else Path(inputs[0])
+    if naming.output in (None, STANDARD):
+        return Job(source, None)
+    target = Path(str(naming.output))
+    check_output(target, naming.force)
+    return Job(source, target)
+
+
+def _expand(path: Path, recursive: bool, find: FindFiles) -> tuple[list[Path], Path | None]:
+    if not path.is_dir():
+        return [path], None
+    if not recursive:
+        raise InputError(f"{name_of(path)} is a folder; use -r to take the files in it")
+    found = find(path)
+    if not found:
+        raise InputError(f"{name_of(path)} holds no files to work on; check the path")
+    return found, path
+
+
+def _check(job: Job, sources: dict[Path, Path], naming: Naming) -> None:
+    """Refuse a target that exists or that another input of this run has; make its folder under -o."""
+    source, target = job.source, job.target
+    assert source is not None
+    assert target is not None
+    if not source.exists():
+        raise InputError(f"{name_of(source)} does not exist; check the path")
+    first = sources.setdefault(target.absolute(), source)
+    if first != source:
+        raise OutputError(f"{job.name} and {name_of(first)} would both become {job.target_name}; rename one of them")
+    if naming.output is not None and target != Path(naming.output):
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{name_of(target.parent)} cannot be made a folder: {error.strerror}") from error
+    check_output(target, naming.force)
+
+
+def _with_bar(jobs: list[Job]) -> Iterable[Job]:
+    if len(jobs) < 2:
+        return jobs
+    from tqdm import tqdm
+
+    bar: Iterable[Job] = tqdm(jobs, unit="file", disable=None)
+    return bar

@@ -1,0 +1,74 @@
+"""vqc train: pictures to a model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vqcodec.cli.console import EXIT_INTERRUPTED, print_error, print_result
+from vqcodec.files import check_output
+
+_UNIT_SECONDS = (3600, 60, 1)
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def parse_duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return the seconds of a time such as 90s, 30m, 2h or 1h30m; an option's callback."""
+    if value is None:
+        return None
+    match = _DURATION.fullmatch(value.strip().lower())
+    amounts = match.groups() if match else ()
+    seconds = sum(float(n) * unit for n, unit in zip(amounts, _UNIT_SECONDS, strict=False) if n)
+    if seconds <= 0:
+        raise click.BadParameter(f"{value!r} is not a time; write 90s, 30m, 2h or 1h30m", ctx, param)
+    return seconds
+
+
+@click.command("train")
+@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), default="model.safetensors", show_default=True)
+@click.option(
+    "--recipe", metavar="FILE", type=click.Path(path_type=Path), help="Settings as TOML; options win over it."
+)
+@click.option("--quantizer", type=click.Choice(["looc", "vq"]), help="Shared codebook for units, or plain VQ.")
+@click.option("-K", "K", type=int, help="Codevectors in the codebook.")
+@click.option("-m", "m", type=int, help="Units that share the codebook.")
+@click.option("--beta", type=int, help="Extrapolation by interpolation, 1 (none) to 8.")
+@click.option(
+    "--beta-mode", "mode", type=click.Choice(["all", "conditional", "smooth"]), help="How beta's indices are stored."
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Length of the run in steps.")
+@click.option(
+    "--time", "seconds", metavar="TIME", callback=parse_duration, help="Length of the run as a time: 90s, 30m, 2h."
+)
+@click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same output.")
+@click.option("--seed", type=int, help="Start of the random numbers.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite the output if it exists.")
+def command(
+    sources: tuple[Path, ...], output: Path, recipe: Path | None, resume: bool, force: bool, **options: Any
+) -> None:
+    """Train a model on folders, .tar shards or files of pictures.
+
+    Ctrl-C saves a checkpoint beside the output, from which --resume goes on.
+
+    \b
+    vqc train photos/ -o my.safetensors
+    vqc train photos/ --quantizer looc -K 256 -m 160 --time 30m -o my.safetensors
+    vqc compress --model my.safetensors photo.png
+    """
+    if options["steps"] is not None and options["seconds"] is not None:
+        raise click.UsageError("--steps and --time both set the length of the run; give one of them")
+    check_output(output, force)
+    from vqcodec import training
+
+    if recipe is None:
+        options["name"] = output.stem
+    settings = training.make_settings(recipe, options)
+    if not training.run(list(sources), output, settings, resume):
+        print_error(f"the run is not finished; go on with --resume -o {output}")
+        raise click.exceptions.Exit(EXIT_INTERRUPTED)
+    print_result(f"{output}: {output.stat().st_size:,} bytes, trained; use it with --model {output}")
