@@ -47,7 +47,7 @@ def test_every_size_comes_back(tiny_codec: Codec, size: tuple[int, int]) -> None
 
 def test_more_quality_means_more_bytes_and_less_error(tiny_codec: Codec, pixels: Pixels) -> None:
     sizes, errors = [], []
-    for quality in (10, 50, 90):
+    for quality in (3, 15, 30):  # beyond that the 32 codevectors do not reach the largest latents
         data = tiny_codec.compress(Picture(pixels), quality)
         sizes.append(len(data))
         errors.append(float(np.square(tiny_codec.decompress(data).pixels.astype(float) - pixels).mean()))

@@ -17,6 +17,7 @@ SETTINGS = {
     "vq": QuantizerSettings("vq", K=20, m=1, d_star=6),
     "looc": QuantizerSettings("looc", K=16, m=4, d_star=3),
     "looc-wide": QuantizerSettings("looc", K=16, m=6, d_star=2, depth=2, wide=3, scale=5.0),
+    "looc-all-wide": QuantizerSettings("looc", K=16, m=3, d_star=2, depth=2, wide=3, scale=4.0),
     "looc-all": QuantizerSettings("looc", K=16, m=4, d_star=2, beta=2, mode="all"),
     "looc-conditional": QuantizerSettings("looc", K=16, m=4, d_star=2, beta=3, mode="conditional"),
     "looc-smooth": QuantizerSettings("looc", K=16, m=4, d_star=2, beta=2, mode="smooth", depth=2, wide=2),

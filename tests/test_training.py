@@ -56,7 +56,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, tmp_path: Path,
         {"beta": 2, "mode": "all"},
         {"beta": 2, "mode": "conditional"},
         {"beta": 2, "mode": "smooth"},
-        {"m": 6, "depth": 1, "classes": 1, "table_rows": 1},
+        {"m": 6, "depth": 1, "wide": 0, "classes": 1, "table_rows": 1},
         {"bf16": True},
         {"m": 2, "K": 8},
     ],
@@ -66,7 +66,7 @@ def test_every_kind_of_quantizer_trains_into_a_model_that_compresses(
     folder: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:
     output = tmp_path / "model.safetensors"
-    base = {} if changes.get("quantizer") != "vq" else {"m": 1, "depth": 1, "wide": 0}
+    base: dict[str, object] = {"m": 1, "depth": 1, "wide": 0} if changes.get("quantizer") == "vq" else {}
     if "m" in changes and "depth" not in changes:
         base = {"wide": 1}
     assert training.run([folder], output, tiny_settings(**(base | changes)), resume=False)

@@ -31,7 +31,7 @@ def tiny_settings(**changes: Any) -> TrainingSettings:
         "K": 32,
         "m": 12,
         "d": 24,
-        "wide": 4,
+        "wide": 12,
         "width": 8,
         "steps": 8,
         "batch": 2,

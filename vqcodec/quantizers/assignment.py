@@ -19,7 +19,7 @@ def assign(x: Tensor, codebook: Tensor, penalty: Tensor | None = None) -> tuple[
     offset = codebook.square().sum(1).expand(groups, -1)
     if penalty is not None:
         offset = offset + penalty
-    rows = max(1, BUDGET_VALUES // (groups * len(codebook)))
+    rows = max(1, BUDGET_VALUES // max(1, groups * len(codebook)))
     factor = (-2.0 * codebook.t()).expand(groups, -1, -1)
     costs, indices = [], []
     for start in range(0, count, rows):

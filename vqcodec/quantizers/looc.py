@@ -25,7 +25,6 @@ from vqcodec.quantizers.base import RATE_WEIGHT, Quantized, Quantizer, Quantizer
 from vqcodec.quantizers.clustering import OnlineClustering
 
 COMMITMENT = 0.25
-_COARSE_CANDIDATES = 3
 
 
 class LooC(Quantizer):
@@ -79,7 +78,7 @@ class LooC(Quantizer):
         return fine.reshape(batch, self.settings.planes, h, w)
 
     def _assign_wide(self, x: Tensor, penalty: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Choose coarse and fine indices [B, wide, N] together, among a few coarse candidates."""
+        """Choose coarse and fine indices [B, wide, N] together, among two coarse candidates."""
         wide, scale = self.settings.wide, self.settings.scale
         penalty_coarse, penalty_fine = _select(penalty, 0, wide), _select(penalty, wide, 2 * wide)
         best_cost = torch.full(x.shape[:3], torch.inf, device=x.device)
@@ -96,11 +95,9 @@ class LooC(Quantizer):
         return best_coarse, best_fine
 
     def _coarse_candidates(self, x: Tensor) -> list[Tensor]:
-        """Return the codevector nearest to zero, the one nearest to x, and those nearest to x moved towards zero."""
+        """Return the codevector nearest to zero, which is almost always the cheapest, and the one nearest to x."""
         zero = int(self.codebook.square().sum(1).argmin())
-        shrink = [1 - 0.5 * i / _COARSE_CANDIDATES for i in range(_COARSE_CANDIDATES)]
-        candidates = [torch.full(x.shape[:3], zero, dtype=torch.int64, device=x.device)]
-        return candidates + [_assign_units(x * factor, self.codebook, None)[1] for factor in shrink]
+        return [torch.full(x.shape[:3], zero, device=x.device), _assign_units(x, self.codebook, None)[1]]
 
     def _decode_grid(self, indices: Tensor) -> Tensor:
         batch, _, h, w = indices.shape
@@ -130,6 +127,6 @@ def _assign_units(x: Tensor, codebook: Tensor, penalty: Tensor | None) -> tuple[
     """Return costs and indices [B, units, N] for x [B, units, N, d_star] and penalty [B, units, K]."""
     batch, units, count, d_star = x.shape
     if penalty is not None:
-        penalty = penalty.reshape(batch * units, -1)
+        penalty = penalty.reshape(batch * units, len(codebook))
     cost, index = assign(x.reshape(batch * units, count, d_star), codebook, penalty)
     return cost.reshape(batch, units, count), index.reshape(batch, units, count)

@@ -21,6 +21,7 @@ else:
     import tomli as tomllib
 
 DEFAULT_STEPS = 2000
+_COARSE_FILL = 0.9
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class TrainingSettings:
     mode: str = "all"
     depth: int = 2
     wide: int = 48
-    scale: float = 14.0
+    scale: float = 0.0
     online_clustering: bool = True
     steps: int = DEFAULT_STEPS
     seconds: float = 0.0
@@ -89,8 +90,23 @@ class TrainingSettings:
             )
         d_star = self.d // self.m
         return QuantizerSettings(
-            self.quantizer, self.K, self.m, d_star, self.beta, self.mode, self.depth, self.wide, self.scale
+            self.quantizer,
+            self.K,
+            self.m,
+            d_star,
+            self.beta,
+            self.mode,
+            self.depth,
+            self.wide,
+            self._coarse_scale(d_star),
         )
+
+    def _coarse_scale(self, d_star: int) -> float:
+        """Return `scale`, or for 0 one at which the cells of the coarse index are as large as the codebook.
+
+        K cells of a lattice fill a ball whose radius, counted in cells, grows as K^(1 / d_star).
+        """
+        return self.scale or round(_COARSE_FILL * self.K ** (1 / d_star), 1)
 
     def widths(self) -> tuple[int, int, int, int]:
         """Return the channels of the convolutional branches from 1/16 to 1/4 of the resolution."""
