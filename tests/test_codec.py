@@ -17,7 +17,7 @@ import vqcodec
 from vqcodec import model_file
 from vqcodec.bitstream import container
 from vqcodec.codec import Codec
-from vqcodec.errors import FormatError, ModelError, SettingsError, VqcError
+from vqcodec.errors import FormatError, InputError, ModelError, SettingsError, VqcError
 from vqcodec.image import Picture
 from vqcodec.indices import check_size
 
@@ -169,3 +169,26 @@ def test_prior_can_be_read_without_the_weights(tiny_model: Path, tiny_codec: Cod
     data = container.read(tiny_codec.pack(encoded))
     assert zlib.crc32(prior.decode(data.indices, (5, 7), 50)[0].astype("<u2").tobytes()) == data.header.index_crc
     assert metadata.fingerprint == tiny_codec.metadata.fingerprint
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")], ids=str)
+def test_too_little_memory_is_one_sentence(
+    tiny_codec: Codec, pixels: Pixels, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tiny_codec, "analyse", fail)
+    with pytest.raises(InputError, match="not enough memory for 101 x 70"):
+        tiny_codec.compress(Picture(pixels), 50)
+
+
+@pytest.mark.parametrize("name", ["codebook", "tables", "network.klt_analysis"])
+def test_model_without_a_tensor_is_refused(tiny_model: Path, name: str) -> None:
+    metadata, arrays = model_file.load(tiny_model)
+    with pytest.raises(ModelError):
+        Codec(metadata, {key: array for key, array in arrays.items() if key != name})
+    with pytest.raises(ModelError):
+        Codec(metadata, arrays | {name: arrays[name][:2]})
+    with pytest.raises(ModelError):
+        Codec(replace(metadata, quantizer=metadata.quantizer | {"colour": 1}), arrays)

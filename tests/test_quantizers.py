@@ -114,6 +114,24 @@ def test_assignment_in_blocks_equals_assignment_at_once() -> None:
         assert torch.allclose(part[0], cost[:, start : start + 1000], atol=1e-4)
 
 
+def test_no_distance_table_exceeds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    product = torch.baddbmm
+
+    def spy(*arguments: torch.Tensor) -> torch.Tensor:
+        result = product(*arguments)
+        sizes.append(result.numel())
+        return result
+
+    monkeypatch.setattr(torch, "baddbmm", spy)
+    x, codebook = torch.randn(700, 5, 1), torch.randn(2000, 1)
+    penalty = torch.rand(700, 2000)
+    _, index = assign(x, codebook, penalty)
+    assert max(sizes) <= BUDGET_VALUES
+    expected = (x[600] - codebook[:, 0]).square() + penalty[600]
+    assert torch.equal(index[600], expected.argmin(1))
+
+
 @pytest.mark.parametrize("name", ["looc-wide", "looc-all"])
 def test_assignment_by_class_equals_one_class_at_a_time(name: str) -> None:
     quantizer = make(name).eval()

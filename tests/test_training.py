@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -123,14 +125,15 @@ def test_density_gives_probabilities() -> None:
 
 def test_unreadable_files_are_skipped_and_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "broken.png").write_bytes(b"no picture")
-    assert len(load_pictures([folder], torch.device("cpu"))) == 5
-    assert "skipped 1" in "".join(capsys.readouterr())
+    assert len(load_pictures([folder], torch.device("cpu"))) == 4  # the one in the tar is there twice
+    assert "skipped 1" in capsys.readouterr().err
 
 
 def test_held_out_pictures_are_not_trained_on() -> None:
     training_set, validation = picture_set(10).split(4)
     assert len(training_set) == 8 and len(validation) == 2
     assert not {id(p) for p in training_set.pictures} & {id(p) for p in validation.pictures}
+    assert [len(part) for part in picture_set(2).split(8)] == [1, 1]
 
 
 def test_sources_without_pictures_are_refused(tmp_path: Path) -> None:
@@ -152,10 +155,20 @@ def test_recipes_build_on_each_other_and_refuse_unknown_keys(tmp_path: Path) -> 
         ("m = 7", "m=7"),
         ("crop = 100", "multiple of 16"),
         ("steps = 0", "--steps"),
+        ("classes = 300", "classes=300"),
+        ("table_bits = 8", "too few for K=256"),
+        ("K = 16384", "too many tables"),
+        ("d = 1000\nm = 10", "d=1000"),
+        ("warmup_steps = 0", "warmup_steps=0"),
+        ("quantised_share = 0.7\nsynthesis_share = 0.7", "above 1"),
+        ('base = "bad.toml"', "lead back"),
+        ("base = 3", "name another recipe"),
     ):
         (tmp_path / "bad.toml").write_text(text)
         with pytest.raises(SettingsError, match=match):
             make_settings(tmp_path / "bad.toml", {})
+    (tmp_path / "time.toml").write_text("seconds = 60.0")
+    assert make_settings(tmp_path / "time.toml", {}).steps == 0
     with pytest.raises(SettingsError, match="cannot be read"):
         make_settings(tmp_path / "none.toml", {})
 
@@ -167,9 +180,49 @@ def test_resuming_needs_a_checkpoint_of_the_same_settings(folder: Path, tmp_path
     assert not training.run([folder], output, tiny_settings(), resume=False, stop_after=1)
     with pytest.raises(SettingsError, match="K=32"):
         training.run([folder], output, tiny_settings(K=16), resume=True)
-    output.with_suffix(".checkpoint").write_bytes(b"not a checkpoint")
+    training.checkpoint_path(output).write_bytes(b"not a checkpoint")
     with pytest.raises(InputError, match="not a readable checkpoint"):
         training.run([folder], output, tiny_settings(), resume=True)
+    torch.save({"step": 3}, training.checkpoint_path(output))
+    with pytest.raises(InputError, match="not a checkpoint of vqc"):
+        training.run([folder], output, tiny_settings(), resume=True)
+
+
+def test_resuming_takes_over_the_settings_and_options_win(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.safetensors"
+    assert not training.run([folder], output, tiny_settings(steps=6), resume=False, stop_after=2)
+    resumed = training.resumed_settings(output)
+    assert make_settings(None, {"steps": None, "K": None}, resumed) == tiny_settings(steps=6)
+    assert make_settings(None, {"steps": 9}, resumed) == tiny_settings(steps=9)
+
+
+@pytest.mark.parametrize("at_step", [2, 4])
+def test_ctrl_c_in_the_middle_of_a_step_loses_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_step: int
+) -> None:
+    settings = tiny_settings(online_clustering=True)
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    assert training.run([folder], whole, settings, resume=False)
+    compute = losses.compute
+
+    def interrupted(state: TrainingState, *rest: Any) -> losses.Losses:
+        result = compute(state, *rest)
+        if state.progress.step == at_step:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(losses, "compute", interrupted)
+    assert not training.run([folder], parts, settings, resume=False)
+    monkeypatch.setattr(losses, "compute", compute)
+    assert training.run([folder], parts, settings, resume=True)
+    assert model_file.load(whole)[0].fingerprint == model_file.load(parts)[0].fingerprint
+
+
+def test_damaged_shards_are_named(folder: Path) -> None:
+    (folder / "folder.tar").mkdir()
+    (folder / "broken.tar").write_bytes(b"no archive")
+    with pytest.raises(InputError, match="broken.tar"):
+        load_pictures([folder], torch.device("cpu"))
 
 
 def test_shipped_recipes_are_valid() -> None:

@@ -21,7 +21,9 @@ def load_model(model: str | Path | None = None) -> Codec:
 
     Models are kept in memory, so that a second call costs nothing.
     """
-    return _load(model_file.resolve(model))
+    path = model_file.resolve(model).resolve()
+    status = path.stat()
+    return _load(path, status.st_mtime_ns, status.st_size)
 
 
 def compress(image: Any, quality: float = DEFAULT_QUALITY, model: str | Path | Codec | None = None) -> bytes:
@@ -49,5 +51,6 @@ def decompress(data: bytes, model: str | Path | Codec | None = None) -> Image.Im
 
 
 @functools.lru_cache(maxsize=4)
-def _load(path: Path) -> Codec:
+def _load(path: Path, mtime_ns: int, size_bytes: int) -> Codec:
+    """Time and size are part of the key: a model that was trained again must not come from memory."""
     return Codec.open(path)

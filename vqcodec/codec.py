@@ -18,6 +18,8 @@ comes out the same on every machine; pixels may differ by a grey level.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from vqcodec import model_file, networks, quantizers
 from vqcodec.bitstream import container
 from vqcodec.bitstream.container import Container
 from vqcodec.bitstream.header import Header
-from vqcodec.errors import ModelError, SettingsError
+from vqcodec.errors import InputError, ModelError, SettingsError
 from vqcodec.image import Picture
 from vqcodec.indices import Encoded, check_size, index_crc, unpack
 from vqcodec.priors.static import StaticPrior
@@ -45,19 +47,18 @@ class Codec:
 
     def __init__(self, metadata: model_file.Metadata, arrays: model_file.Arrays) -> None:
         self.metadata = metadata
-        self.prior: StaticPrior = model_file.make_prior(metadata, arrays)
-        self.network = networks.build(metadata.network)
-        if self.network.stride != metadata.stride:
-            raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
-        self.quantizer = quantizers.build(quantizers.QuantizerSettings(**metadata.quantizer))
         prefix = model_file.NETWORK_PREFIX
         weights = {k.removeprefix(prefix): _tensor(v) for k, v in arrays.items() if k.startswith(prefix)}
         try:
+            self.prior: StaticPrior = model_file.make_prior(metadata, arrays)
+            self.network = networks.build(metadata.network)
+            self.quantizer = quantizers.build(quantizers.QuantizerSettings(**metadata.quantizer))
             self.network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise ModelError(f"the model's weights do not fit its network: {error}") from error
-        with torch.no_grad():
-            self.quantizer.codebook.copy_(_tensor(arrays["codebook"]))
+            self.quantizer.codebook.data = _tensor(arrays["codebook"]).reshape(self.quantizer.codebook.shape)
+        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"the model's weights do not fit its settings: {error}") from error
+        if self.network.stride != metadata.stride:
+            raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
         self.network.eval().requires_grad_(False)
         self.quantizer.eval().requires_grad_(False)
 
@@ -87,12 +88,14 @@ class Codec:
 
     def compress(self, picture: Picture, quality: float = DEFAULT_QUALITY) -> bytes:
         """Return the .vqc file of a picture at a quality of 1..100 in steps of 0.5."""
-        return self.pack(self.encode(picture.pixels, quality), picture.icc)
+        with _memory_errors(picture.pixels.shape[1], picture.pixels.shape[0]):
+            return self.pack(self.encode(picture.pixels, quality), picture.icc)
 
     def decompress(self, data: bytes) -> Picture:
         """Return the picture in a .vqc file; FormatError or ModelError where it cannot be decoded."""
         parsed = container.read(data)
-        return Picture(self.decode(self.unpack(parsed)), icc=parsed.icc)
+        with _memory_errors(parsed.header.width, parsed.header.height):
+            return Picture(self.decode(self.unpack(parsed)), icc=parsed.icc)
 
     @torch.inference_mode()
     def analyse(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
@@ -154,6 +157,19 @@ def check_quality(quality: float) -> float:
     if not 1 <= quality <= 100:
         raise SettingsError(f"quality {quality:g} is outside 1..100")
     return round(2 * quality) / 2
+
+
+@contextmanager
+def _memory_errors(width: int, height: int) -> Iterator[None]:
+    """Say in a sentence that a picture is too large for this machine, however torch or NumPy put it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        raise InputError(
+            f"there is not enough memory for {width} x {height} pixels; make the picture smaller"
+        ) from error
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:

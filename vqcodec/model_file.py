@@ -162,5 +162,5 @@ def _metadata(path: Path, raw: dict[str, str] | None) -> Metadata:
         if metadata.stride < 1:
             raise ModelError(f"{path} has stride {metadata.stride}, which must be at least 1")
         return metadata
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} is not a vqc model: its description is missing or damaged") from error

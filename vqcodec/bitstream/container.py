@@ -67,7 +67,7 @@ def write_sections(header: Header, sections: Sequence[Section]) -> bytes:
 
 def read(data: bytes) -> Container:
     """Parse a .vqc file; raise FormatError for the first thing that is wrong with it."""
-    reader = read_version(data)
+    reader = read_version(bytes(data))
     if len(data) < reader.position + CRC_BYTES:
         raise FormatError("the file ends inside the header; it is truncated")
     body = data[:-CRC_BYTES]

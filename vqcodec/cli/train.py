@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from vqcodec.cli.console import EXIT_INTERRUPTED, print_error, print_result
+from vqcodec.errors import OutputError
 from vqcodec.files import check_output
 
 _UNIT_SECONDS = (3600, 60, 1)
@@ -45,7 +46,7 @@ def parse_duration(ctx: click.Context, param: click.Parameter, value: str | None
     "--time", "seconds", metavar="TIME", callback=parse_duration, help="Length of the run as a time: 90s, 30m, 2h."
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same output.")
-@click.option("--seed", type=int, help="Start of the random numbers.")
+@click.option("--seed", type=click.IntRange(min=0), help="Start of the random numbers.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output if it exists.")
 def command(
@@ -53,7 +54,8 @@ def command(
 ) -> None:
     """Train a model on folders, .tar shards or files of pictures.
 
-    Ctrl-C saves a checkpoint beside the output, from which --resume goes on.
+    Ctrl-C saves a checkpoint beside the output, from which --resume goes on with the
+    settings of the run; options given then win.
 
     \b
     vqc train photos/ -o my.safetensors
@@ -65,10 +67,16 @@ def command(
     check_output(output, force)
     from vqcodec import training
 
-    if recipe is None:
+    if recipe is None and not resume:
         options["name"] = output.stem
-    settings = training.make_settings(recipe, options)
+    if not resume and not force and training.checkpoint_path(output).exists():
+        raise OutputError(
+            f"{training.checkpoint_path(output)} holds an earlier run; go on with it by --resume, or start anew with -f"
+        )
+    resumed = training.resumed_settings(output) if resume else None
+    settings = training.make_settings(recipe, options, resumed)
     if not training.run(list(sources), output, settings, resume):
-        print_error(f"the run is not finished; go on with --resume -o {output}")
+        named = " ".join(map(str, sources))
+        print_error(f"the run is not finished; go on with: vqc train {named} --resume -o {output}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
     print_result(f"{output}: {output.stat().st_size:,} bytes, trained; use it with --model {output}")

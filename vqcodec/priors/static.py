@@ -24,6 +24,7 @@ from vqcodec.errors import ModelError
 IntArray = npt.NDArray[np.integer]
 Indices = npt.NDArray[np.uint16]
 Classes = npt.NDArray[np.uint8]
+MAX_CLASSES = 256
 Groups = list[tuple[rans.Table, IntArray]]
 
 
@@ -49,6 +50,8 @@ class StaticPrior:
         if self.tables.ndim != 2 or self.table_map.ndim != 3:
             raise ModelError("the model's tables or table_map have the wrong number of dimensions")
         rows, classes, planes = self.table_map.shape
+        if classes > MAX_CLASSES:
+            raise ModelError(f"the model has {classes} classes of positions; at most {MAX_CLASSES} are allowed")
         self._check_tables("tables", self.tables, self.K)
         self._check_map("table_map", self.table_map, (rows, classes, planes), len(self.tables))
         if self.conditional_map is not None:
@@ -77,10 +80,6 @@ class StaticPrior:
     def row(self, quality: float) -> int:
         """Return the row of table_map and class_map for a quality 1..100."""
         return ((round(2 * quality) - 2) * (len(self.table_map) - 1) + 99) // 198
-
-    def row_quality(self, row: int) -> float:
-        """Return the quality in the middle of a row's range, to fit the row at."""
-        return 50.5 if len(self.table_map) == 1 else 1 + 99 * row / (len(self.table_map) - 1)
 
     def choose_classes(self, costs: npt.NDArray[np.float32], quality: float) -> IntArray:
         """Return classes [h, w] for costs float32 [C, h, w], the bits of each position's indices under each class.
@@ -210,3 +209,8 @@ def _group(numbers: IntArray) -> Iterator[tuple[int, IntArray]]:
     order = np.argsort(numbers, kind="stable")
     used, starts = np.unique(numbers[order], return_index=True)
     yield from zip(used.tolist(), np.split(order, starts[1:]), strict=True)
+
+
+def row_quality(row: int, rows: int) -> float:
+    """Return the quality in the middle of the range that a row of the tables serves, to fit the row at."""
+    return 50.5 if rows == 1 else 1 + 99 * row / (rows - 1)

@@ -13,21 +13,24 @@ def assign(x: Tensor, codebook: Tensor, penalty: Tensor | None = None) -> tuple[
     """Return the least cost float32 [G, N] and its index int64 [G, N] for vectors x [G, N, d_star].
 
     The cost of codevector c is ||x - c||^2 + penalty, with codebook [K, d_star] and
-    penalty [G, K] or None. Blocks along N keep the table of distances within the budget.
+    penalty [G, K] or None. Blocks along G and N keep the table of distances within the budget,
+    unless a single row of K values is larger.
     """
     groups, count, _ = x.shape
-    offset = codebook.square().sum(1).expand(groups, -1)
-    if penalty is not None:
-        offset = offset + penalty
-    rows = max(1, BUDGET_VALUES // max(1, groups * len(codebook)))
-    factor = (-2.0 * codebook.t()).expand(groups, -1, -1)
-    costs, indices = [], []
-    for start in range(0, count, rows):
-        block = x[:, start : start + rows]
-        cost, index = torch.baddbmm(offset.unsqueeze(1), block, factor).min(2)
-        costs.append(cost + block.square().sum(2))
-        indices.append(index)
-    return torch.cat(costs, 1), torch.cat(indices, 1)
+    cost = x.new_empty(groups, count)
+    index = torch.empty(groups, count, dtype=torch.int64, device=x.device)
+    together = max(1, BUDGET_VALUES // len(codebook))
+    rows = max(1, together // max(1, min(groups, together)))
+    square, factor = codebook.square().sum(1), -2.0 * codebook.t()
+    for first in range(0, groups, together):
+        some = slice(first, first + together)
+        offset = square.expand(len(x[some]), -1) if penalty is None else square + penalty[some]
+        for start in range(0, count, rows):
+            block = x[some, start : start + rows]
+            least, place = torch.baddbmm(offset.unsqueeze(1), block, factor.expand(len(block), -1, -1)).min(2)
+            cost[some, start : start + rows] = least + block.square().sum(2)
+            index[some, start : start + rows] = place
+    return cost, index
 
 
 def nearest_vectors(codebook: Tensor, vectors: Tensor, limit: int = 4096) -> Tensor:

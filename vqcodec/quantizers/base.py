@@ -111,6 +111,9 @@ class Quantizer(nn.Module, ABC):
         """
         return self.encode_grid(self.expand(z), bits)
 
+    def note_usage(self, usage: Tensor) -> None:
+        """Take over usage [K] that was counted outside of training, for quantizers that keep an average."""
+
     @abstractmethod
     def expand(self, z: Tensor) -> Tensor:
         """Return z [B, d, h', w'] on the grid of the stored indices."""

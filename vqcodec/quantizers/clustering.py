@@ -2,7 +2,7 @@
 
 Zheng, Vedaldi: "Online Clustered Codebook" (CVQ-VAE), equations 4 to 6, with the constants
 of the published code, as LooC's authors use it. Only codevectors used far less often than
-1 / K move: a codevector of average use keeps its place to within 1e-43.
+1 / K move: one of average use keeps its place to within 1e-4 once the average has settled.
 """
 
 from __future__ import annotations

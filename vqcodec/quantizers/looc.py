@@ -50,6 +50,10 @@ class LooC(Quantizer):
             z_q = z + (z_q - z).detach()
         return Quantized(z_q, indices, loss, usage)
 
+    def note_usage(self, usage: Tensor) -> None:
+        """Start online clustering from a counted usage [K] instead of from nothing."""
+        self.clustering.average.copy_(usage)
+
     def expand(self, z: Tensor) -> Tensor:
         """Return z on the grid of the stored indices: interpolated x beta unless the mode is `smooth`."""
         return _upsample(z, self.beta) if self.settings.grid_factor > 1 else z

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,12 +16,18 @@ from vqcodec.training.loop import Trainer
 from vqcodec.training.settings import TrainingSettings, make_settings, read_recipe
 from vqcodec.training.state import TrainingState
 
-__all__ = ["TrainingSettings", "checkpoint_path", "make_settings", "read_recipe", "run"]
+__all__ = ["TrainingSettings", "checkpoint_path", "make_settings", "read_recipe", "resumed_settings", "run"]
 
 
 def checkpoint_path(output: Path) -> Path:
     """Return where the checkpoint of a run that writes `output` lies."""
-    return output.with_suffix(".checkpoint")
+    return output.with_name(output.name + ".checkpoint")
+
+
+def resumed_settings(output: Path) -> dict[str, Any]:
+    """Return the settings of the run whose checkpoint stands beside `output`; InputError where there is none."""
+    values: dict[str, Any] = checkpoint.read(checkpoint_path(output))["settings"]
+    return values
 
 
 def run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 import tarfile
 from collections.abc import Iterator
 from functools import cached_property
@@ -15,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.errors import InputError
+from vqcodec.files import read_stream
 from vqcodec.image import find_pictures, read_picture
 
 SMALLEST_RESCALE = 0.6
@@ -32,12 +35,13 @@ class PictureSet:
     def split(self, held_out: int) -> tuple[PictureSet, PictureSet]:
         """Return (training, validation) sets, the latter with at most `held_out` pictures and a fifth of all.
 
-        The held-out pictures are spread evenly over the list. A single picture serves as both.
+        The held-out pictures are spread evenly over the list, at least one of two or more. A single
+        picture serves as both.
         """
         count = len(self.pictures)
-        held_out = min(held_out, count // 5)
-        if held_out == 0:
-            return self, PictureSet(self.pictures[:1])
+        if count == 1:
+            return self, self
+        held_out = min(held_out, max(1, count // 5))
         chosen = {(2 * i + 1) * count // (2 * held_out) for i in range(held_out)}
         rest = [picture for i, picture in enumerate(self.pictures) if i not in chosen]
         return PictureSet(rest), PictureSet([self.pictures[i] for i in sorted(chosen)])
@@ -81,7 +85,7 @@ def load_pictures(sources: list[Path], device: torch.device) -> PictureSet:
 
     Unreadable pictures are skipped and counted on stderr; none at all raises InputError.
     """
-    pictures: list[Tensor] = []
+    pictures: dict[bytes, Tensor] = {}
     skipped: list[str] = []
     for name, data in tqdm(_picture_data(sources), desc="reading pictures", unit="", delay=1.0):
         try:
@@ -89,14 +93,17 @@ def load_pictures(sources: list[Path], device: torch.device) -> PictureSet:
         except InputError:
             skipped.append(name)
             continue
-        pictures.append(torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous().to(device))
+        key = hashlib.sha256(pixels.tobytes()).digest()  # the same picture twice could be held out and trained on
+        pictures.setdefault(key, torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous().to(device))
     if skipped:
-        tqdm.write(f"skipped {len(skipped)} files that are not readable pictures, the first is {skipped[0]}")
+        tqdm.write(
+            f"skipped {len(skipped)} files that are not readable pictures, the first is {skipped[0]}", file=sys.stderr
+        )
     if not pictures:
         raise InputError(
             f"no pictures were found in {', '.join(map(str, sources))}; name folders or .tar files of images"
         )
-    return PictureSet(pictures)
+    return PictureSet(list(pictures.values()))
 
 
 def _picture_data(sources: list[Path]) -> Iterator[tuple[str, Path | bytes]]:
@@ -105,16 +112,24 @@ def _picture_data(sources: list[Path]) -> Iterator[tuple[str, Path | bytes]]:
             raise InputError(f"{source} does not exist; name folders or .tar files of images")
         if source.is_dir():
             yield from ((str(path), path) for path in find_pictures(source, recursive=True))
-            yield from (pair for shard in sorted(source.rglob("*.tar")) for pair in _members(shard))
-        elif tarfile.is_tarfile(source):
+            yield from (pair for shard in _shards(source) for pair in _members(shard))
+        elif source.suffix == ".tar":
             yield from _members(source)
         else:
             yield str(source), source
 
 
+def _shards(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.tar") if path.is_file())
+
+
 def _members(shard: Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(shard) as archive:
-        for member in archive:
-            stream = archive.extractfile(member) if member.isfile() else None
-            if stream is not None:
-                yield f"{shard}:{member.name}", stream.read()
+    try:
+        with tarfile.open(shard) as archive:
+            for member in archive:
+                stream = archive.extractfile(member) if member.isfile() else None
+                if stream is not None:
+                    name = f"{shard}:{member.name}"
+                    yield name, read_stream(stream, name)  # type: ignore[arg-type]
+    except (tarfile.TarError, OSError) as error:
+        raise InputError(f"{shard} cannot be read as a .tar of pictures ({error}); repair or remove it") from error

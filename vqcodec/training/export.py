@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from vqcodec.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Arrays, Metadata, fingerprint
-from vqcodec.priors.static import StaticPrior
+from vqcodec.priors.static import StaticPrior, row_quality
 from vqcodec.quantizers import Quantizer
 from vqcodec.training.data import PictureSet
 from vqcodec.training.fit import Latents, PriorFitter
 from vqcodec.training.lattice import initial_codebook
-from vqcodec.training.state import TrainingState
+from vqcodec.training.state import NOISE, SYNTHESIS, TrainingState
 
 _SAMPLE_VECTORS = 1 << 18
 _FIT_ROUNDS, _CODEBOOK_ROUNDS = 3, 5
@@ -31,7 +31,7 @@ def collect_latents(state: TrainingState, pictures: PictureSet, crops: int, seed
     state.network.eval()
     for row in range(rows):
         generator = np.random.default_rng((state.settings.seed, seed, row))
-        quality = 50.5 if rows == 1 else 1 + 99 * row / (rows - 1)
+        quality = row_quality(row, rows)
         parts = [_analyse(state, pictures, generator, n, quality) for n in _batches(crops)]
         z.append(torch.cat([part[0] for part in parts]))
         classes.append(torch.cat([part[1] for part in parts]))
@@ -80,11 +80,12 @@ def _sample(latents: Latents, quantizer: Quantizer) -> Tensor:
 
 
 def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[Metadata, Arrays]:
-    """Return the model as it stands; tables that training has not fitted yet are fitted to `fit_crops` crops a row."""
+    """Return the model as it stands; before the last stage tables are fitted to `fit_crops` crops a row first."""
     quantizer, prior = state.quantizer, state.prior
-    if prior is None:
+    if prior is None or state.progress.stage != SYNTHESIS:
         quantizer = copy.deepcopy(quantizer)
-        prior = fit_prior(state, collect_latents(state, pictures, fit_crops, 1), quantizer, new_codebook=True)
+        latents = collect_latents(state, pictures, fit_crops, 1)
+        prior = fit_prior(state, latents, quantizer, new_codebook=state.progress.stage == NOISE)
     weights = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
     tensors = weights | {"codebook": quantizer.codebook.detach().float()}
     arrays: Arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
@@ -102,6 +103,7 @@ def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[
 
 def _facts(state: TrainingState, pictures: PictureSet) -> dict[str, Any]:
     return {
+        "data": state.settings.data,
         "pictures": len(pictures),
         "steps": state.progress.step,
         "seconds": round(state.progress.seconds),

@@ -16,13 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.errors import SettingsError
 from vqcodec.priors.static import StaticPrior
 from vqcodec.quantizers.base import Quantizer
 from vqcodec.quantizers.by_class import class_costs, encode_by_class
 from vqcodec.training import tables
 
-MOST_COUNTS = 1 << 28
 _CLASS_TABLES = 64
 
 
@@ -51,12 +49,6 @@ class PriorFitter:
     def __init__(self, quantizer: Quantizer, rows: int, classes: int, table_count: int, table_bits: int) -> None:
         self.quantizer, self.rows, self.classes = quantizer, rows, classes
         self.table_count, self.table_bits = table_count, table_bits
-        values = rows * classes * quantizer.settings.planes * quantizer.K
-        if values > MOST_COUNTS:
-            raise SettingsError(
-                f"{rows} rows x {classes} classes x {quantizer.settings.planes} planes x K={quantizer.K} are too many "
-                "tables to fit; lower table_rows, classes, K or m"
-            )
 
     def fit(self, latents: Latents, rounds: int, learn_codebook: bool, prior: StaticPrior | None = None) -> StaticPrior:
         """Return a prior after `rounds` rounds; the quantizer's codebook is moved in place if it is to learn."""
@@ -136,6 +128,7 @@ class PriorFitter:
         seen = counts.visits > 0
         mean = counts.sums / counts.visits.clamp(min=1)[:, None]
         self.quantizer.codebook[seen] = mean[seen]
+        self.quantizer.note_usage(counts.visits / counts.visits.sum())
 
     def _make_prior(self, counts: _Counts) -> StaticPrior:
         histograms = tables.smooth(counts.index, counts.index.sum(axis=1, keepdims=True))

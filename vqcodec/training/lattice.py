@@ -21,13 +21,16 @@ def initial_codebook(vectors: Tensor, K: int, spacing: float) -> Tensor:
     cost 0.17 dB and 0.37 dB less than a cube's; in 3 those of Z^3; the K that most vectors are
     nearest to, ties to the inner ones. In more dimensions K of the vectors themselves.
     """
+    device, vectors = vectors.device, vectors.detach().float().cpu()
+    return _choose(vectors, K, spacing).to(device)
+
+
+def _choose(vectors: Tensor, K: int, spacing: float) -> Tensor:
     d_star = vectors.shape[1]
     if d_star > _MOST_DIMENSIONS:
-        longest_first = vectors.square().sum(1).argsort()
+        by_length = vectors.square().sum(1).argsort()
         places = torch.linspace(0, len(vectors) - 1, K, dtype=torch.float64).round().long()
-        return vectors[longest_first[places]] + 1e-3 * torch.randn(
-            K, d_star, generator=torch.Generator().manual_seed(K)
-        )
+        return vectors[by_length[places]] + 1e-3 * torch.randn(K, d_star, generator=torch.Generator().manual_seed(K))
     points = lattice_points(d_star, _CANDIDATES_PER_CODEVECTOR * K) * spacing
     _, index = assign(vectors[None], points)
     visits = torch.bincount(index[0], minlength=len(points)).double()

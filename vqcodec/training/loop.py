@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+import signal
+import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import torch
 from tqdm import tqdm
@@ -30,26 +36,22 @@ class Trainer:
         self.state, self.training, self.validation = state, training, validation
         self.checkpoint_path = checkpoint_path
         self._recent: list[losses.Losses] = []
-        self._perplexity = math.nan
         self._saved = self._validated = state.progress.seconds
 
     def run(self, stop_after: int | None = None) -> bool:
         """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
-        finished = False
-        try:
-            finished = self._run(stop_after)
-        except KeyboardInterrupt:
-            tqdm.write(f"stopped at step {self.state.progress.step}; go on with --resume")
+        with _interrupt_flag() as interrupted:
+            finished = self._run(stop_after, interrupted)
         checkpoint.save(self.checkpoint_path, self.state)
         return finished
 
-    def _run(self, stop_after: int | None) -> bool:
+    def _run(self, stop_after: int | None, interrupted: Callable[[], bool]) -> bool:
         settings, progress = self.state.settings, self.state.progress
         if progress.step == 0:
             self._start()
         with tqdm(total=settings.steps or None, initial=progress.step, unit="step") as bar:
             while self.fraction() < 1:
-                if stop_after is not None and progress.step >= stop_after:
+                if interrupted() or (stop_after is not None and progress.step >= stop_after):
                     return False
                 started = time.monotonic()
                 self._enter_stage()
@@ -142,10 +144,33 @@ class Trainer:
             progress.seconds += time.monotonic() - before
             self._validated = progress.seconds
             progress.log.append({"step": progress.step, "validation": figures})
-            tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}")
+            tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}", file=sys.stderr)
         if progress.seconds - self._saved >= 60 * settings.checkpoint_minutes:
             self._saved = progress.seconds
             checkpoint.save(self.checkpoint_path, self.state)
+
+
+@contextmanager
+def _interrupt_flag() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a flag that is looked at between steps, where the state is whole.
+
+    A second Ctrl-C interrupts at once. Outside of the main thread signals are left alone.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    pressed: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _usage(usages: list[torch.Tensor]) -> dict[str, float]:

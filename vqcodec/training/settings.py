@@ -8,7 +8,7 @@ what is different. An unknown key is an error. Options of the command line win.
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,37 @@ else:
     import tomli as tomllib
 
 DEFAULT_STEPS = 2000
+MOST_COUNTS = 1 << 28
+"""Most index counts that fitting tables keeps in memory (1 GiB)."""
 _COARSE_FILL = 0.9
+_WIDE_SHARE = 0.3
+_MOST_CHANNELS = 768
+_RANGES: dict[str, tuple[float, float]] = {
+    "K": (2, 65536),
+    "m": (1, 4096),
+    "d": (1, _MOST_CHANNELS),
+    "width": (2, 1024),
+    "quantised_share": (0, 1),
+    "synthesis_share": (0, 1),
+    "batch": (1, 4096),
+    "crop": (64, 4096),
+    "learning_rate": (1e-9, 1),
+    "warmup_steps": (1, 10**6),
+    "clip": (1e-6, 1e6),
+    "quantizer_weight": (0, 1e3),
+    "rescale_share": (0, 1),
+    "validation_pictures": (1, 10**4),
+    "validation_minutes": (0.05, 10**6),
+    "checkpoint_minutes": (0.05, 10**6),
+    "classes": (1, 256),
+    "table_rows": (1, 199),
+    "table_count": (1, 32767),
+    "table_bits": (8, 24),
+    "lattice_spacing": (0.01, 100),
+    "fit_crops": (1, 10**5),
+    "seed": (0, 2**62),
+    "threads": (0, 1024),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +65,7 @@ class TrainingSettings:
     """
 
     name: str = "model"
+    data: str = ""
     quantizer: str = "looc"
     K: int = 256
     m: int = 160
@@ -45,7 +76,7 @@ class TrainingSettings:
     depth: int = 2
     wide: int = 48
     scale: float = 0.0
-    online_clustering: bool = True
+    online_clustering: bool = False
     steps: int = DEFAULT_STEPS
     seconds: float = 0.0
     quantised_share: float = 0.2
@@ -71,16 +102,25 @@ class TrainingSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        self.quantizer_settings()
+        for key, (low, high) in _RANGES.items():
+            value = getattr(self, key)
+            if not low <= value <= high:
+                raise SettingsError(f"{key}={value} is outside {low:g}..{high:g}")
+        quantizer = self.quantizer_settings()
         if self.steps <= 0 and self.seconds <= 0:
             raise SettingsError("a run needs steps or a time; give --steps N or --time 30m")
-        if not 0 <= self.quantised_share + self.synthesis_share <= 1:
-            raise SettingsError("quantised_share + synthesis_share must lie in 0..1")
-        if self.crop % 16 or self.crop < 64:
-            raise SettingsError(f"crop={self.crop} must be a multiple of 16 and at least 64")
-        for key in ("width", "batch", "classes", "table_rows", "table_count", "fit_crops", "validation_pictures"):
-            if getattr(self, key) < 1:
-                raise SettingsError(f"{key}={getattr(self, key)} must be at least 1")
+        if self.quantised_share + self.synthesis_share > 1:
+            raise SettingsError("quantised_share + synthesis_share must not be above 1")
+        if self.crop % 16:
+            raise SettingsError(f"crop={self.crop} must be a multiple of 16")
+        if max(self.K, self.classes) > 1 << (self.table_bits - 2):
+            raise SettingsError(f"table_bits={self.table_bits} are too few for K={self.K} or classes={self.classes}")
+        pairs = self.K**2 if self.mode == "conditional" else 0
+        if max(self.table_rows * self.classes * quantizer.planes * self.K, pairs) > MOST_COUNTS:
+            raise SettingsError(
+                f"{self.table_rows} rows x {self.classes} classes x {quantizer.planes} planes x K={self.K} are too "
+                "many tables to fit; lower table_rows, classes, K or m"
+            )
 
     def quantizer_settings(self) -> QuantizerSettings:
         """Return the quantizer of this run; raise SettingsError where K, m, d and beta do not fit."""
@@ -117,8 +157,11 @@ class TrainingSettings:
         return asdict(self)
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """Return the values of a recipe and of the recipes it is based on; unknown keys raise SettingsError."""
+def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the values of a recipe and of the recipes it is based on; SettingsError for what is wrong in them.
+
+    `seconds` without `steps` sets the length of the run as a time.
+    """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -129,29 +172,34 @@ def read_recipe(path: Path) -> dict[str, Any]:
     known = {field.name: field.type for field in fields(TrainingSettings)}
     for key, value in values.items():
         _check(path, key, value, known)
+    if values.get("seconds") and "steps" not in values:
+        values["steps"] = 0
     if base is None:
         return values
-    return read_recipe(path.parent / base) | values
+    if not isinstance(base, str) or path.resolve() in seen:
+        raise SettingsError(f"recipe {path}: base must name another recipe file, and not lead back to this one")
+    return read_recipe(path.parent / base, (*seen, path.resolve())) | values
 
 
-def make_settings(recipe: Path | None, options: dict[str, Any]) -> TrainingSettings:
-    """Combine defaults, a recipe and options (None means not given); options win.
+def make_settings(
+    recipe: Path | None, options: dict[str, Any], resumed: dict[str, Any] | None = None
+) -> TrainingSettings:
+    """Combine defaults, the settings of a resumed run, a recipe and options (None means not given); the last win.
 
-    `vq` and a number of units that the defaults of depth and width do not fit get the plain
-    one-stage quantizer unless they are said otherwise.
+    What follows from others unless it is said: `vq` has one unit and one stage; with depth 2 three
+    tenths of the units are wide; online clustering is on with depth 1 (with depth 2 far codevectors
+    are rare on purpose and must stay where they are).
     """
-    values = read_recipe(recipe) if recipe else {}
+    values = dict(resumed or {}) | (read_recipe(recipe) if recipe else {})
     values |= {key: value for key, value in options.items() if value is not None}
-    if values.get("quantizer") == "vq":
-        values = {"m": 1, "depth": 1, "wide": 0} | values
-    m = values.get("m", TrainingSettings.m)
-    if "wide" not in values and values.get("depth", TrainingSettings.depth) == 2:
-        values["wide"] = max(1, round(0.3 * m)) if isinstance(m, int) else 1
-    if values.get("depth") == 1:
-        values["wide"] = 0
     if options.get("seconds") is not None:
         values["steps"] = 0
-    return replace(TrainingSettings(), **values)
+    if values.get("quantizer") == "vq":
+        values = {"m": 1, "depth": 1} | values
+    depth, m = values.get("depth", TrainingSettings.depth), values.get("m", TrainingSettings.m)
+    values = {"wide": max(1, round(_WIDE_SHARE * m)) if depth == 2 else 0, "online_clustering": depth == 1} | values
+    known = {field.name for field in fields(TrainingSettings)}
+    return TrainingSettings(**{key: value for key, value in values.items() if key in known})
 
 
 def _check(path: Path, key: str, value: Any, known: dict[str, Any]) -> None:
