@@ -14,10 +14,11 @@ demo: $(VENV)/installed  ## Compress and decompress a sample into demo/, and pri
 test: $(VENV)/installed-dev  ## Run the tests
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/installed-dev  ## Check style and types
+lint: $(VENV)/installed-dev  ## Check style, types, and the README's results
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python benchmarks/readme_results.py --check
 
 clean:  ## Remove the environment, caches and the demo's output
 	rm -rf $(VENV) build demo .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

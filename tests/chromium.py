@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,13 @@ FLAGS = (
     "--force-color-profile=srgb --remote-debugging-pipe"
 ).split()
 # Chromium reads commands from file descriptor 3 and writes answers to 4.
-_LAUNCH = "import os, sys; r, w = map(int, sys.argv[1:3]); os.dup2(r, 3); os.dup2(w, 4); os.execvp(sys.argv[3], sys.argv[3:])"
+_LAUNCH = """
+import os, sys
+commands, answers, program = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
+os.dup2(commands, 3)
+os.dup2(answers, 4)
+os.execvp(program[0], program)
+"""
 _FIRST_FREE = 10
 _PATIENCE_SECONDS = 60
 
@@ -74,8 +81,13 @@ class Browser:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
-        self._process.wait(_PATIENCE_SECONDS)
+        self._session = None
+        try:
+            self.call("Browser.close")
+            self._process.wait(_PATIENCE_SECONDS)
+        except (OSError, RuntimeError, TimeoutError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
         os.close(self._out)
         os.close(self._in)
 
@@ -96,9 +108,8 @@ class Browser:
 
     def open(self, page: Path, width: int, height: int, *, dark: bool = False, touch: bool = False) -> None:
         """Load a page in a window of a size in CSS pixels and wait for its pictures."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=touch
-        )
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": touch}
+        self.call("Emulation.setDeviceMetricsOverride", **metrics)
         self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
@@ -171,8 +182,6 @@ class Browser:
         )
 
     def _read(self) -> dict[str, Any]:
-        import select
-
         while b"\0" not in self._buffer:
             if not select.select([self._in], [], [], _PATIENCE_SECONDS)[0]:
                 raise TimeoutError("Chromium does not answer")

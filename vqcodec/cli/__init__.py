@@ -16,7 +16,7 @@ from vqcodec.errors import VqcError
 
 __all__ = ["main", "vqc"]
 
-COMMANDS = ("compress", "decompress", "info", "models", "train")
+COMMANDS = ("compress", "decompress", "info", "models", "train", "eval", "compare", "analyze")
 
 
 class _LazyGroup(click.Group):

@@ -45,9 +45,9 @@ def command(model: str, images: tuple[Path, ...], output: Path, quality: float, 
 
 
 def _summary(values: dict[str, Any], output: Path) -> str:
-    codebook, bpp = values["codebook"], values["storage"]["bpp"]
+    codebook, bpp, K = values["codebook"], values["storage"]["bpp"], values["model"]["quantizer"]["K"]
     return (
-        f"{name_of(output / 'index.html')}: {len(values['pictures'])} pictures, {codebook['used']} of "
-        f"{values['model']['quantizer']['K']} codevectors used, perplexity {codebook['perplexity']:.1f}; indices {bpp['paper']:.3f} bpp "
-        f"as the paper counts, files {bpp['file']:.3f} bpp"
+        f"{name_of(output / 'index.html')}: {len(values['pictures'])} pictures, {codebook['used']} of {K} codevectors "
+        f"used, perplexity {codebook['perplexity']:.1f}; indices {bpp['paper']:.3f} bpp as the paper counts, files "
+        f"{bpp['file']:.3f} bpp"
     )

@@ -13,7 +13,11 @@ from vqcodec.files import atomic_write, check_output
 @click.command("compare")
 @click.argument("picture", metavar="PICTURE", type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", metavar="PAGE", type=click.Path(path_type=Path), help="The page.  [default: PICTURE.compare.html]"
+    "-o",
+    "--output",
+    metavar="PAGE",
+    type=click.Path(path_type=Path),
+    help="The page.  [default: PICTURE with .compare.html]",
 )
 @click.option(
     "--bpp",
@@ -32,7 +36,13 @@ from vqcodec.files import atomic_write, check_output
 @click.option(
     "--model", "models", metavar="FILE|NAME", multiple=True, help="A model of ours; may be repeated.  [default: photo]"
 )
-@click.option("--metric", "metrics", metavar="NAME", multiple=True, help="A metric to show; may be repeated.")
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="NAME",
+    multiple=True,
+    help="A metric to show; may be repeated.  [default: psnr, psnr-y, ms-ssim, ssimulacra2]",
+)
 @click.option("-f", "--force", is_flag=True, help="Overwrite a page that exists.")
 def command(
     picture: Path,

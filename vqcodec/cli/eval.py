@@ -50,9 +50,7 @@ def split_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
     help="Published curves to draw beside ours, such as vtm, av1, bpg444, mbt2018, elic2022; all but those that begin "
     "with clic2020-professional/ are of Kodak's pictures.",
 )  # fmt: skip
-@click.option(
-    "--jobs", type=click.IntRange(min=1), help="Pictures at a time. Without it, one for each processor core."
-)
+@click.option("--jobs", type=click.IntRange(min=1), help="Pictures at a time. Without it, one for each processor core.")
 @click.option("--json", "as_json", is_flag=True, help="Print the BD-rates as one line of JSON instead of a table.")
 @click.option("-f", "--force", is_flag=True, help="Start anew in a folder that holds other results.")
 def command(sources: tuple[Path, ...], jobs: int | None, as_json: bool, **options: Any) -> None:

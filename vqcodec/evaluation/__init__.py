@@ -1,0 +1,1 @@
+"""Rate, distortion and what a codebook does, beside other codecs."""
