@@ -40,9 +40,15 @@ def jpeg(pixels: Pixels, quality: int) -> tuple[int, float]:
     return buffer.tell(), psnr_db(pixels, np.asarray(Image.open(buffer)))
 
 
-def ours(codec: Codec, pixels: Pixels, quality: float) -> tuple[int, float]:
-    encoded = codec.encode(pixels, quality)
-    return len(codec.pack(encoded)), psnr_db(pixels, codec.decode(encoded))
+def ours(codec: Codec, pixels: Pixels, counts: npt.NDArray[np.int64]) -> list[tuple[int, float, float]]:
+    """Return bytes, PSNR and predicted bytes for each quality; add up the use of codevectors."""
+    rows = []
+    for quality in QUALITIES:
+        encoded = codec.encode(pixels, quality)
+        counts += np.bincount(encoded.indices.reshape(-1), minlength=len(counts))
+        predicted = sum(codec.prior.bits(encoded.indices, encoded.classes, quality)) / 8
+        rows.append((len(codec.pack(encoded)), psnr_db(pixels, codec.decode(encoded)), predicted))
+    return rows
 
 
 def at_bytes(curve: list[tuple[int, float]], size: int) -> float:
@@ -53,24 +59,12 @@ def at_bytes(curve: list[tuple[int, float]], size: int) -> float:
     return float(np.interp(np.log(size), np.log(sizes), values))
 
 
-def lead_over_jpeg(codec: Codec, pixels: Pixels) -> tuple[float, float]:
+def lead_over_jpeg(mine: list[tuple[int, float]], pixels: Pixels) -> tuple[float, float]:
     """Return our PSNR less JPEG's at the bytes of our quality 80 and of JPEG's quality 80."""
     jpegs = [jpeg(pixels, q) for q in JPEG_QUALITIES]
-    mine = [ours(codec, pixels, q) for q in QUALITIES]
     size, value = mine[QUALITIES.index(QUALITY)]
     jpeg_size, jpeg_value = jpegs[list(JPEG_QUALITIES).index(QUALITY)]
     return value - at_bytes(jpegs, size), at_bytes(mine, jpeg_size) - jpeg_value
-
-
-def size_and_usage(codec: Codec, pixels: Pixels, counts: npt.NDArray[np.int64]) -> list[float]:
-    """Return, for each quality, bytes beyond 1 % over the predicted entropy; add up the use of codevectors."""
-    beyond = []
-    for quality in QUALITIES:
-        encoded = codec.encode(pixels, quality)
-        counts += np.bincount(encoded.indices.reshape(-1), minlength=len(counts))
-        predicted = sum(codec.prior.bits(encoded.indices, encoded.classes, quality)) / 8
-        beyond.append(len(codec.pack(encoded)) - 1.01 * predicted)
-    return beyond
 
 
 def check(codec: Codec, folder: Path) -> dict[str, object]:
@@ -78,8 +72,10 @@ def check(codec: Codec, folder: Path) -> dict[str, object]:
     leads, beyond = {}, []
     for path in tqdm(find_pictures(folder), unit="picture"):
         pixels = read_picture(path).pixels
-        beyond += size_and_usage(codec, pixels, counts)
-        leads[path.stem] = tuple(round(lead, 2) for lead in lead_over_jpeg(codec, pixels))
+        rows = ours(codec, pixels, counts)
+        beyond += [size - 1.01 * predicted for size, _, predicted in rows]
+        mine = [(size, value) for size, value, _ in rows]
+        leads[path.stem] = tuple(round(lead, 2) for lead in lead_over_jpeg(mine, pixels))
     share = counts / counts.sum()
     entropy = -(share * np.log(share + 1e-300)).sum()
     return {

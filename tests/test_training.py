@@ -22,6 +22,7 @@ from vqcodec.training import losses
 from vqcodec.training.basis import block_basis
 from vqcodec.training.data import load_pictures
 from vqcodec.training.density import ClassDensity, bits
+from vqcodec.training.reach import cap_gains, coarse_reach
 from vqcodec.training.settings import make_settings
 from vqcodec.training.state import NOISE, TrainingState
 
@@ -216,6 +217,20 @@ def test_ctrl_c_in_the_middle_of_a_step_loses_nothing(
     monkeypatch.setattr(losses, "compute", compute)
     assert training.run([folder], parts, settings, resume=True)
     assert model_file.load(whole)[0].fingerprint == model_file.load(parts)[0].fingerprint
+
+
+def test_capped_gains_bring_the_largest_latents_within_reach() -> None:
+    state = TrainingState(tiny_settings(), torch.device("cpu"))
+    with torch.no_grad():
+        state.quantizer.codebook.normal_()
+    reach, quality = coarse_reach(state.quantizer), torch.tensor([100.0])
+    natural = torch.randn(1, state.network.d, 4, 4)
+    natural[:, 0] = 3 * reach / state.network.gain(quality)[0, 0]
+    before = state.network.gain(quality)
+    assert cap_gains(state.network, state.quantizer, natural * before) == 1
+    after = state.network.gain(quality)
+    assert float((natural * after)[:, 0].abs().max()) == pytest.approx(reach, rel=1e-4)
+    assert torch.equal(after[:, 1:], before[:, 1:])
 
 
 def test_damaged_shards_are_named(folder: Path) -> None:

@@ -19,6 +19,7 @@ from vqcodec.training import checkpoint, losses
 from vqcodec.training.basis import block_basis
 from vqcodec.training.data import PictureSet
 from vqcodec.training.export import collect_latents, fit_prior
+from vqcodec.training.reach import cap_gains
 from vqcodec.training.state import NOISE, QUANTISED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.validation import validate
 
@@ -88,8 +89,11 @@ class Trainer:
             state.enter(SYNTHESIS)
 
     def _fit(self, new_codebook: bool) -> None:
-        latents = collect_latents(self.state, self.training, self.state.settings.fit_crops, 2)
-        self.state.prior = fit_prior(self.state, latents, self.state.quantizer, new_codebook)
+        state, crops = self.state, self.state.settings.fit_crops
+        latents = collect_latents(state, self.training, crops, 2)
+        if not new_codebook and cap_gains(state.network, state.quantizer, latents.z[-1]):
+            latents = collect_latents(state, self.training, crops, 2)
+        state.prior = fit_prior(state, latents, state.quantizer, new_codebook)
 
     def _step(self, bar: tqdm[None]) -> None:
         state, settings = self.state, self.state.settings

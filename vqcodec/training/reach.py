@@ -1,0 +1,38 @@
+"""Gains that keep the largest latents within the reach of the coarse index.
+
+A saturated block has a mean of 127.5 * sqrt(768) = 3533 grey levels in an orthonormal basis: at
+the finest steps that is further than `scale` times the codebook. A coarser step for those few
+channels costs next to nothing; a latent beyond the codebook is a visible fault.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.quantizers import Quantizer
+
+_DENSE_SHARE = 0.9
+
+
+def coarse_reach(quantizer: Quantizer) -> float:
+    """Return how many steps from zero the dense part of the codebook reaches, enlarged by the coarse scale."""
+    norms = quantizer.codebook.detach().norm(dim=1)
+    return quantizer.settings.scale * float(norms.quantile(_DENSE_SHARE))
+
+
+@torch.no_grad()
+def cap_gains(network: PhotoNetwork, quantizer: Quantizer, z: Tensor) -> int:
+    """Lower the gain at the highest quality of wide channels whose latents there leave the reach.
+
+    z float [B, d, h, w] are latents of training pictures at that quality. Returns how many
+    channels were lowered; they stay as fine as the codebook allows.
+    """
+    channels = quantizer.settings.wide * quantizer.d_star
+    if channels == 0:
+        return 0
+    largest = z[:, :channels].float().abs().amax((0, 2, 3))
+    excess = (largest / coarse_reach(quantizer)).log().clamp(min=0)
+    network.log_gain[-1, :channels] -= excess
+    return int((excess > 0).sum())
