@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from vqcodec.codec import Codec
+from vqcodec.evaluation.metrics import psnr
 from vqcodec.image import find_pictures, read_picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -29,15 +30,11 @@ QUALITY = 80
 JPEG_QUALITIES = range(5, 96, 5)
 
 
-def psnr_db(a: Pixels, b: Pixels) -> float:
-    return float(10 * np.log10(255**2 / np.square(a.astype(np.float64) - b).mean()))
-
-
 def jpeg(pixels: Pixels, quality: int) -> tuple[int, float]:
     """Return bytes and PSNR of Pillow's JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality, optimize=True, progressive=True)
-    return buffer.tell(), psnr_db(pixels, np.asarray(Image.open(buffer)))
+    return buffer.tell(), psnr(pixels, np.asarray(Image.open(buffer)))
 
 
 def ours(codec: Codec, pixels: Pixels, counts: npt.NDArray[np.int64]) -> list[tuple[int, float, float]]:
@@ -47,7 +44,7 @@ def ours(codec: Codec, pixels: Pixels, counts: npt.NDArray[np.int64]) -> list[tu
         encoded = codec.encode(pixels, quality)
         counts += np.bincount(encoded.indices.reshape(-1), minlength=len(counts))
         predicted = sum(codec.prior.bits(encoded.indices, encoded.classes, quality)) / 8
-        rows.append((len(codec.pack(encoded)), psnr_db(pixels, codec.decode(encoded)), predicted))
+        rows.append((len(codec.pack(encoded)), psnr(pixels, codec.decode(encoded)), predicted))
     return rows
 
 

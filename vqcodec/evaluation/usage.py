@@ -50,15 +50,7 @@ def count(indices: npt.NDArray[np.uint16], K: int) -> Counts:
 
 def plane_bits(encoded: Encoded, prior: StaticPrior) -> Values:
     """Return float64 [P], the bits that each plane's indices cost under the model's tables, without the classes."""
-    spread = encoded.classes.repeat(prior.factor, axis=0).repeat(prior.factor, axis=1)
-    numbers = np.moveaxis(prior.table_map[prior.row(encoded.quality)][spread], 2, 0)
-    if prior.conditional_map is not None:
-        y, x = (np.arange(side) for side in encoded.indices.shape[1:])
-        base_y, base_x = y - y % prior.factor, x - x % prior.factor
-        is_base = (y == base_y)[:, None] & (x == base_x)
-        neighbours = prior.conditional_map[encoded.indices[:, base_y[:, None], base_x]]
-        numbers = np.where(is_base, numbers, neighbours)
-    costs = prior.table_costs[numbers, encoded.indices]
+    costs = prior.index_bits(encoded.indices, encoded.classes, encoded.quality)
     bits: Values = costs.sum(axis=(1, 2), dtype=np.float64)
     return bits
 

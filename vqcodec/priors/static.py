@@ -121,14 +121,17 @@ class StaticPrior:
 
     def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
         """Return the bits of the classes and of the indices under the tables."""
-        row = self.row(quality)
         class_bits = 0.0
-        for number, symbol in self._class_symbols(classes, row):
+        for number, symbol in self._class_symbols(classes, self.row(quality)):
             class_bits += self.table_bits - float(np.log2(self.class_tables[number, symbol]))  # type: ignore[index]
-        index_bits = 0.0
-        for places, numbers in self._passes(indices, classes, row):
-            index_bits += float(self.table_costs[numbers, indices.reshape(-1)[places]].sum(dtype=np.float64))
-        return class_bits, index_bits
+        return class_bits, float(self.index_bits(indices, classes, quality).sum(dtype=np.float64))
+
+    def index_bits(self, indices: IntArray, classes: IntArray, quality: float) -> npt.NDArray[np.float32]:
+        """Return float32 [P, h', w'], the bits that each index costs under the table that codes it."""
+        costs = np.empty(indices.size, dtype=np.float32)
+        for places, numbers in self._passes(indices, classes, self.row(quality)):
+            costs[places] = self.table_costs[numbers, indices.reshape(-1)[places]]
+        return costs.reshape(indices.shape)
 
     def _passes(self, indices: IntArray, classes: IntArray, row: int) -> Iterator[tuple[IntArray, IntArray]]:
         """Yield flat places and their table numbers, pass by pass.
