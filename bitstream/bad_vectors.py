@@ -104,8 +104,7 @@ def _fields(data: bytes) -> Iterator[Fault]:
         ("quality_0", QUALITY, b"\0", "quality 0"),
         ("quality_half", QUALITY, b"\1", "quality 0.5"),
         ("quality_100_5", QUALITY, b"\xc9", "quality 100.5"),
-        ("prior_1", PRIOR, b"\1", "an unknown prior"),
-        ("tile_1", PRIOR, b"\x10", "an unknown tile code"),
+        ("prior_1", PRIOR, b"\1", "a context prior with depth 1"),
     )
     for name, offset, new, about in changes:
         yield Fault(name, "header", about, patch(data, offset, new))
@@ -166,6 +165,7 @@ def _payloads(data: bytes) -> Iterator[Fault]:
     )
     for name, new, about in changes:
         yield Fault(name, "rans", about, seal(header + section(1, new)))
+    yield Fault("tile_1", "tiles", "a tile code, but the payload is one stream", patch(data, PRIOR, b"\x10"))
     yield Fault("stream_empty", "index_crc", "no stream: it decodes to other indices", seal(header + section(1, b"")))
     yield Fault("index_crc", "index_crc", "the checksum of the indices is wrong", patch(data, INDEX_CRC, bytes(4), 4))
     profile = zlib.compress(b"profile", 9)

@@ -4,7 +4,8 @@
 
 Everything is drawn from fixed seeds. Good files are made by the `vqcodec` package; bad ones are
 good ones with one fault each, most of them with a correct checksum, so that the fault itself must
-be noticed. `vectors.json` lists them; FORMAT.md section 7 explains the names of the faults.
+be noticed. Bad models are good ones with one fault each. `vectors.json` lists the files; FORMAT.md
+section 7 explains the names of the faults.
 """
 
 from __future__ import annotations
@@ -13,34 +14,25 @@ import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from bad_models import bad_models
+from bad_tiles import bad_context_files
 from bad_vectors import bad_files
+from random_models import ContextPlan, ModelPlan, draw_context, draw_static, make_model, quantizer
 
 from vqcodec import model_file
 from vqcodec.bitstream import container
 from vqcodec.bitstream.container import ICC_PROFILE, INDICES, Section
 from vqcodec.bitstream.header import Header
+from vqcodec.indices import index_crc, latent_grid, tiles_crc
+from vqcodec.priors import StaticPrior
+from vqcodec.tiles import tiles_of, write_streams
 
 FOLDER: Final = Path(__file__).parent / "vectors"
 PROFILE: Final = b"not a real ICC profile"
-
-Integers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ModelPlan:
-    """The shape of one tiny model: T tables, R rows of qualities, C classes."""
-
-    name: str
-    quantizer: dict[str, Any]
-    table_bits: int
-    tables: int
-    rows: int
-    classes: int = 1
-    stride: int = 16
 
 
 @dataclass(frozen=True)
@@ -56,12 +48,7 @@ class FilePlan:
     zeros: bool = False
     extra: tuple[Section, ...] = ()
     extra_first: bool = False
-
-
-def quantizer(K: int, m: int, d_star: int, **others: Any) -> dict[str, Any]:
-    """The quantizer settings of a model, with defaults for what `others` does not name."""
-    values = {"name": "looc", "K": K, "m": m, "d_star": d_star, "beta": 1, "mode": "all", "depth": 1, "wide": 0}
-    return values | {"scale": 12.0} | others
+    tile: int = 0
 
 
 MODELS: Final = (
@@ -70,6 +57,8 @@ MODELS: Final = (
     ModelPlan("all", quantizer(10, 2, 2, beta=2), table_bits=8, tables=2, rows=2, stride=8),
     ModelPlan("conditional", quantizer(12, 2, 4, beta=3, mode="conditional"), 24, tables=6, rows=2, classes=2),
     ModelPlan("smooth", quantizer(300, 1, 1, beta=2, mode="smooth"), table_bits=16, tables=2, rows=1),
+    ContextPlan("context", zeros=(5, 11)),
+    ContextPlan("groups", groups=(2, 2, 4), K=27, embed=3, hidden=6, rows=1, levels=12, table_bits=20, scale=9.0),
 )
 
 ICC: Final = Section(ICC_PROFILE, zlib.compress(PROFILE, 9))
@@ -88,45 +77,14 @@ FILES: Final = (
     FilePlan("conditional", "conditional", 90, 50, 20, "beta 3, two passes, two classes, 24-bit tables"),
     FilePlan("conditional_1x1", "conditional", 1, 1, 99.5, "beta 3, one base index"),
     FilePlan("smooth", "smooth", 128, 129, 60, "beta 2, interpolated: as many indices as latents; K above 256"),
+    FilePlan("wide_tiled", "wide", 300, 270, 80, "static prior, 2 x 2 tiles of 16 latents, three classes", tile=16),
+    FilePlan("conditional_tiled", "conditional", 270, 20, 40, "beta 3, two passes, two tiles", tile=16),
+    FilePlan("context", "context", 100, 70, 37.5, "context prior, a row between; two codevectors are (0, 0)"),
+    FilePlan("context_1x1", "context", 1, 1, 1, "context prior, one latent position: most passes are empty"),
+    FilePlan("context_tiled", "context", 545, 280, 100, "context prior, 2 x 3 tiles of 16 latents, last row", tile=16),
+    FilePlan("groups", "groups", 60, 90, 64.5, "context prior of three groups, K = 27"),
+    FilePlan("groups_one_tile", "groups", 40, 16, 50, "context prior, the largest tile code, one tile", tile=496),
 )
-
-
-def draw_tables(rng: np.random.Generator, tables: int, symbols: int, bits: int) -> npt.NDArray[np.uint32]:
-    """Random frequencies [tables, symbols] of at least 1 whose rows sum to 2^bits; the last is as skewed as can be."""
-    weights = rng.random((tables, symbols)) ** 6
-    weights[-1] = 0
-    weights[-1, -1] = 1
-    spare = (1 << bits) - symbols
-    frequencies = np.floor(weights / weights.sum(axis=1, keepdims=True) * spare).astype(np.int64) + 1
-    frequencies[:, 0] += (1 << bits) - frequencies.sum(axis=1)
-    integers: npt.NDArray[np.uint32] = frequencies.astype(np.uint32)
-    return integers
-
-
-def make_model(plan: ModelPlan) -> tuple[model_file.Metadata, model_file.Arrays]:
-    """A model with random tables, random maps and a random codebook, and no network."""
-    rng = np.random.default_rng(list(plan.name.encode()))
-    K, planes, C = plan.quantizer["K"], plan.quantizer["m"] + plan.quantizer["wide"], plan.classes
-    arrays: model_file.Arrays = {
-        "codebook": rng.random((K, plan.quantizer["d_star"])).astype(np.float32),
-        "tables": draw_tables(rng, plan.tables, K, plan.table_bits),
-        "table_map": rng.integers(0, plan.tables, (plan.rows, C, planes)).astype(np.uint16),
-    }
-    if plan.quantizer["mode"] == "conditional":
-        arrays["conditional_map"] = rng.integers(0, plan.tables, K).astype(np.uint16)
-    if C > 1:
-        arrays["class_tables"] = draw_tables(rng, 4, C, plan.table_bits)
-        arrays["class_map"] = rng.integers(0, 4, (plan.rows, C + 1, C + 1)).astype(np.uint16)
-    metadata = model_file.Metadata(plan.name, {"name": "none"}, plan.stride, plan.quantizer, plan.table_bits)
-    return metadata, arrays
-
-
-def draw_indices(rng: np.random.Generator, arrays: model_file.Arrays, row: int, shape: tuple[int, ...]) -> Integers:
-    """Indices [P, h', w'], each plane's distributed like the table of its first class."""
-    tables = np.cumsum(arrays["tables"][arrays["table_map"][row, 0]], axis=1, dtype=np.int64)
-    uniform = rng.random(shape)
-    planes = [np.searchsorted(table, u * table[-1], side="right") for table, u in zip(tables, uniform, strict=True)]
-    return np.stack(planes)
 
 
 def make_file(
@@ -135,23 +93,30 @@ def make_file(
     """One good file and the indices in it."""
     rng = np.random.default_rng(list(plan.name.encode()))
     prior = model_file.make_prior(metadata, arrays)
-    grid = (-(-plan.height // metadata.stride), -(-plan.width // metadata.stride))
-    shape = (arrays["table_map"].shape[2], grid[0] * metadata.factor, grid[1] * metadata.factor)
-    indices = draw_indices(rng, arrays, prior.row(plan.quality), shape) * (not plan.zeros)
-    classes = rng.integers(0, prior.classes, grid)
-    names = ("K", "m", "d_star", "beta", "mode", "depth")
+    h, w = latent_grid(plan.height, plan.width, metadata.stride)
+    f, streams = metadata.factor, []
+    indices = np.zeros((prior.planes, f * h, f * w), np.uint16)
+    for tile in tiles_of((h, w), plan.tile):
+        if isinstance(prior, StaticPrior):
+            drawn = draw_static(rng, prior, tile.grid, plan.quality)
+        else:
+            drawn = draw_context(rng, prior, tile.grid, plan.quality)
+        part = drawn.indices * np.uint16(not plan.zeros)
+        streams.append((index_crc(part), prior.encode(part, drawn.classes, plan.quality)))
+        indices[:, f * tile.top : f * tile.bottom, f * tile.left : f * tile.right] = part
     header = Header(
         fingerprint=bytes.fromhex(model_file.fingerprint(metadata, arrays)),
         width=plan.width,
         height=plan.height,
         quality=plan.quality,
-        prior="static",
-        index_crc=zlib.crc32(indices.astype("<u2").tobytes()),
-        **{name: metadata.quantizer[name] for name in names},
+        prior=prior.kind,
+        index_crc=tiles_crc(streams) if plan.tile else streams[0][0],
+        tile=plan.tile,
+        **{name: metadata.quantizer[name] for name in ("K", "m", "d_star", "beta", "mode", "depth")},
     )
-    coded = [Section(INDICES, prior.encode(indices, classes, plan.quality))]
+    coded = [Section(INDICES, write_streams(streams) if plan.tile else streams[0][1])]
     sections = [*plan.extra, *coded] if plan.extra_first else [*coded, *plan.extra]
-    return container.write_sections(header, sections), indices.astype(np.uint16)
+    return container.write_sections(header, sections), indices
 
 
 def main() -> None:
@@ -161,7 +126,7 @@ def main() -> None:
         for old in (FOLDER / folder).iterdir():
             old.unlink()
     models = {plan.name: make_model(plan) for plan in MODELS}
-    for name, (metadata, arrays) in models.items():
+    for name, (metadata, arrays) in (models | bad_models(*models["context"])).items():
         (FOLDER / "models" / f"{name}.safetensors").write_bytes(model_file.to_bytes(metadata, arrays))
     good, bad, files = [], [], {}
     for plan in FILES:
@@ -169,7 +134,7 @@ def main() -> None:
         (FOLDER / "good" / f"{plan.name}.vqc").write_bytes(files[plan.name])
         np.save(FOLDER / "good" / f"{plan.name}.npy", indices.astype("<u2"))
         good.append({"file": f"good/{plan.name}.vqc", "model": plan.model, "about": plan.about})
-    for fault in bad_files(files):
+    for fault in (*bad_files(files), *bad_context_files(files)):
         (FOLDER / "bad" / f"{fault.name}.vqc").write_bytes(fault.data)
         bad.append({"file": f"bad/{fault.name}.vqc", "model": fault.model, "fault": fault.cause, "about": fault.about})
     (FOLDER / "vectors.json").write_text(json.dumps({"good": good, "bad": bad}, indent=1) + "\n")

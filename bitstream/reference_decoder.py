@@ -12,27 +12,25 @@ import argparse
 import math
 import sys
 import zlib
-from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from reference_model import DecodeError, Integers, Model, read_model, require
+from reference_context import Context, decode_context
+from reference_model import Model, read_model
+from reference_rans import DecodeError, Indices, Rans, require
+from reference_static import Static, decode_static
 
 MAGIC: Final = b"\x89VQC\r\n\x1a\n"
 VERSION: Final = 1
 MODES: Final = ("all", "conditional", "smooth")
+PRIORS: Final = ("static", "context")
+TILE_STEP: Final = 16  # latents along a tile's side for each 1 of the tile code
 INDICES, ICC = 0x01, 0x81  # section types
 MAX_PIXELS: Final = 1 << 27
 MAX_INDICES: Final = 1 << 28
 MAX_ICC_BYTES: Final = 1 << 24
-PRECISION: Final = 24  # bits of a scaled frequency
-Indices = npt.NDArray[np.uint16]
-Table = list[int]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,8 @@ class Header:
     mode: str
     depth: int
     half_steps: int
+    prior_kind: str
+    tile: int  # latents along a side; 0: the picture is one tile
     index_crc: int
 
 
@@ -119,10 +119,13 @@ def read_header(cursor: Cursor) -> Header:
     beta, mode, depth = read_beta_mode_depth(cursor.byte("beta_mode_depth", "header"))
     half_steps = in_range("quality in half steps", cursor.byte("quality", "header"), 2, 200)
     prior_tile = cursor.byte("prior_tile", "header")
-    in_range("prior kind", prior_tile & 15, 0, 0)
-    in_range("tile code", prior_tile >> 4, 0, 0)
+    kind, tile = prior_tile & 7, TILE_STEP * (prior_tile >> 3)
+    require(kind < len(PRIORS), "header", f"The header says prior = {kind}, which is unknown: a newer file.")
+    fits = kind == 0 or (d_star, beta, depth) == (2, 1, 2)
+    require(fits, "header", f"A context prior cannot have d_star = {d_star}, beta = {beta}, depth = {depth}.")
     index_crc = int.from_bytes(cursor.take(4, "the index checksum", "header"), "little")
-    return Header(fingerprint, width, height, K, m, d_star, beta, mode, depth, half_steps, index_crc)
+    kinds = (mode, depth, half_steps, PRIORS[kind])
+    return Header(fingerprint, width, height, K, m, d_star, beta, *kinds, tile, index_crc)
 
 
 def read_codebook_size(cursor: Cursor) -> int:
@@ -176,102 +179,88 @@ def check_match(header: Header, model: Model) -> None:
     """The file must have been made with exactly this model."""
     wanted, given = header.fingerprint.hex(), model.fingerprint.hex()
     require(wanted == given, "fingerprint", f"The file needs model {wanted}, this is model {given}.")
-    for name in ("K", "m", "d_star", "beta", "mode", "depth"):
+    for name in ("K", "m", "d_star", "beta", "mode", "depth", "prior_kind"):
         in_file, in_model = getattr(header, name), getattr(model, name)
         require(in_file == in_model, "mismatch", f"The file says {name} = {in_file}, its model {in_model}.")
 
 
-def make_table(frequencies: Integers, bits: int) -> Table:
-    """Left-cumulative sums, K + 1 of them, at 24 bits, of frequencies [K] that sum to 2^bits."""
-    scaled: list[int] = (frequencies << (PRECISION - bits)).tolist()
-    return [0, *accumulate(scaled)]
-
-
-class Rans:
-    """The entropy decoder of FORMAT.md section 6: a 64-bit state refilled by 32-bit words from the end."""
-
-    def __init__(self, payload: bytes) -> None:
-        require(payload[-1:] != b"\0", "rans", "The index section ends in a zero byte that should have been trimmed.")
-        padded = payload + bytes(-len(payload) % 4)
-        self.words: list[int] = np.frombuffer(padded, "<u4").tolist()
-        self.state: int = self.words.pop() if self.words else 0
-        if self.words:
-            self.state = self.state << 32 | self.words.pop()
-
-    def decode(self, table: Table, count: int) -> list[int]:
-        """The next `count` symbols, all of one table."""
-        state, words, mask, symbols = self.state, self.words, (1 << PRECISION) - 1, []
-        for _ in range(count):
-            quantile = state & mask
-            symbol = bisect_right(table, quantile) - 1
-            left = table[symbol]
-            state = (state >> PRECISION) * (table[symbol + 1] - left) + quantile - left
-            if state < 1 << 32 and words:
-                state = state << 32 | words.pop()
-            symbols.append(symbol)
-        self.state = state
-        return symbols
-
-    def check_end(self) -> None:
-        """After the last symbol a stream is used up and its state is the encoder's first one."""
-        require(self.state == 0 and not self.words, "rans", "The index section does not end with its last index.")
-
-
-def decode_classes(rans: Rans, model: Model, row: int, shape: tuple[int, int]) -> Integers:
-    """The class plane [h, w]: in raster order, each class with a table chosen by its left and upper neighbour."""
-    classes = np.zeros((shape[0] + 1, shape[1] + 1), np.int64)  # bordered by 0 = none, then 1 + class
-    if model.class_map is None or model.class_tables is None:
-        return classes[1:, 1:]
-    tables = [make_table(frequencies, model.table_bits) for frequencies in model.class_tables]
-    for y, x in np.ndindex(shape):
-        number = model.class_map[row, classes[y + 1, x], classes[y, x + 1]]
-        classes[y + 1, x + 1] = 1 + rans.decode(tables[number], 1)[0]
-    return classes[1:, 1:] - 1
-
-
-def decode_pass(rans: Rans, model: Model, numbers: Integers, chosen: Mask, indices: Indices) -> None:
-    """Fill `indices` [P, h', w'] where `chosen` [h', w']: by table number, each table's in C order."""
-    for number in np.unique(numbers[:, chosen]):
-        members = np.nonzero((numbers == number) & chosen)
-        indices[members] = rans.decode(make_table(model.tables[number], model.table_bits), len(members[0]))
-
-
-def latent_grid(header: Header, model: Model) -> tuple[int, int, int]:
-    """h, w and f: the latent grid, and how many times finer the index grid is along each side."""
-    factor = 1 if model.mode == "smooth" else model.beta
+def latent_grid(header: Header, model: Model) -> tuple[int, int]:
+    """h and w, the size of the latent grid."""
     rows, columns = (math.ceil(size / model.stride) for size in (header.height, header.width))
-    count = model.planes * rows * columns * factor**2
+    count = model.planes * rows * columns * model.factor**2
     require(count <= MAX_INDICES, "size", f"The file would have {count} indices, the limit is {MAX_INDICES}.")
-    return rows, columns, factor
+    return rows, columns
 
 
-def decode_indices(header: Header, model: Model, payload: bytes) -> Indices:
-    """uint16 [P, h', w'] out of the payload of the index section."""
-    rows, columns, factor = latent_grid(header, model)
-    rans, indices = Rans(payload), np.zeros((model.planes, rows * factor, columns * factor), np.uint16)
-    row = ((header.half_steps - 2) * (len(model.table_map) - 1) + 99) // 198
-    classes = decode_classes(rans, model, row, (rows, columns)).repeat(factor, axis=0).repeat(factor, axis=1)
-    numbers = model.table_map[row].T[:, classes]
-    if model.conditional_map is None:
-        decode_pass(rans, model, numbers, np.ones(classes.shape, np.bool_), indices)
+class Tile(NamedTuple):
+    """A rectangle of the latent grid, and what messages call it."""
+
+    name: str
+    top: int
+    left: int
+    h: int
+    w: int
+
+
+def cut_grid(rows: int, columns: int, side: int) -> list[Tile]:
+    """The tiles of a latent grid, row by row; one if their side is 0."""
+    side = side or max(rows, columns)
+    corners = [(y, x) for y in range(0, rows, side) for x in range(0, columns, side)]
+    return [
+        Tile(f"tile {number} of {len(corners)} (row {y // side}, column {x // side})",
+             y, x, min(side, rows - y), min(side, columns - x))
+        for number, (y, x) in enumerate(corners, 1)
+    ]  # fmt: skip
+
+
+def read_streams(payload: bytes, tiles: list[Tile]) -> list[tuple[int, bytes]]:
+    """Checksum and stream of each tile out of the payload of an index section with tiles."""
+    cursor, streams = Cursor(payload), []
+    for tile in tiles:
+        length = cursor.varint(f"length of {tile.name}", "tiles")
+        crc = int.from_bytes(cursor.take(4, f"the checksum of {tile.name}", "tiles"), "little")
+        streams.append((crc, cursor.take(length, tile.name, "tiles")))
+    require(cursor.left == 0, "tiles", f"The index section has {cursor.left} bytes behind its last tile.")
+    return streams
+
+
+def decode_tile(stream: bytes, prior: Static | Context, half_steps: int, tile: Tile) -> Indices:
+    """The indices uint16 [P, f * h, f * w] of a tile out of its stream, of which nothing may be left."""
+    rans, row = Rans(stream), ((half_steps - 2) * (prior.row_count - 1) + 99) // 198
+    if isinstance(prior, Context):
+        indices = decode_context(rans, prior, row, tile.h, tile.w)
     else:
-        y, x = np.arange(rows * factor), np.arange(columns * factor)
-        base_y, base_x = y - y % factor, x - x % factor
-        is_base = (y == base_y)[:, None] & (x == base_x)
-        decode_pass(rans, model, numbers, is_base, indices)
-        decode_pass(rans, model, model.conditional_map[indices[:, base_y][:, :, base_x]], ~is_base, indices)
+        indices = decode_static(rans, prior, row, tile.h, tile.w)
     rans.check_end()
+    return indices
+
+
+def decode_indices(header: Header, model: Model, prior: Static | Context, payload: bytes) -> Indices:
+    """uint16 [P, h', w'] out of the payload of the index section, held against its checksums."""
+    (rows, columns), f = latent_grid(header, model), model.factor
+    tiles = cut_grid(rows, columns, header.tile)
+    streams = [(header.index_crc, payload)]
+    if header.tile:
+        streams = read_streams(payload, tiles)
+        fits = zlib.crc32(b"".join(crc.to_bytes(4, "little") for crc, _ in streams)) == header.index_crc
+        require(fits, "index_crc", "The tiles' checksums do not match the index checksum of the header.")
+    indices = np.zeros((model.planes, f * rows, f * columns), np.uint16)
+    for tile, (crc, stream) in zip(tiles, streams, strict=True):
+        part = decode_tile(stream, prior, header.half_steps, tile)
+        fits = zlib.crc32(part.astype("<u2").tobytes()) == crc
+        reason = "the file is damaged or was made by another model"
+        require(fits, "index_crc", f"The indices of {tile.name} do not match their checksum; {reason}.")
+        y, x = f * tile.top, f * tile.left
+        indices[:, y : y + f * tile.h, x : x + f * tile.w] = part
     return indices
 
 
 def decode(vqc_bytes: bytes, model_bytes: bytes) -> Indices:
     """The indices uint16 [P, h', w'] of a .vqc file; a DecodeError for every fault of file or model."""
     header, sections = read_container(vqc_bytes)
-    model = read_model(model_bytes)
+    model, prior = read_model(model_bytes)
     check_match(header, model)
-    indices = decode_indices(header, model, sections[INDICES])
-    fits = zlib.crc32(indices.astype("<u2").tobytes()) == header.index_crc
-    require(fits, "index_crc", "The decoded indices do not fit their checksum; the encoder's tables were others.")
+    indices = decode_indices(header, model, prior, sections[INDICES])
     unpack_icc(sections.get(ICC))
     return indices
 

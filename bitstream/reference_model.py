@@ -1,6 +1,7 @@
-"""The model's side of the reference decoder: settings and integer tables out of a .safetensors file.
+"""The model's side of the reference decoder: settings, fingerprint and prior out of a .safetensors file.
 
-It follows FORMAT.md section 4 and needs NumPy and the standard library only.
+It follows FORMAT.md section 4 and needs NumPy and the standard library only. The tensors of the two
+priors are read in reference_static.py and reference_context.py.
 """
 
 from __future__ import annotations
@@ -12,28 +13,15 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from reference_context import Context, read_context
+from reference_rans import DecodeError, Tensors, require
+from reference_static import Static, read_static
 
 DTYPES: Final = {"F16": "float16", "F32": "float32", "U8": "uint8", "I8": "int8", "U16": "uint16", "I16": "int16",
                  "U32": "uint32", "I32": "int32", "I64": "int64"}  # fmt: skip
 
-PRIOR_TENSORS: Final = ("tables", "table_map", "conditional_map", "class_tables", "class_map")
-
-Integers = npt.NDArray[np.int64]
-Tensors = dict[str, npt.NDArray[Any]]
-
-
-class DecodeError(Exception):
-    """A file or model that must be refused; `cause` is the name of the fault in FORMAT.md section 7."""
-
-    def __init__(self, cause: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.cause = cause
-
-
-def require(condition: bool, cause: str, sentence: str) -> None:
-    """Raise a DecodeError unless `condition` holds."""
-    if not condition:
-        raise DecodeError(cause, sentence)
+FINGERPRINTED: Final = ("network", "quantizer", "stride", "table_bits")
+SETTINGS: Final = ("K", "m", "d_star", "beta", "mode", "depth", "wide")
 
 
 @dataclass(frozen=True)
@@ -50,16 +38,17 @@ class Model:
     depth: int
     wide: int
     table_bits: int
-    tables: Integers  # [T, K], every row sums to 2^table_bits
-    table_map: Integers  # [R, C, P], numbers of tables
-    conditional_map: Integers | None = None  # [K], numbers of tables; only in mode "conditional"
-    class_tables: Integers | None = None  # [Tc, C], every row sums to 2^table_bits; only with C > 1
-    class_map: Integers | None = None  # [R, C + 1, C + 1], numbers of class tables; only with C > 1
+    prior_kind: str  # "static" or "context"
 
     @property
     def planes(self) -> int:
         """P, the number of index planes."""
         return self.m + self.wide
+
+    @property
+    def factor(self) -> int:
+        """f, how many times finer the index grid is than the latent grid along each side."""
+        return 1 if self.mode == "smooth" else self.beta
 
 
 def read_tensor(data: bytes, entry: dict[str, Any]) -> npt.NDArray[Any]:
@@ -79,7 +68,8 @@ def read_safetensors(data: bytes) -> tuple[dict[str, Any], Tensors]:
 
 def compute_fingerprint(metadata: dict[str, Any], tensors: Tensors) -> bytes:
     """The eight bytes that name a model by its settings and tensors, FORMAT.md section 4.2."""
-    settings = {key: metadata[key] for key in ("network", "stride", "quantizer", "table_bits")}
+    keys = FINGERPRINTED if metadata.get("context") is None else (*FINGERPRINTED, "context")
+    settings = {key: metadata[key] for key in keys}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
     for name, tensor in sorted(tensors.items()):
         shape = ",".join(map(str, tensor.shape))
@@ -88,15 +78,16 @@ def compute_fingerprint(metadata: dict[str, Any], tensors: Tensors) -> bytes:
 
 
 def build_model(metadata: dict[str, Any], tensors: Tensors) -> Model:
-    """The model that metadata and tensors describe; unchecked but for its fingerprint."""
+    """The settings of a model; unchecked but for its fingerprint."""
     require(metadata["format"] == 1, "model", f"The model file has format {metadata['format']}, not 1.")
     fingerprint = bytes.fromhex(metadata["fingerprint"])
     require(fingerprint == compute_fingerprint(metadata, tensors), "model", "The model file's fingerprint is wrong.")
-    quantizer = metadata["quantizer"]
-    settings = {key: quantizer[key] for key in ("K", "m", "d_star", "beta", "mode", "depth", "wide")}
-    arrays: dict[str, Any] = {name: tensors[name].astype(np.int64) for name in PRIOR_TENSORS if name in tensors}
     return Model(
-        fingerprint=fingerprint, stride=metadata["stride"], table_bits=metadata["table_bits"], **settings, **arrays
+        fingerprint=fingerprint,
+        stride=metadata["stride"],
+        table_bits=metadata["table_bits"],
+        prior_kind="static" if metadata.get("context") is None else "context",
+        **{key: metadata["quantizer"][key] for key in SETTINGS},
     )
 
 
@@ -106,48 +97,20 @@ def check_settings(model: Model) -> None:
     require(8 <= model.table_bits <= 24, "model", f"The model's table_bits = {model.table_bits} is not in 8..24.")
     wide_fits = 1 <= model.wide <= model.m if model.depth == 2 else model.wide == 0
     require(wide_fits, "model", f"The model's wide = {model.wide} does not fit depth {model.depth}, m = {model.m}.")
+    if model.prior_kind == "context":
+        kind = (model.d_star, model.beta, model.mode, model.depth, model.wide)
+        require(kind == (2, 1, "all", 2, model.m), "model", f"The model's quantizer {kind} has no context prior.")
 
 
-def check_tables(name: str, tables: Integers, symbols: int, bits: int) -> int:
-    """The number of rows of frequency tables [.., symbols], entries of at least 1, rows summing to 2^bits."""
-    require(tables.ndim == 2 and tables.shape[1] == symbols >= 2, "model", f"The model's {name} have a wrong shape.")
-    sums_fit = bool((tables.sum(axis=1) == 1 << bits).all())
-    require(sums_fit and bool((tables >= 1).all()), "model", f"A row of {name} has a wrong sum or an entry below 1.")
-    return len(tables)
-
-
-def check_map(name: str, numbers: Integers, shape: tuple[int, ...], tables: int) -> None:
-    """A map of this shape whose entries number existing tables."""
-    fits = numbers.shape == shape and 0 not in shape and bool((numbers < tables).all())
-    require(fits, "model", f"The model's {name} has a wrong shape or names a table that is not there.")
-
-
-def check_prior(model: Model) -> None:
-    """Tables and maps must be usable whatever the symbols are, and be there only where they are used."""
-    require(model.table_map.ndim == 3, "model", "The model's table_map does not have three dimensions.")
-    rows, classes, _ = model.table_map.shape
-    tables = check_tables("tables", model.tables, model.K, model.table_bits)
-    check_map("table_map", model.table_map, (rows, classes, model.planes), tables)
-    conditional, class_tables, class_map = model.conditional_map, model.class_tables, model.class_map
-    if conditional is not None:
-        check_map("conditional_map", conditional, (model.K,), tables)
-    if class_tables is not None and class_map is not None:
-        count = check_tables("class_tables", class_tables, classes, model.table_bits)
-        check_map("class_map", class_map, (rows, classes + 1, classes + 1), count)
-    for name, tensor, wanted in (
-        ("conditional_map", conditional, model.mode == "conditional"),
-        ("class_tables", class_tables, classes > 1),
-        ("class_map", class_map, classes > 1),
-    ):
-        require((tensor is not None) == wanted, "model", f"The model's {name} is missing, or there without a use.")
-
-
-def read_model(data: bytes) -> Model:
-    """The part of a model file that decoding to indices needs, checked."""
+def read_model(data: bytes) -> tuple[Model, Static | Context]:
+    """The part of a model file that decoding to indices needs, and the prior; all checked."""
     try:
-        model = build_model(*read_safetensors(data))
+        metadata, tensors = read_safetensors(data)
+        model = build_model(metadata, tensors)
         check_settings(model)
-        check_prior(model)
+        if model.prior_kind == "static":
+            return model, read_static(tensors, model.K, model.planes, model.factor, model.mode, model.table_bits)
+        settings = (model.K, model.m, model.table_bits, metadata["quantizer"]["scale"])
+        return model, read_context(metadata["context"], tensors, *settings)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
         raise DecodeError("model", f"This is not a vqc model file ({type(fault).__name__}: {fault}).") from fault
-    return model

@@ -50,7 +50,7 @@ def test_what_is_encoded_is_decoded(
     indices = random.integers(prior.K, size=(3, height * factor, width * factor)).astype(np.uint16)
     kinds = random.integers(classes, size=(height, width)).astype(np.uint8)
     data = prior.encode(indices, kinds, quality)
-    decoded, decoded_kinds = prior.decode(data, (height, width), quality)
+    decoded, decoded_kinds, _ = prior.decode(data, (height, width), quality)
     assert np.array_equal(decoded, indices)
     assert np.array_equal(decoded_kinds, kinds)
     assert 8 * len(data) <= sum(prior.bits(indices, kinds, quality)) * 1.01 + 64

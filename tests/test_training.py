@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import picture, picture_set, tiny_settings
+from tiny import TINY_CONTEXT, picture, picture_set, tiny_settings
 
 from vqcodec import model_file, training
 from vqcodec.codec import Codec
@@ -40,8 +40,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("stop_after", [3, 5, 7])
-def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, tmp_path: Path, stop_after: int) -> None:
-    settings = tiny_settings()
+@pytest.mark.parametrize("changes", [{}, TINY_CONTEXT], ids=["static", "context"])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    folder: Path, tmp_path: Path, stop_after: int, changes: dict[str, Any]
+) -> None:
+    settings = tiny_settings(**changes)
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     assert training.run([folder], whole, settings, resume=False)
     assert not training.run([folder], parts, settings, resume=False, stop_after=stop_after)
@@ -62,6 +65,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, tmp_path: Path,
         {"m": 6, "depth": 1, "wide": 0, "classes": 1, "table_rows": 1},
         {"bf16": True},
         {"m": 2, "K": 8},
+        TINY_CONTEXT,
     ],
     ids=str,
 )
@@ -70,7 +74,7 @@ def test_every_kind_of_quantizer_trains_into_a_model_that_compresses(
 ) -> None:
     output = tmp_path / "model.safetensors"
     base: dict[str, object] = {"m": 1, "depth": 1, "wide": 0} if changes.get("quantizer") == "vq" else {}
-    if "m" in changes and "depth" not in changes:
+    if changes.get("m") == 2:
         base = {"wide": 1}
     assert training.run([folder], output, tiny_settings(**(base | changes)), resume=False)
     codec = Codec.open(output)
@@ -80,6 +84,28 @@ def test_every_kind_of_quantizer_trains_into_a_model_that_compresses(
     assert codec.decompress(data).pixels.shape == pixels.shape
     predicted = sum(codec.prior.bits(encoded.indices, encoded.classes, 50)) / 8
     assert len(data) <= 1.01 * predicted + 48
+
+
+@pytest.mark.parametrize("changes", [{}, TINY_CONTEXT], ids=["static", "context"])
+def test_a_run_can_start_from_a_model(folder: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert training.run([folder], first, tiny_settings(**changes), resume=False)
+    settings = tiny_settings(**changes, init=str(first), learning_rate=1e-9, steps=4)
+    assert training.run([folder], second, settings, resume=False)
+    before, after = model_file.load(first)[1], model_file.load(second)[1]
+    names = [name for name in before if name.startswith("network.") or name.endswith(".weight")]
+    assert len(names) > 40
+    for name in names:
+        assert np.allclose(before[name].astype(float), after[name].astype(float), atol=1e-3), name
+
+
+def test_a_run_refuses_to_start_from_another_network(folder: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first.safetensors"
+    assert training.run([folder], first, tiny_settings(**TINY_CONTEXT), resume=False)
+    for changes in ({"width": 12}, {"context_width": 8}):
+        settings = tiny_settings(**(TINY_CONTEXT | changes), init=str(first))
+        with pytest.raises(SettingsError, match="this run"):
+            training.run([folder], tmp_path / "second.safetensors", settings, resume=False)
 
 
 def test_training_lowers_the_loss() -> None:

@@ -22,6 +22,15 @@ class Result(NamedTuple):
 
 
 Run = Callable[..., Result]
+TINY_CONTEXT: dict[str, Any] = {
+    "prior": "context",
+    "wide": 12,
+    "prior_share": 0.25,
+    "integer_share": 0.5,
+    "context_width": 16,
+    "context_rows": 4,
+}
+"""Changes of tiny settings for a context prior."""
 
 
 def tiny_settings(**changes: Any) -> TrainingSettings:

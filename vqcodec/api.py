@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqcodec import model_file
-from vqcodec.codec import DEFAULT_QUALITY, Codec
+from vqcodec.codec import DEFAULT_EFFORT, Codec
 from vqcodec.errors import VqcWarning
 from vqcodec.image import read_picture, to_pil
+from vqcodec.search import Goal, seek
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,18 +27,37 @@ def load_model(model: str | Path | None = None) -> Codec:
     return _load(path, status.st_mtime_ns, status.st_size)
 
 
-def compress(image: Any, quality: float = DEFAULT_QUALITY, model: str | Path | Codec | None = None) -> bytes:
+def compress(
+    image: Any,
+    quality: float | None = None,
+    model: str | Path | Codec | None = None,
+    *,
+    effort: int = DEFAULT_EFFORT,
+    max_bytes: int | None = None,
+    target_bpp: float | None = None,
+    target_psnr: float | None = None,
+) -> bytes:
     """Return the .vqc file of an image.
 
     image: a path, the bytes of an image file, a PIL image, or a NumPy array uint8 [H, W],
-    [H, W, 3] or [H, W, 4]. quality: 1..100 in steps of 0.5. What a .vqc file does not keep,
-    such as transparency, is said in a VqcWarning. Raises InputError, ModelError, SettingsError.
+    [H, W, 3] or [H, W, 4]. quality: 1..100 in steps of 0.5; 50 where nothing else says how large
+    the file is to be. effort: 0..9, more makes a smaller file and takes longer.
+
+    Instead of a quality: `target_bpp`, the bits per pixel that the file is to come nearest to;
+    `target_psnr`, the dB that the smallest possible file is to have; or `max_bytes` alone, for the
+    highest quality of that size. With one of the others `max_bytes` is a limit that comes first.
+    See vqcodec.search.
+
+    What a .vqc file does not keep, such as transparency, and a quality that `max_bytes` has
+    lowered, is said in a VqcWarning. Raises InputError, ModelError, SettingsError, TargetError.
     """
+    goal = Goal(quality, max_bytes, target_bpp, target_psnr)
     picture = read_picture(image)
-    for note in picture.notes:
-        warnings.warn(note, VqcWarning, stacklevel=2)
     codec = model if isinstance(model, Codec) else load_model(model)
-    return codec.compress(picture, quality)
+    found = seek(codec, picture, goal, effort)
+    for note in (*picture.notes, *found.notes):
+        warnings.warn(note, VqcWarning, stacklevel=2)
+    return found.data
 
 
 def decompress(data: bytes, model: str | Path | Codec | None = None) -> Image.Image:

@@ -5,11 +5,11 @@
     x float32 [1, 3, 16h, 16w]
       | network.analysis                           networks/photo.py
     z float32 [1, d, h, w]
-      | quantizer, given what each index costs     quantizers/
-    indices uint16 [P, h', w'], classes [h, w]
-      | prior.encode                               priors/static.py, bitstream/rans.py
+      | encoder, given what each index costs       encoder.py, quantizers/
+    indices uint16 [P, h', w'], classes
+      | prior.encode                               priors/, bitstream/rans.py
     bytes
-      | header, sections, CRC                      bitstream/container.py, indices.py
+      | header, tiles, sections, CRC               bitstream/container.py, indices.py, tiles.py
     photo.vqc
 
 Decompression walks the same road upwards. Everything below the indices is integers and
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +29,34 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 from vqcodec import model_file, networks, quantizers
 from vqcodec.bitstream import container
 from vqcodec.bitstream.container import Container
 from vqcodec.bitstream.header import Header
+from vqcodec.encoder import choose_context, choose_static, make_assigner
 from vqcodec.errors import InputError, ModelError, SettingsError
 from vqcodec.image import Picture
-from vqcodec.indices import Encoded, check_size, index_crc, unpack
-from vqcodec.priors.static import StaticPrior
-from vqcodec.quantizers.by_class import class_costs, encode_by_class
+from vqcodec.indices import Encoded, check_size, index_crc, latent_grid, tiles_crc, to_int16, unpack, unpack_codes
+from vqcodec.priors import ContextPrior, Prior, StaticPrior
+from vqcodec.priors.integer_net import SIXTEENTHS
+from vqcodec.priors.tables import Decoded
+from vqcodec.quantizers.base import RATE_WEIGHT
+from vqcodec.refine import Scene, Slices, refine
+from vqcodec.tiles import Tile, tiles_of, write_streams
 
 DEFAULT_QUALITY = 50.0
+DEFAULT_EFFORT = 5
+EFFORT_STEPS = (0, 0, 1, 2, 3, 4, 6, 10, 20, 40)
+"""Steps of refinement for each effort 0..9; effort 0 takes the nearest codevectors, all others count bits."""
+TILE = 64
+"""Side in latents of the tiles that large pictures are cut into."""
+TILED_LATENTS = 96 * 64
+"""Pictures of more latents are cut into tiles."""
+SYNTHESIS_TILE = 64
+# How many latents around a tile its analysis and its synthesis can see.
+ANALYSIS_MARGIN, SYNTHESIS_MARGIN = 8, 10
 
 
 class Codec:
@@ -50,7 +67,7 @@ class Codec:
         prefix = model_file.NETWORK_PREFIX
         weights = {k.removeprefix(prefix): _tensor(v) for k, v in arrays.items() if k.startswith(prefix)}
         try:
-            self.prior: StaticPrior = model_file.make_prior(metadata, arrays)
+            self.prior: Prior = model_file.make_prior(metadata, arrays)
             self.network = networks.build(metadata.network)
             self.quantizer = quantizers.build(quantizers.QuantizerSettings(**metadata.quantizer))
             self.network.load_state_dict(weights)
@@ -61,6 +78,7 @@ class Codec:
             raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
         self.network.eval().requires_grad_(False)
         self.quantizer.eval().requires_grad_(False)
+        self._assigner = make_assigner(self.prior) if isinstance(self.prior, ContextPrior) else None
 
     @classmethod
     def open(cls, model: str | Path | None = None) -> Codec:
@@ -86,70 +104,143 @@ class Codec:
             )
         return path
 
-    def compress(self, picture: Picture, quality: float = DEFAULT_QUALITY) -> bytes:
-        """Return the .vqc file of a picture at a quality of 1..100 in steps of 0.5."""
-        with _memory_errors(picture.pixels.shape[1], picture.pixels.shape[0]):
-            return self.pack(self.encode(picture.pixels, quality), picture.icc)
+    def compress(self, picture: Picture, quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT) -> bytes:
+        """Return the .vqc file of a picture at a quality of 1..100 in steps of 0.5.
+
+        effort 0..9: more of it takes longer and makes the file smaller at the same quality; the
+        decoder is the same. Pictures of more than TILED_LATENTS latents are cut into tiles.
+        """
+        height, width = picture.pixels.shape[:2]
+        with _memory_errors(width, height):
+            grid = latent_grid(height, width, self.network.stride)
+            if grid[0] * grid[1] <= TILED_LATENTS:
+                return self.pack(self.encode(picture.pixels, quality, effort), picture.icc)
+            return self._compress_tiles(picture, check_quality(quality), check_effort(effort))
 
     def decompress(self, data: bytes) -> Picture:
         """Return the picture in a .vqc file; FormatError or ModelError where it cannot be decoded."""
         parsed = container.read(data)
         with _memory_errors(parsed.header.width, parsed.header.height):
-            return Picture(self.decode(self.unpack(parsed)), icc=parsed.icc)
+            codes = unpack_codes(parsed, self.metadata, self.prior)
+            return Picture(self._synthesise(codes, parsed.header), icc=parsed.icc)
 
     @torch.inference_mode()
     def analyse(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
         """Return latents z float32 [1, d, h, w] of pixels uint8 [H, W, 3], padded to whole blocks."""
         return self.network.analysis(_pad(_to_tensor(pixels), self.network.stride), torch.tensor([quality]))
 
-    @torch.inference_mode()
-    def encode(self, pixels: npt.NDArray[np.uint8], quality: float = DEFAULT_QUALITY) -> Encoded:
-        """Return the indices of pixels uint8 [H, W, 3]: analysis, then assignment by error and bits."""
-        quality = check_quality(quality)
+    def encode(
+        self, pixels: npt.NDArray[np.uint8], quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT
+    ) -> Encoded:
+        """Return the indices of pixels uint8 [H, W, 3] as one tile: analysis, then assignment by error and bits."""
+        quality, effort = check_quality(quality), check_effort(effort)
         height, width = pixels.shape[:2]
         check_size(height, width, self.metadata)
-        z = self.analyse(pixels, quality)
-        row = self.prior.row(quality)
-        bits = torch.from_numpy(self.prior.table_costs[self.prior.table_map[row]])
-        indices, classes = self.quantizer.encode(z), torch.zeros(1, *z.shape[2:], dtype=torch.int64)
-        for _ in range(2 if self.prior.classes > 1 else 1):
-            costs = class_costs(bits, indices, self.prior.factor)[0].numpy()
-            classes = torch.from_numpy(self.prior.choose_classes(costs, quality))[None].long()
-            indices = encode_by_class(self.quantizer, z, bits, classes)
-        return Encoded(
-            indices[0].numpy().astype(np.uint16), classes[0].numpy().astype(np.uint8), width, height, quality
-        )
+        everything = (slice(None), slice(None))
+        chosen = self._encode_tile(pixels, everything, quality, effort)
+        latents = None if chosen.latents is None else to_int16(chosen.latents)
+        return Encoded(chosen.indices, chosen.classes, latents, width, height, quality)
 
-    @torch.inference_mode()
     def decode(self, encoded: Encoded) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for indices."""
-        z = self.quantizer.decode(torch.from_numpy(encoded.indices.astype(np.int64))[None])
-        x = self.network.synthesis(z, torch.tensor([encoded.quality]))[0]
-        pixels = (x * 255.0).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
-        return np.ascontiguousarray(pixels[: encoded.height, : encoded.width].numpy())
+        return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
 
     def pack(self, encoded: Encoded, icc: bytes | None = None) -> bytes:
-        """Return the .vqc file that holds these indices."""
+        """Return the .vqc file that holds these indices as one tile."""
+        header = self._header(encoded.width, encoded.height, encoded.quality, index_crc(encoded.indices), 0)
+        return container.write(header, self.prior.encode(encoded.indices, encoded.classes, encoded.quality), icc)
+
+    def unpack(self, parsed: Container) -> Encoded:
+        """Return the indices in a parsed .vqc file; see indices.unpack."""
+        return unpack(parsed, self.metadata, self.prior)
+
+    def _compress_tiles(self, picture: Picture, quality: float, effort: int) -> bytes:
+        height, width = picture.pixels.shape[:2]
+        check_size(height, width, self.metadata)
+        grid = latent_grid(height, width, self.network.stride)
+        streams = []
+        for tile in tqdm(tiles_of(grid, TILE), desc="tiles", leave=False, delay=2.0, disable=None):
+            seen, inner = _with_margin(tile, grid, ANALYSIS_MARGIN)
+            stride = self.network.stride
+            rows, columns = (slice(stride * part.start, stride * part.stop) for part in seen)
+            chosen = self._encode_tile(picture.pixels[rows, columns], inner, quality, effort)
+            streams.append((index_crc(chosen.indices), self.prior.encode(chosen.indices, chosen.classes, quality)))
+        header = self._header(width, height, quality, tiles_crc(streams), TILE)
+        return container.write(header, write_streams(streams), picture.icc)
+
+    def _encode_tile(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Decoded:
+        """Return the indices of a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
+        z = self.analyse(pixels, quality)
+        choose = partial(self._choose, quality=quality, weight=RATE_WEIGHT if effort else 0.0)
+        if not EFFORT_STEPS[effort]:
+            return choose(z[:, :, inner[0], inner[1]])
+        scene = Scene(self.network, _pad(_to_tensor(pixels), self.network.stride), z.clone(), inner, quality)
+        bits = partial(self._bits, quality=quality)
+        return refine(scene, choose, self._dequantise, bits, EFFORT_STEPS[effort])
+
+    @torch.inference_mode()
+    def _choose(self, z: Tensor, quality: float, weight: float) -> Decoded:
+        if isinstance(self.prior, StaticPrior):
+            return choose_static(self.prior, self.quantizer, z, quality, rate_aware=weight > 0)
+        assert self._assigner is not None
+        return choose_context(self.prior, self._assigner, z, quality, weight)
+
+    def _dequantise(self, chosen: Decoded) -> Tensor:
+        codes = chosen.indices if chosen.latents is None else chosen.latents
+        h, w = chosen.classes.shape[-2:]
+        return self._latents(codes, (slice(0, h), slice(0, w)))
+
+    def _bits(self, chosen: Decoded, quality: float) -> float:
+        return sum(self.prior.bits(chosen.indices, chosen.classes, quality))
+
+    @torch.inference_mode()
+    def _synthesise(self, codes: npt.NDArray[Any], size: Encoded | Header) -> npt.NDArray[np.uint8]:
+        """Return pixels uint8 [H, W, 3] for what indices.unpack_codes gives."""
+        stride, quality = self.network.stride, torch.tensor([size.quality])
+        grid = latent_grid(size.height, size.width, stride)
+        pixels = np.empty((size.height, size.width, 3), np.uint8)
+        for tile in tiles_of(grid, SYNTHESIS_TILE):
+            seen, inner = _with_margin(tile, grid, SYNTHESIS_MARGIN)
+            x = self.network.synthesis(self._latents(codes, seen), quality)[0]
+            place = pixels[tile.top * stride : tile.bottom * stride, tile.left * stride : tile.right * stride]
+            top, left = inner[0].start * stride, inner[1].start * stride
+            x = x[:, top : top + place.shape[0], left : left + place.shape[1]]
+            place[:] = (x * 255.0).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+        return pixels
+
+    def _latents(self, codes: npt.NDArray[Any], seen: tuple[slice, slice]) -> Tensor:
+        """Return the quantised latents float32 [1, d, h, w] of a part of a picture."""
+        if isinstance(self.prior, ContextPrior):
+            return torch.from_numpy(codes[:, seen[0], seen[1]].astype(np.float32))[None] / SIXTEENTHS
+        factor = self.metadata.factor
+        rows, columns = (slice(factor * part.start, factor * part.stop) for part in seen)
+        return self.quantizer.decode(torch.from_numpy(codes[:, rows, columns].astype(np.int64))[None])
+
+    def _header(self, width: int, height: int, quality: float, crc: int, tile: int) -> Header:
         settings = self.quantizer.settings
-        header = Header(
+        return Header(
             fingerprint=bytes.fromhex(self.metadata.fingerprint),
-            width=encoded.width,
-            height=encoded.height,
+            width=width,
+            height=height,
             K=settings.K,
             m=settings.m,
             d_star=settings.d_star,
             beta=settings.beta,
             mode=settings.mode,
             depth=settings.depth,
-            quality=encoded.quality,
-            prior="static",
-            index_crc=index_crc(encoded.indices),
+            quality=quality,
+            prior=self.prior.kind,
+            index_crc=crc,
+            tile=tile,
         )
-        return container.write(header, self.prior.encode(encoded.indices, encoded.classes, encoded.quality), icc)
 
-    def unpack(self, parsed: Container) -> Encoded:
-        """Return the indices in a parsed .vqc file; see indices.unpack."""
-        return unpack(parsed, self.metadata, self.prior)
+
+def _with_margin(tile: Tile, grid: tuple[int, int], margin: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return a tile with what its network sees around it, in the grid, and where the tile lies in that."""
+    top, left = max(0, tile.top - margin), max(0, tile.left - margin)
+    seen = (slice(top, min(grid[0], tile.bottom + margin)), slice(left, min(grid[1], tile.right + margin)))
+    inner = (slice(tile.top - top, tile.bottom - top), slice(tile.left - left, tile.right - left))
+    return seen, inner
 
 
 def check_quality(quality: float) -> float:
@@ -157,6 +248,13 @@ def check_quality(quality: float) -> float:
     if not 1 <= quality <= 100:
         raise SettingsError(f"quality {quality:g} is outside 1..100")
     return round(2 * quality) / 2
+
+
+def check_effort(effort: int) -> int:
+    """Return effort; SettingsError outside 0..9."""
+    if not 0 <= effort <= 9:
+        raise SettingsError(f"effort {effort} is outside 0..9")
+    return effort
 
 
 @contextmanager

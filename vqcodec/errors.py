@@ -6,6 +6,7 @@
      +-- FormatError     a .vqc file that is damaged, or not one at all
      +-- ModelError      a model file that cannot be used, or a file's model that is not here
      +-- SettingsError   an option, recipe key or value that makes no sense
+     +-- TargetError     a size or PSNR that no quality reaches
 
 The text is one sentence that says what is wrong, where, and what to do about it. The
 library only raises; the command line turns a VqcError into stderr and exit code 1.
@@ -38,5 +39,9 @@ class SettingsError(VqcError):
     """An option, recipe key or value that makes no sense."""
 
 
+class TargetError(VqcError):
+    """A limit in bytes, or a target in bpp or dB, that a picture's file reaches at no quality."""
+
+
 class VqcWarning(UserWarning):
-    """Something in the input that a .vqc file does not keep, such as transparency."""
+    """Something that a .vqc file does not keep, such as transparency, or a quality that a limit has lowered."""

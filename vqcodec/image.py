@@ -47,6 +47,7 @@ _WRITE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 _FORMATS_WITHOUT_ICC = ("JPEG2000", "BMP", "PPM")
 # EXIF tags that tell something: description, make, model, date, artist, copyright, EXIF and GPS folders.
 _EXIF_TAGS = (0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825)
+_ORIENTATION = 0x0112
 _RGB_PROFILE = b"RGB "
 
 
@@ -202,7 +203,8 @@ def _oriented(image: Image.Image) -> tuple[Image.Image, list[str]]:
     try:
         exif = image.getexif()
         has_metadata = "xmp" in image.info or any(tag in exif for tag in _EXIF_TAGS)
-        oriented = ImageOps.exif_transpose(image)
+        # Of a large picture every copy counts, so none is made where nothing is to be turned.
+        oriented = image if exif.get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF raises nearly anything; the pixels are good all the same
         return image, ["the EXIF metadata are damaged; they are ignored and not kept"]
     return oriented, ["EXIF and XMP metadata are not kept"] if has_metadata else []
@@ -239,7 +241,7 @@ def _to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes |
     if icc is not None and (len(icc) >= MAX_ICC_BYTES or len(icc) < 128):
         return image.convert("RGB"), None, [*notes, "the ICC profile is not kept, because its length is not possible"]
     if icc is None or (icc[16:20] == _RGB_PROFILE and image.mode != "CMYK"):
-        return image.convert("RGB"), icc, notes
+        return image if image.mode == "RGB" else image.convert("RGB"), icc, notes
     converted = _by_profile(image, icc)
     if converted is None:
         return image.convert("RGB"), None, [*notes, "the ICC profile does not fit the picture and is not kept"]

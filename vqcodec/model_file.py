@@ -19,7 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vqcodec.errors import ModelError
-from vqcodec.priors.static import StaticPrior
+from vqcodec.priors import ContextPrior, Prior, StaticPrior
+from vqcodec.priors.context import PREFIX as CONTEXT_PREFIX
 
 FORMAT = 1
 METADATA_KEY = "vqc"
@@ -36,8 +37,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 class Metadata:
     """What a model file says of itself without its tensors.
 
-    network: its name and settings; quantizer: the fields of QuantizerSettings; training:
-    facts about how it was made. `fingerprint` is 16 hexadecimal digits.
+    network: its name and settings; quantizer: the fields of QuantizerSettings; context: the
+    settings of a context prior, or None; training: facts about how it was made. `fingerprint` is 16 hexadecimal digits.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Metadata:
     stride: int
     quantizer: dict[str, Any]
     table_bits: int
+    context: dict[str, Any] | None = None
     training: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
 
@@ -57,6 +59,8 @@ class Metadata:
 def fingerprint(metadata: Metadata, arrays: Arrays) -> str:
     """Return 16 hexadecimal digits that identify what decoding depends on."""
     settings = {key: getattr(metadata, key) for key in _DECODING_KEYS}
+    if metadata.context is not None:
+        settings["context"] = metadata.context
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -70,6 +74,8 @@ def to_bytes(metadata: Metadata, arrays: Arrays) -> bytes:
     """Return the model file; its fingerprint is computed here."""
     values = {key: getattr(metadata, key) for key in ("name", *_DECODING_KEYS, "training")}
     values |= {"format": FORMAT, "fingerprint": fingerprint(metadata, arrays)}
+    if metadata.context is not None:
+        values["context"] = metadata.context
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     data: bytes = save(contiguous, {METADATA_KEY: json.dumps(values, sort_keys=True)})
     return data
@@ -91,29 +97,47 @@ def load(path: Path) -> tuple[Metadata, Arrays]:
     return metadata, arrays
 
 
-def load_prior(path: Path) -> tuple[Metadata, StaticPrior]:
+def load_prior(path: Path) -> tuple[Metadata, Prior]:
     """Return metadata and prior of a model file, reading none of its weights."""
     with _open(path) as file:
         metadata = _metadata(path, file.metadata())
-        arrays = {name: file.get_tensor(name) for name in file.keys() if name in PRIOR_TENSORS}  # noqa: SIM118
+        names = [name for name in file.keys() if name in PRIOR_TENSORS or name.startswith(CONTEXT_PREFIX)]  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in names}
     return metadata, make_prior(metadata, arrays)
 
 
-def make_prior(metadata: Metadata, arrays: Arrays) -> StaticPrior:
+def make_prior(metadata: Metadata, arrays: Arrays) -> Prior:
     """Return the prior that a model's tensors hold; ModelError where they do not fit its settings."""
+    try:
+        prior = _static_prior(metadata, arrays) if metadata.context is None else _context_prior(metadata, arrays)
+        K, planes = metadata.quantizer["K"], metadata.quantizer["m"] + metadata.quantizer["wide"]
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"the model's quantizer settings are incomplete or damaged: {error}") from error
+    if (prior.K, prior.planes) != (K, planes):
+        raise ModelError(
+            f"the model's tables are for K={prior.K} and {prior.planes} planes, its quantizer has K={K} and {planes}"
+        )
+    return prior
+
+
+def _static_prior(metadata: Metadata, arrays: Arrays) -> StaticPrior:
     missing = [name for name in PRIOR_TENSORS[:2] if name not in arrays]
     if missing:
         raise ModelError(f"the model has no {' and no '.join(missing)}; train it to the end")
     prior = StaticPrior(metadata.table_bits, metadata.factor, **{k: arrays[k] for k in PRIOR_TENSORS if k in arrays})
-    planes = metadata.quantizer["m"] + metadata.quantizer["wide"]
     if (prior.conditional_map is not None) != (metadata.quantizer["mode"] == "conditional"):
         raise ModelError("the model's conditional_map is missing, or there without a use")
-    if (prior.K, prior.table_map.shape[2]) != (metadata.quantizer["K"], planes):
-        raise ModelError(
-            f"the model's tables are for K={prior.K} and {prior.table_map.shape[2]} planes, "
-            f"its quantizer has K={metadata.quantizer['K']} and {planes}"
-        )
     return prior
+
+
+def _context_prior(metadata: Metadata, arrays: Arrays) -> ContextPrior:
+    assert metadata.context is not None
+    quantizer = metadata.quantizer
+    said = tuple(quantizer[key] for key in ("d_star", "beta", "mode", "depth", "wide"))
+    if said != (2, 1, "all", 2, quantizer["m"]):
+        raise ModelError("a context prior needs d_star 2, beta 1 and depth 2 with every unit wide")
+    tensors = {k.removeprefix(CONTEXT_PREFIX): v for k, v in arrays.items() if k.startswith(CONTEXT_PREFIX)}
+    return ContextPrior(metadata.context, quantizer["scale"], metadata.table_bits, tensors)
 
 
 def shipped() -> list[Path]:

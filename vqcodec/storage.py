@@ -17,9 +17,9 @@ from typing import Any
 
 from vqcodec.bitstream.container import CRC_BYTES, SECTION_NAMES, Container
 from vqcodec.bitstream.header import Header, varint
-from vqcodec.indices import latent_grid, unpack
+from vqcodec.indices import decode_tiles, latent_grid
 from vqcodec.model_file import Metadata
-from vqcodec.priors.static import StaticPrior
+from vqcodec.priors import Prior
 
 FLOAT_BITS = 32
 
@@ -57,19 +57,24 @@ def codebook_storage(header: Header) -> CodebookStorage:
     return CodebookStorage(vq_bits=shared * header.m, shared_bits=shared)
 
 
-def index_storage(parsed: Container, metadata: Metadata, prior: StaticPrior) -> IndexStorage:
+def index_storage(parsed: Container, metadata: Metadata, prior: Prior) -> IndexStorage:
     """Decode a file's indices and return what they cost; FormatError or ModelError where they do not decode."""
-    encoded, header = unpack(parsed, metadata, prior), parsed.header
-    class_bits, index_bits = prior.bits(encoded.indices, encoded.classes, encoded.quality)
-    h, w = latent_grid(header, metadata.stride)
+    header = parsed.header
+    class_bits = index_bits = 0.0
+    planes = count = 0
+    for _, part in decode_tiles(parsed, metadata, prior):
+        more_class_bits, more_index_bits = prior.bits(part.indices, part.classes, header.quality)
+        class_bits, index_bits = class_bits + more_class_bits, index_bits + more_index_bits
+        planes, count = len(part.indices), count + part.indices.size
+    h, w = latent_grid(header.height, header.width, metadata.stride)
     paper_bits = h * w * header.m * math.log2(header.K)
     return IndexStorage(
         h=h,
         w=w,
-        planes=encoded.indices.shape[0],
+        planes=planes,
         paper_bits=paper_bits,
         decoder_bits=paper_bits * metadata.factor**2,
-        fixed_bits=encoded.indices.size * math.log2(header.K),
+        fixed_bits=count * math.log2(header.K),
         entropy_bits=class_bits + index_bits,
         class_bits=class_bits,
     )
@@ -91,7 +96,7 @@ def bits_per_pixel(bits: float, header: Header) -> float:
     return bits / (header.width * header.height)
 
 
-def analyse(parsed: Container, metadata: Metadata | None, prior: StaticPrior | None) -> dict[str, Any]:
+def analyse(parsed: Container, metadata: Metadata | None, prior: Prior | None) -> dict[str, Any]:
     """Return all figures of a file under the names that `vqc info --json` prints.
 
     Without its model (None) the name, the quantizer and the indices' storage are null.
@@ -111,6 +116,7 @@ def analyse(parsed: Container, metadata: Metadata | None, prior: StaticPrior | N
         "beta_mode": header.mode,
         "depth": header.depth,
         "prior": header.prior,
+        "tile": header.tile,
         "quality": header.quality,
         "bytes": parsed.size_bytes,
         "bpp": bits_per_pixel(8 * parsed.size_bytes, header),

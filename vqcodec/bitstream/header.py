@@ -13,7 +13,9 @@ FINGERPRINT_BYTES = 8
 MAX_SIDE = 65535
 MAX_PIXELS = 1 << 27
 MODES = ("all", "conditional", "smooth")
-PRIORS = ("static",)
+PRIORS = ("static", "context")
+TILE_STEP, MOST_TILE_STEPS = 16, 31
+_PRIOR_BITS = 3
 _VARINT_BYTES = 5
 
 
@@ -22,7 +24,8 @@ class Header:
     """What a .vqc file says of itself: the model, the picture's size and the quantizer.
 
     `quality` is 1..100 in steps of 0.5; `index_crc` is the CRC-32 of the indices as
-    little-endian uint16 in C order [P, h', w'].
+    little-endian uint16 in C order [P, h', w'], or with tiles that of the tiles' CRCs. `tile` is the
+    side of the tiles in latents, a multiple of 16 up to 496, or 0 for a picture that is not cut.
     """
 
     fingerprint: bytes
@@ -37,6 +40,7 @@ class Header:
     quality: float
     prior: str
     index_crc: int
+    tile: int = 0
 
     def __post_init__(self) -> None:
         _check("the fingerprint's length", len(self.fingerprint), FINGERPRINT_BYTES, FINGERPRINT_BYTES)
@@ -50,6 +54,11 @@ class Header:
         _check("beta", self.beta, 1, 8)
         _check("depth", self.depth, 1, 2)
         _check("2 * quality", round(2 * self.quality), 2, 200)
+        _check("tile / 16", self.tile // TILE_STEP, 0, MOST_TILE_STEPS)
+        if self.tile % TILE_STEP:
+            raise FormatError(f"the tile side {self.tile} is not a multiple of {TILE_STEP}")
+        if self.prior == "context" and (self.d_star, self.beta, self.depth) != (2, 1, 2):
+            raise FormatError("the header names a context prior, which needs d_star 2, beta 1 and depth 2")
         if self.beta == 1 and self.mode != "all":
             raise FormatError(f"the header says beta mode {self.mode} with beta 1")
 
@@ -68,10 +77,13 @@ class Header:
                 varint(self.m),
                 varint(self.d_star),
                 bytes([self.beta | MODES.index(self.mode) << 4 | (self.depth - 1) << 6]),
-                bytes([round(2 * self.quality), PRIORS.index(self.prior)]),
+                bytes([round(2 * self.quality), self._prior_and_tile()]),
                 struct.pack("<I", self.index_crc),
             )
         )
+
+    def _prior_and_tile(self) -> int:
+        return PRIORS.index(self.prior) | self.tile // TILE_STEP << _PRIOR_BITS
 
 
 class Reader:
@@ -129,15 +141,28 @@ def read_header(reader: Reader) -> Header:
     width, height = reader.varint("the width"), reader.varint("the height")
     K = _read_K(reader)
     m, d_star = reader.varint("m"), reader.varint("d_star")
-    packed, quality, prior = reader.take(3, "the header")
+    packed, quality, prior_and_tile = reader.take(3, "the header")
+    steps, prior = divmod(prior_and_tile, 1 << _PRIOR_BITS)
     mode, depth = packed >> 4 & 3, (packed >> 6) + 1
     if mode >= len(MODES):
         raise FormatError(f"the header has the unknown beta mode {mode}")
     if prior >= len(PRIORS):
-        raise FormatError(f"the header has the unknown prior or tile code {prior}; update vqc")
+        raise FormatError(f"the header has the unknown prior {prior}; update vqc")
     (index_crc,) = struct.unpack("<I", reader.take(4, "the index CRC"))
     return Header(
-        fingerprint, width, height, K, m, d_star, packed & 15, MODES[mode], depth, quality / 2, PRIORS[prior], index_crc
+        fingerprint=fingerprint,
+        width=width,
+        height=height,
+        K=K,
+        m=m,
+        d_star=d_star,
+        beta=packed & 15,
+        mode=MODES[mode],
+        depth=depth,
+        quality=quality / 2,
+        prior=PRIORS[prior],
+        index_crc=index_crc,
+        tile=TILE_STEP * steps,
     )
 
 

@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vqcodec.cli.console import print_result
 from vqcodec.cli.jobs import Job, Naming, Report, make_plan, read_input, run_plan, write_output
+from vqcodec.errors import SettingsError
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
+    from vqcodec.image import Picture
+    from vqcodec.search import Goal, Trial
 
 
 @click.command("compress")
 @click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @click.option("-o", "--output", metavar="OUT", help="Output file; for several inputs, a folder. '-' is stdout.")
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True, help="1..100.")
+@click.option(
+    "--target-bpp", metavar="X", type=click.FloatRange(0, min_open=True),
+    help="Choose the quality whose file comes nearest to X bits per pixel, at most 0.5 % above.",
+)  # fmt: skip
+@click.option(
+    "--target-psnr", metavar="DB", type=click.FloatRange(0, min_open=True),
+    help="Choose the smallest file whose picture has a PSNR (RGB) of at least DB.",
+)  # fmt: skip
+@click.option(
+    "--max-bytes", metavar="N", type=click.IntRange(1),
+    help="Choose the highest quality whose file has at most N bytes; with -q or a target, lower that as far as needed.",
+)  # fmt: skip
+@click.option(
+    "-e", "--effort", type=click.IntRange(0, 9), default=5, show_default=True,
+    help="0..9: more makes smaller files and takes longer.",
+)  # fmt: skip
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
 @click.option("-r", "--recursive", is_flag=True, help="Take folders, with all that is in them.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")
@@ -26,11 +46,12 @@ if TYPE_CHECKING:
 def command(
     inputs: tuple[str, ...],
     output: str | None,
-    quality: float,
+    effort: int,
     model: str | None,
     recursive: bool,
     force: bool,
     as_json: bool,
+    **wanted: Any,
 ) -> None:
     """Compress pictures to .vqc files.
 
@@ -38,46 +59,84 @@ def command(
     pixels are kept as the picture is meant to be seen (EXIF orientation applied), with the ICC
     profile; other metadata are not kept.
 
+    Instead of a quality a size or a PSNR can be given. Then each picture is compressed about
+    ten times to find its quality.
+
     \b
     vqc compress photo.png -o photo.vqc
     vqc compress -q 30 -r photos/ -o small/
+    vqc compress --max-bytes 100000 photo.png
     vqc compress - < photo.png > photo.vqc
     """
     from vqcodec.api import load_model
     from vqcodec.image import find_pictures
 
+    goal = _goal(**wanted)
     find = partial(find_pictures, recursive=True)
     plan = make_plan(inputs, Naming(".vqc", output, force), recursive, find)
     if plan.jobs:
         load_model(model)  # a model that cannot be used is one error, not one per picture
-    run_plan(plan, lambda job: _compress(job, load_model(model), quality, force, as_json))
+    run_plan(plan, lambda job: _compress(job, load_model(model), goal, effort, force, as_json))
 
 
-def _compress(job: Job, codec: Codec, quality: float, force: bool, as_json: bool) -> Report:
+def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, target_psnr: float | None) -> Goal:
+    """Return what the options ask for; the default quality gives way to whatever else is given."""
+    from vqcodec.search import Goal
+
+    asked = click.get_current_context().get_parameter_source("quality") is not ParameterSource.DEFAULT
+    try:
+        return Goal(quality if asked else None, max_bytes, target_bpp, target_psnr)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _compress(job: Job, codec: Codec, goal: Goal, effort: int, force: bool, as_json: bool) -> Report:
     from vqcodec.image import read_picture
 
     started = time.perf_counter()
     data = read_input(job)
     picture = read_picture(data, job.name)
-    packed = codec.compress(picture, quality)
-    write_output(job, packed, force)
+    found = _seek(job, codec, picture, goal, effort)
+    write_output(job, found.data, force)
     height, width = picture.pixels.shape[:2]
+    notes = (*picture.notes, *found.notes)
     result = {
         "input": job.name,
         "output": job.target_name,
         "width": width,
         "height": height,
         "model": codec.metadata.name,
-        "quality": quality,
+        "quality": found.quality,
+        "effort": found.effort,
+        **({} if found.psnr_db is None else {"psnr_db": found.psnr_db}),
         "input_bytes": len(data),
-        "bytes": len(packed),
-        "bpp": 8 * len(packed) / (width * height),
+        "bytes": len(found.data),
+        "bpp": 8 * len(found.data) / (width * height),
         "seconds": round(time.perf_counter() - started, 3),
-        "notes": picture.notes,
+        "notes": notes,
     }
     line = (
-        f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {len(packed):,} bytes, "
-        f"{result['bpp']:.3f} bpp"
+        f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {len(found.data):,} bytes, "
+        f"{result['bpp']:.3f} bpp{_found(goal, found)}"
     )
     print_result(result if as_json else line, to_stderr=job.target is None)
-    return () if as_json else picture.notes
+    return () if as_json else notes
+
+
+def _seek(job: Job, codec: Codec, picture: Picture, goal: Goal, effort: int) -> Trial:
+    """Return the file that was asked for; a bar on stderr shows progress where several are made to find it."""
+    from vqcodec.search import seek
+
+    trials = goal.max_trials(effort)
+    if trials == 1:
+        return seek(codec, picture, goal, effort)
+    from tqdm import tqdm
+
+    with tqdm(total=trials, desc=job.name, unit="try", leave=False, disable=None) as bar:
+        return seek(codec, picture, goal, effort, bar.update)
+
+
+def _found(goal: Goal, found: Trial) -> str:
+    """Return what a search has found, for the end of a line; nothing where there was none."""
+    quality = f", quality {found.quality:g}" if goal.max_trials(found.effort) > 1 else ""
+    return quality if found.psnr_db is None else f"{quality}, {found.psnr_db:.2f} dB"

@@ -14,7 +14,7 @@ from vqcodec.cli.jobs import Job, Plan, read_input, run_plan
 if TYPE_CHECKING:
     from vqcodec.bitstream.header import Header
     from vqcodec.model_file import Metadata
-    from vqcodec.priors.static import StaticPrior
+    from vqcodec.priors import Prior
 
 _LABEL_WIDTH = 24
 
@@ -44,7 +44,7 @@ def _info(job: Job, model: str | None, as_json: bool) -> tuple[str, ...]:
     return ()
 
 
-def _find_model(header: Header, model: str | None) -> tuple[Metadata, StaticPrior] | tuple[None, None]:
+def _find_model(header: Header, model: str | None) -> tuple[Metadata, Prior] | tuple[None, None]:
     """Return the model that the user names or that is shipped, or nothing."""
     from vqcodec import model_file
 
@@ -63,7 +63,8 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
         f"depth {facts['depth']}",
     )
     yield _row("quality", f"{facts['quality']:g}")
-    yield _row("prior", facts["prior"])
+    tiles = f", tiles of {facts['tile']} x {facts['tile']} latents" if facts["tile"] else ""
+    yield _row("prior", facts["prior"] + tiles)
     yield "bytes in the file"
     for section, size in facts["sections"].items():
         yield _amount(section, 8 * size, pixels)

@@ -35,6 +35,8 @@ def parse_duration(ctx: click.Context, param: click.Parameter, value: str | None
     "--recipe", metavar="FILE", type=click.Path(path_type=Path), help="Settings as TOML; options win over it."
 )
 @click.option("--quantizer", type=click.Choice(["looc", "vq"]), help="Shared codebook for units, or plain VQ.")
+@click.option("--prior", type=click.Choice(["static", "context"]), help="Tables per class, or a context prior.")
+@click.option("--init", metavar="FILE|NAME", help="Start from the networks of this model.")
 @click.option("-K", "K", type=int, help="Codevectors in the codebook.")
 @click.option("-m", "m", type=int, help="Units that share the codebook.")
 @click.option("--beta", type=int, help="Extrapolation by interpolation, 1 (none) to 8.")

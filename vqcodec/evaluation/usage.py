@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vqcodec.indices import Encoded
 from vqcodec.model_file import Metadata
-from vqcodec.priors.static import StaticPrior
+from vqcodec.priors import Prior
 
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -32,7 +32,7 @@ class Usage:
         """Return the usage of no pictures."""
         return Usage(np.zeros((planes, K), dtype=np.int64), np.zeros(planes))
 
-    def plus(self, encoded: Encoded, prior: StaticPrior) -> Usage:
+    def plus(self, encoded: Encoded, prior: Prior) -> Usage:
         """Return this usage with one picture's indices counted in."""
         return Usage(
             self.counts + count(encoded.indices, prior.K),
@@ -48,7 +48,7 @@ def count(indices: npt.NDArray[np.uint16], K: int) -> Counts:
     return np.bincount(flat.reshape(-1), minlength=planes * K).reshape(planes, K)
 
 
-def plane_bits(encoded: Encoded, prior: StaticPrior) -> Values:
+def plane_bits(encoded: Encoded, prior: Prior) -> Values:
     """Return float64 [P], the bits that each plane's indices cost under the model's tables, without the classes."""
     costs = prior.index_bits(encoded.indices, encoded.classes, encoded.quality)
     bits: Values = costs.sum(axis=(1, 2), dtype=np.float64)

@@ -12,7 +12,7 @@ decoder that shares no code with this one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -20,12 +20,10 @@ import numpy.typing as npt
 
 from vqcodec.bitstream import rans
 from vqcodec.errors import ModelError
+from vqcodec.priors.tables import Decoded, Groups, IntArray, TableSet, check_map, table_row
 
-IntArray = npt.NDArray[np.integer]
-Indices = npt.NDArray[np.uint16]
 Classes = npt.NDArray[np.uint8]
 MAX_CLASSES = 256
-Groups = list[tuple[rans.Table, IntArray]]
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ class StaticPrior:
     conditional_map: IntArray | None = None
     class_tables: IntArray | None = None
     class_map: IntArray | None = None
-    _cache: dict[tuple[str, int], rans.Table] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    kind = "static"
 
     def __post_init__(self) -> None:
         if self.tables.ndim != 2 or self.table_map.ndim != 3:
@@ -52,15 +51,13 @@ class StaticPrior:
         rows, classes, planes = self.table_map.shape
         if classes > MAX_CLASSES:
             raise ModelError(f"the model has {classes} classes of positions; at most {MAX_CLASSES} are allowed")
-        self._check_tables("tables", self.tables, self.K)
-        self._check_map("table_map", self.table_map, (rows, classes, planes), len(self.tables))
+        check_map("table_map", self.table_map, (rows, classes, planes), len(self.index_tables))
         if self.conditional_map is not None:
-            self._check_map("conditional_map", self.conditional_map, (self.K,), len(self.tables))
+            check_map("conditional_map", self.conditional_map, (self.K,), len(self.tables))
         if {self.class_tables is None, self.class_map is None} != {classes == 1}:
             raise ModelError(f"the model has {classes} classes of positions, which does not fit its class tables")
-        if self.class_tables is not None and self.class_map is not None:
-            self._check_tables("class_tables", self.class_tables, classes)
-            self._check_map("class_map", self.class_map, (rows, classes + 1, classes + 1), len(self.class_tables))
+        if self.class_map is not None:
+            check_map("class_map", self.class_map, (rows, classes + 1, classes + 1), len(self.class_coders))
 
     @property
     def K(self) -> int:
@@ -68,18 +65,34 @@ class StaticPrior:
         return int(self.tables.shape[1])
 
     @property
+    def planes(self) -> int:
+        """The number of index planes P."""
+        return int(self.table_map.shape[2])
+
+    @property
     def classes(self) -> int:
         """The number of classes C of latent positions."""
         return int(self.table_map.shape[1])
 
     @cached_property
+    def index_tables(self) -> TableSet:
+        """The tables of indices, checked."""
+        return TableSet("tables", self.tables, self.K, self.table_bits)
+
+    @cached_property
+    def class_coders(self) -> TableSet:
+        """The tables of classes, checked; only with more than one class."""
+        assert self.class_tables is not None
+        return TableSet("class_tables", self.class_tables, self.classes, self.table_bits)
+
+    @property
     def table_costs(self) -> npt.NDArray[np.float32]:
         """Bits float32 [T, K] that each index costs under each table."""
-        return (self.table_bits - np.log2(self.tables.astype(np.float64))).astype(np.float32)
+        return self.index_tables.costs
 
     def row(self, quality: float) -> int:
         """Return the row of table_map and class_map for a quality 1..100."""
-        return ((round(2 * quality) - 2) * (len(self.table_map) - 1) + 99) // 198
+        return table_row(quality, len(self.table_map))
 
     def choose_classes(self, costs: npt.NDArray[np.float32], quality: float) -> IntArray:
         """Return classes [h, w] for costs float32 [C, h, w], the bits of each position's indices under each class.
@@ -102,22 +115,20 @@ class StaticPrior:
         """Return the rANS bytes of indices [P, h', w'] and classes [h, w]."""
         groups = self._class_groups(classes, self.row(quality))
         for places, numbers in self._passes(indices, classes, self.row(quality)):
-            symbols = indices.reshape(-1)[places]
-            groups += [(self._table(t), symbols[members]) for t, members in _group(numbers)]
+            groups += self.index_tables.symbol_groups(numbers, indices.reshape(-1)[places])
         return rans.encode(groups)
 
-    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> tuple[Indices, Classes]:
-        """Return indices uint16 [P, h', w'] and classes [h, w] for a latent grid (h, w)."""
+    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Decoded:
+        """Return indices [P, h', w'] and classes [h, w] for a latent grid (h, w)."""
         decoder, row = rans.Decoder(data), self.row(quality)
         classes = self._decode_classes(decoder, grid, row)
         shape = (self.table_map.shape[2], grid[0] * self.factor, grid[1] * self.factor)
         indices = np.zeros(shape, dtype=np.uint16)
         flat = indices.reshape(-1)
         for places, numbers in self._passes(indices, classes, row):
-            for t, members in _group(numbers):
-                flat[places[members]] = decoder.read(self._table(t), len(members))
+            flat[places] = self.index_tables.read(decoder, numbers)
         decoder.finish()
-        return indices, classes
+        return Decoded(indices, classes, None)
 
     def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
         """Return the bits of the classes and of the indices under the tables."""
@@ -163,7 +174,7 @@ class StaticPrior:
 
     def _class_groups(self, classes: IntArray, row: int) -> Groups:
         symbols = self._class_symbols(classes, row)
-        return [(self._class_table(t), np.array([symbol], dtype=np.int32)) for t, symbol in symbols]
+        return [(self.class_coders.coder(t), np.array([symbol], dtype=np.int32)) for t, symbol in symbols]
 
     def _decode_classes(self, decoder: rans.Decoder, grid: tuple[int, int], row: int) -> Classes:
         height, width = grid
@@ -175,43 +186,10 @@ class StaticPrior:
         for _ in range(height):
             left = 0
             for x in range(width):
-                left = 1 + decoder.read_one(self._class_table(table_of[left][above[x]]))
+                left = 1 + decoder.read_one(self.class_coders.coder(table_of[left][above[x]]))
                 above[x] = left
             rows.append(above.copy())
         return (np.array(rows) - 1).astype(np.uint8)
-
-    def _table(self, number: int) -> rans.Table:
-        return self._cached("index", self.tables, number)
-
-    def _class_table(self, number: int) -> rans.Table:
-        assert self.class_tables is not None
-        return self._cached("class", self.class_tables, number)
-
-    def _cached(self, kind: str, tables: IntArray, number: int) -> rans.Table:
-        key = (kind, number)
-        if key not in self._cache:
-            self._cache[key] = rans.make_table(tables[number], self.table_bits)
-        return self._cache[key]
-
-    def _check_tables(self, name: str, tables: IntArray, symbols: int) -> None:
-        if tables.ndim != 2 or tables.shape[1] != symbols or not 2 <= symbols <= 65536 or not len(tables):
-            raise ModelError(f"the model's {name} have the wrong shape {tables.shape}")
-        if not 8 <= self.table_bits <= rans.PRECISION_BITS:
-            raise ModelError(f"the model's table_bits={self.table_bits} is outside 8..{rans.PRECISION_BITS}")
-        if tables.min() < 1 or (tables.sum(axis=1, dtype=np.int64) != 1 << self.table_bits).any():
-            raise ModelError(f"the model's {name} must be at least 1 and sum to 2^{self.table_bits} in each row")
-
-    @staticmethod
-    def _check_map(name: str, numbers: IntArray, shape: tuple[int, ...], tables: int) -> None:
-        if numbers.shape != shape or 0 in shape or int(numbers.max()) >= tables:
-            raise ModelError(f"the model's {name} has the wrong shape {numbers.shape} or names a missing table")
-
-
-def _group(numbers: IntArray) -> Iterator[tuple[int, IntArray]]:
-    """Yield each table number, ascending, with the positions that use it, in order."""
-    order = np.argsort(numbers, kind="stable")
-    used, starts = np.unique(numbers[order], return_index=True)
-    yield from zip(used.tolist(), np.split(order, starts[1:]), strict=True)
 
 
 def row_quality(row: int, rows: int) -> float:

@@ -14,7 +14,18 @@ from vqcodec.training.settings import TrainingSettings
 from vqcodec.training.state import TrainingState
 
 _MAY_CHANGE = ("threads", "validation_minutes", "checkpoint_minutes", "steps", "seconds", "data")
-_KEYS = {"settings", "network", "quantizer", "density", "optimizer", "prior", "progress"}
+_KEYS = {
+    "settings",
+    "network",
+    "quantizer",
+    "density",
+    "optimizer",
+    "prior",
+    "context",
+    "context_is_trained",
+    "pairs",
+    "progress",
+}
 
 
 def save(path: Path, state: TrainingState) -> None:

@@ -12,12 +12,18 @@ import torch
 from torch import Tensor
 
 from vqcodec.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Arrays, Metadata, fingerprint
+from vqcodec.networks.context_tensors import integer_tensors
+from vqcodec.priors.context import NO_COARSE
+from vqcodec.priors.context import PREFIX as CONTEXT_PREFIX
+from vqcodec.priors.integer_net import BOUND, SIXTEENTHS
 from vqcodec.priors.static import StaticPrior, row_quality
 from vqcodec.quantizers import Quantizer
+from vqcodec.training.context_fit import fit_pairs
 from vqcodec.training.data import PictureSet
 from vqcodec.training.fit import Latents, PriorFitter
 from vqcodec.training.lattice import initial_codebook
 from vqcodec.training.state import NOISE, SYNTHESIS, TrainingState
+from vqcodec.training.tables import integer_tables
 
 _SAMPLE_VECTORS = 1 << 18
 _FIT_ROUNDS, _CODEBOOK_ROUNDS = 3, 5
@@ -81,24 +87,56 @@ def _sample(latents: Latents, quantizer: Quantizer) -> Tensor:
 
 def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[Metadata, Arrays]:
     """Return the model as it stands; before the last stage tables are fitted to `fit_crops` crops a row first."""
+    if state.context is None or state.progress.stage == NOISE:
+        context = None
+        codebook, arrays = _static_tensors(state, pictures, fit_crops)
+    else:
+        context, codebook, arrays = _context_tensors(state, pictures, fit_crops)
+    weights = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
+    tensors = weights | {"codebook": codebook.detach().float()}
+    arrays |= {name: value.cpu().numpy() for name, value in tensors.items()}
+    metadata = Metadata(
+        name=state.settings.name,
+        network={"name": "photo", "d": state.network.d, "widths": list(state.network.widths)},
+        stride=state.network.stride,
+        quantizer=state.quantizer.settings.as_dict(),
+        table_bits=state.settings.table_bits,
+        context=context,
+        training=_facts(state, pictures),
+    )
+    return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
+
+
+def _static_tensors(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[Tensor, Arrays]:
+    """Return the codebook and the tensors of a static prior."""
     quantizer, prior = state.quantizer, state.prior
     if prior is None or state.progress.stage != SYNTHESIS:
         quantizer = copy.deepcopy(quantizer)
         latents = collect_latents(state, pictures, fit_crops, 1)
         prior = fit_prior(state, latents, quantizer, new_codebook=state.progress.stage == NOISE)
-    weights = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
-    tensors = weights | {"codebook": quantizer.codebook.detach().float()}
-    arrays: Arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
-    arrays |= {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
-    metadata = Metadata(
-        name=state.settings.name,
-        network={"name": "photo", "d": state.network.d, "widths": list(state.network.widths)},
-        stride=state.network.stride,
-        quantizer=quantizer.settings.as_dict(),
-        table_bits=state.settings.table_bits,
-        training=_facts(state, pictures),
-    )
-    return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
+    arrays = {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
+    return quantizer.codebook, arrays
+
+
+def _context_tensors(
+    state: TrainingState, pictures: PictureSet, fit_crops: int
+) -> tuple[dict[str, Any], Tensor, Arrays]:
+    """Return the settings of the context prior, the codebook and the prior's tensors, rounded."""
+    assert state.context is not None and state.pairs is not None
+    net, was_integer, pairs = state.context, state.context.integer, state.pairs
+    if state.progress.stage != SYNTHESIS:
+        net.integer = True
+        pairs = fit_pairs(state, pictures, fit_crops)
+        net.integer = was_integer
+    codebook = state.quantizer.codebook.detach()
+    tensors = integer_tensors(net) | {
+        "codebook16": (codebook * SIXTEENTHS).round().cpu().numpy().astype(np.int16),
+        "tables": integer_tables(pairs.probabilities, state.settings.table_bits),
+        "fine_map": pairs.fine.astype(np.uint16),
+        "coarse_map": np.where(pairs.coarse < 0, NO_COARSE, pairs.coarse).astype(np.uint16),
+    }
+    settings = {"groups": list(net.groups), "embed": net.embed, "hidden": net.hidden, "bound": BOUND}
+    return settings, codebook, {CONTEXT_PREFIX + name: array for name, array in tensors.items()}
 
 
 def _facts(state: TrainingState, pictures: PictureSet) -> dict[str, Any]:

@@ -17,10 +17,12 @@ from tqdm import tqdm
 
 from vqcodec.training import checkpoint, losses
 from vqcodec.training.basis import block_basis
+from vqcodec.training.context_fit import fit_pairs, start_context
 from vqcodec.training.data import PictureSet
 from vqcodec.training.export import collect_latents, fit_prior
+from vqcodec.training.initial import start_from
 from vqcodec.training.reach import cap_gains
-from vqcodec.training.state import NOISE, QUANTISED, SYNTHESIS, TrainingState, parameters_of
+from vqcodec.training.state import NOISE, PRIOR, QUANTISED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.validation import validate
 
 _FINAL_RATE, _SYNTHESIS_RATE = 0.05, 0.2
@@ -67,10 +69,13 @@ class Trainer:
         return progress.step / settings.steps if settings.steps else progress.seconds / settings.seconds
 
     def _start(self) -> None:
-        """Set the block basis and the density from the pictures, so that training starts as a transform codec."""
+        """Start from a model, or from the pictures' block basis, as a transform codec; fit the density to either."""
         state = self.state
         numbers, _ = state.random()
-        state.network.set_basis(*block_basis(self.training, numbers, _BASIS_CROPS))
+        if state.settings.init:
+            start_from(state, state.settings.init)
+        else:
+            state.network.set_basis(*block_basis(self.training, numbers, _BASIS_CROPS))
         x = self.training.crops(numbers, _DENSITY_CROPS, 64, 0.0)
         with torch.no_grad():
             quality = torch.full((len(x),), 50.0, device=state.device)
@@ -80,20 +85,36 @@ class Trainer:
     def _enter_stage(self) -> None:
         settings, state = self.state.settings, self.state
         fraction = self.fraction()
-        quantised_from = 1 - settings.quantised_share - settings.synthesis_share
-        if state.progress.stage == NOISE and fraction >= quantised_from:
-            self._fit(new_codebook=True)
+        if state.progress.stage == NOISE and fraction >= settings.quantised_from:
+            self._start_codebook()
+            state.enter(QUANTISED if state.context is None else PRIOR)
+        if state.progress.stage == PRIOR and fraction >= 1 - settings.quantised_share - settings.synthesis_share:
             state.enter(QUANTISED)
         if state.progress.stage == QUANTISED and fraction >= 1 - settings.synthesis_share:
-            self._fit(new_codebook=False)
+            self._finish_tables()
             state.enter(SYNTHESIS)
+        if state.context is not None:
+            state.context.integer = fraction >= 1 - settings.integer_share
 
-    def _fit(self, new_codebook: bool) -> None:
+    def _start_codebook(self) -> None:
+        state, settings = self.state, self.state.settings
+        if state.context is None:
+            latents = collect_latents(state, self.training, settings.fit_crops, 2)
+            state.prior = fit_prior(state, latents, state.quantizer, new_codebook=True)
+        else:
+            start_context(state, self.training)
+
+    def _finish_tables(self) -> None:
+        """Fit tables to what the encoder does; gains that leave the codebook's reach are capped first."""
         state, crops = self.state, self.state.settings.fit_crops
         latents = collect_latents(state, self.training, crops, 2)
-        if not new_codebook and cap_gains(state.network, state.quantizer, latents.z[-1]):
+        if cap_gains(state.network, state.quantizer, latents.z[-1]) and state.context is None:
             latents = collect_latents(state, self.training, crops, 2)
-        state.prior = fit_prior(state, latents, state.quantizer, new_codebook)
+        if state.context is None:
+            state.prior = fit_prior(state, latents, state.quantizer, new_codebook=False)
+        else:
+            state.context.integer = True
+            state.set_pairs(fit_pairs(state, self.training, crops))
 
     def _step(self, bar: tqdm[None]) -> None:
         state, settings = self.state, self.state.settings
@@ -105,6 +126,8 @@ class Trainer:
         state.optimizer.zero_grad(set_to_none=True)
         result.objective.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters_of(state.network), settings.clip)
+        if state.context is not None:
+            torch.nn.utils.clip_grad_norm_(parameters_of(state.context), settings.clip)
         state.optimizer.step()
         state.progress.step += 1
         self._log(bar, result)

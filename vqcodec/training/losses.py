@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from vqcodec.networks.context_rate import code
 from vqcodec.networks.photo import rate_lambda
 from vqcodec.quantizers.by_class import encode_by_class
 from vqcodec.training.density import bits, rate_aware_round
+from vqcodec.training.refined import refined
 from vqcodec.training.state import NOISE, SYNTHESIS, TrainingState
 
 _REFERENCE_LAMBDA = 0.01
@@ -41,11 +44,12 @@ def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Gener
     usage: Tensor | None
     if state.progress.stage == SYNTHESIS:
         with torch.no_grad():
-            z_q, hard_bits, usage = _quantise_frozen(state, x, quality)
+            z_q, hard_bits, usage = _quantise_frozen(state, x, quality, noise)
         rate, loss = hard_bits / pixels, torch.zeros((), device=x.device)
         hard = rate
     else:
-        z_q, rate, hard, loss, usage = _latents(state, x, quality, noise)
+        latents = _latents if state.context is None or state.progress.stage == NOISE else _context_latents
+        z_q, rate, hard, loss, usage = latents(state, x, quality, noise)
         rate, hard = rate / pixels, hard / pixels
     mse = (state.network.synthesis(z_q, quality) - x).square().mean((1, 2, 3)) * 255.0**2
     objective = (scale * (rate + weight * mse)).mean() + state.settings.quantizer_weight * loss
@@ -73,9 +77,29 @@ def _latents(
     return quantized.z_q, rate, (hard + class_bits).detach(), quantized.loss, quantized.usage
 
 
-def _quantise_frozen(state: TrainingState, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _context_latents(
+    state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """Return the same as _latents, under the context prior."""
+    assert state.context is not None
     z = state.network.analysis(x, quality)
+    coded = code(state.context, state.assigner(), z, state.context.rows_of(quality), noise)
+    return coded.z_q, coded.soft_bits, coded.hard_bits.detach(), torch.zeros((), device=x.device), coded.usage
+
+
+def _quantise_frozen(
+    state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    z, steps = state.network.analysis(x, quality), state.settings.refine_steps
+    if state.context is not None:
+        rows = state.context.rows_of(quality)
+        quantise = partial(code, state.context, state.assigner(), rows=rows, noise=noise)
+        z = refined(state.network, x, z, quality, lambda latents: quantise(latents).z_q, steps)
+        coded = quantise(z)
+        return coded.z_q, coded.hard_bits, coded.usage
     classes = state.density.classify(z, state.network.gain(quality))
+    decode = state.quantizer.decode
+    z = refined(state.network, x, z, quality, lambda y: decode(_assign(state, y, quality, classes)[0]), steps)
     indices, hard = _assign(state, z, quality, classes)
     usage = torch.bincount(indices.flatten(), minlength=state.quantizer.K) / indices.numel()
     return state.quantizer.decode(indices), hard + state.density.class_bits(classes).sum((1, 2)), usage

@@ -25,14 +25,18 @@ MOST_COUNTS = 1 << 28
 """Most index counts that fitting tables keeps in memory (1 GiB)."""
 _COARSE_FILL = 0.9
 _WIDE_SHARE = 0.3
+_GROUP_EDGES = (0.05, 0.15, 0.3, 0.55)
 _MOST_CHANNELS = 768
 _RANGES: dict[str, tuple[float, float]] = {
     "K": (2, 65536),
     "m": (1, 4096),
     "d": (1, _MOST_CHANNELS),
     "width": (2, 1024),
+    "prior_share": (0, 1),
     "quantised_share": (0, 1),
+    "integer_share": (0, 1),
     "synthesis_share": (0, 1),
+    "refine_steps": (0, 100),
     "batch": (1, 4096),
     "crop": (64, 4096),
     "learning_rate": (1e-9, 1),
@@ -43,6 +47,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "validation_pictures": (1, 10**4),
     "validation_minutes": (0.05, 10**6),
     "checkpoint_minutes": (0.05, 10**6),
+    "context_width": (4, 4096),
+    "context_rows": (2, 199),
     "classes": (1, 256),
     "table_rows": (1, 199),
     "table_count": (1, 32767),
@@ -58,10 +64,13 @@ _RANGES: dict[str, tuple[float, float]] = {
 class TrainingSettings:
     """Everything that a training run depends on besides its pictures.
 
-    The run has three stages: `noise` (scalar rounding, a density per channel),
-    `quantised` (the codebook in the loop) and `synthesis` (only the synthesis learns, from
-    exactly what the decoder gets). The shares of the last two are fractions of the run,
-    which lasts `steps` steps or, if that is 0, `seconds` seconds.
+    The run has these stages: `noise` (scalar rounding, a density per channel), with a context
+    prior `prior` (only its networks learn), `quantised` (the codebook in the loop) and
+    `synthesis` (only the synthesis learns, from exactly what the decoder gets). The shares of
+    all but the first are fractions of the run, which lasts `steps` steps or, if that is 0,
+    `seconds` seconds; in the last `integer_share` of the run the context prior is rounded.
+    In the last stage latents are refined by `refine_steps` steps of the encoder's search.
+    `init` is a model, by name or path, whose networks the run starts from.
     """
 
     name: str = "model"
@@ -79,8 +88,13 @@ class TrainingSettings:
     online_clustering: bool = False
     steps: int = DEFAULT_STEPS
     seconds: float = 0.0
+    init: str = ""
+    prior: str = "static"
+    prior_share: float = 0.1
     quantised_share: float = 0.2
+    integer_share: float = 0.4
     synthesis_share: float = 0.15
+    refine_steps: int = 2
     batch: int = 8
     crop: int = 192
     learning_rate: float = 1e-3
@@ -91,6 +105,8 @@ class TrainingSettings:
     validation_pictures: int = 8
     validation_minutes: float = 10.0
     checkpoint_minutes: float = 3.0
+    context_width: int = 256
+    context_rows: int = 34
     classes: int = 16
     table_rows: int = 12
     table_count: int = 256
@@ -109,8 +125,9 @@ class TrainingSettings:
         quantizer = self.quantizer_settings()
         if self.steps <= 0 and self.seconds <= 0:
             raise SettingsError("a run needs steps or a time; give --steps N or --time 30m")
-        if self.quantised_share + self.synthesis_share > 1:
-            raise SettingsError("quantised_share + synthesis_share must not be above 1")
+        if self.quantised_from < 0:
+            raise SettingsError("prior_share + quantised_share + synthesis_share must not be above 1")
+        self._check_prior(quantizer)
         if self.crop % 16:
             raise SettingsError(f"crop={self.crop} must be a multiple of 16")
         if max(self.K, self.classes) > 1 << (self.table_bits - 2):
@@ -121,6 +138,27 @@ class TrainingSettings:
                 f"{self.table_rows} rows x {self.classes} classes x {quantizer.planes} planes x K={self.K} are too "
                 "many tables to fit; lower table_rows, classes, K or m"
             )
+
+    @property
+    def quantised_from(self) -> float:
+        """The fraction of the run at which the stage after `noise` starts."""
+        return 1 - self.quantised_share - self.synthesis_share - (self.prior_share if self.prior == "context" else 0)
+
+    def _check_prior(self, quantizer: QuantizerSettings) -> None:
+        if self.prior not in ("static", "context"):
+            raise SettingsError(f"prior {self.prior!r} is unknown; choose static or context")
+        fixed = (quantizer.d_star, quantizer.beta, quantizer.depth, quantizer.wide)
+        if self.prior == "context" and (fixed != (2, 1, 2, self.m) or quantizer.scale % 1):
+            raise SettingsError(
+                "a context prior needs units of two channels (d = 2 m), beta 1, depth 2, every unit wide "
+                f"(wide = m) and a whole scale; this run has d={self.d}, m={self.m}, beta={self.beta}, "
+                f"depth={self.depth}, wide={self.wide}, scale={quantizer.scale:g}"
+            )
+
+    def groups(self) -> tuple[int, ...]:
+        """Return the channels of the context prior's groups: even numbers that sum to d, a few strong ones first."""
+        edges = sorted({min(self.d, max(2, 2 * round(share * self.d / 2))) for share in _GROUP_EDGES})
+        return tuple(stop - start for start, stop in zip([0, *edges], [*edges, self.d], strict=True) if stop > start)
 
     def quantizer_settings(self) -> QuantizerSettings:
         """Return the quantizer of this run; raise SettingsError where K, m, d and beta do not fit."""
@@ -146,7 +184,8 @@ class TrainingSettings:
 
         K cells of a lattice fill a ball whose radius, counted in cells, grows as K^(1 / d_star).
         """
-        return self.scale or round(_COARSE_FILL * self.K ** (1 / d_star), 1)
+        digits = 0 if self.prior == "context" else 1
+        return self.scale or round(_COARSE_FILL * self.K ** (1 / d_star), digits)
 
     def widths(self) -> tuple[int, int, int, int]:
         """Return the channels of the convolutional branches from 1/16 to 1/4 of the resolution."""
@@ -187,8 +226,8 @@ def make_settings(
     """Combine defaults, the settings of a resumed run, a recipe and options (None means not given); the last win.
 
     What follows from others unless it is said: `vq` has one unit and one stage; with depth 2 three
-    tenths of the units are wide; online clustering is on with depth 1 (with depth 2 far codevectors
-    are rare on purpose and must stay where they are).
+    tenths of the units are wide, with a context prior all of them; online clustering is on with
+    depth 1 (with depth 2 far codevectors are rare on purpose and must stay where they are).
     """
     values = dict(resumed or {}) | (read_recipe(recipe) if recipe else {})
     values |= {key: value for key, value in options.items() if value is not None}
@@ -197,7 +236,8 @@ def make_settings(
     if values.get("quantizer") == "vq":
         values = {"m": 1, "depth": 1} | values
     depth, m = values.get("depth", TrainingSettings.depth), values.get("m", TrainingSettings.m)
-    values = {"wide": max(1, round(_WIDE_SHARE * m)) if depth == 2 else 0, "online_clustering": depth == 1} | values
+    share = 1.0 if values.get("prior") == "context" else _WIDE_SHARE
+    values = {"wide": max(1, round(share * m)) if depth == 2 else 0, "online_clustering": depth == 1} | values
     known = {field.name for field in fields(TrainingSettings)}
     return TrainingSettings(**{key: value for key, value in values.items() if key in known})
 

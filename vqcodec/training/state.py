@@ -11,17 +11,20 @@ from torch import Tensor, nn
 
 from vqcodec import quantizers
 from vqcodec.model_file import PRIOR_TENSORS
+from vqcodec.networks.context import ContextNet
 from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.priors.static import StaticPrior
 from vqcodec.quantizers import Quantizer
+from vqcodec.quantizers.by_table import TableAssigner
 from vqcodec.training.density import ClassDensity
+from vqcodec.training.pair_tables import PairTables
 from vqcodec.training.settings import TrainingSettings
 
-NOISE, QUANTISED, SYNTHESIS = "noise", "quantised", "synthesis"
-STAGES = (NOISE, QUANTISED, SYNTHESIS)
+NOISE, PRIOR, QUANTISED, SYNTHESIS = "noise", "prior", "quantised", "synthesis"
 _LINEAR = ("klt_analysis", "klt_synthesis")
 _SYNTHESIS_PREFIXES = ("synthesis", "klt_synthesis")
 _LINEAR_SHARE, _GAIN_SHARE, _DENSITY_SHARE, _CODEBOOK_SHARE = 0.05, 2.0, 4.0, 1.0
+_CONTEXT_SHARE = 1.0
 
 
 @dataclass
@@ -46,6 +49,14 @@ class TrainingState:
         self.quantizer.online_clustering = settings.online_clustering
         self.density = ClassDensity(settings.d, settings.classes).to(device)
         self.prior: StaticPrior | None = None
+        self.context: ContextNet | None = None
+        self.context_is_trained = False
+        self.pairs: PairTables | None = None
+        self._assigner: TableAssigner | None = None
+        if settings.prior == "context":
+            embed = settings.context_width // 2
+            self.context = ContextNet(settings.groups(), settings.context_rows, embed, settings.context_width)
+            self.context.to(device)
         self.progress = Progress()
         self.optimizer = torch.optim.Adam(self._groups())
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
@@ -59,17 +70,32 @@ class TrainingState:
             {"params": [named["log_gain"]], "lr": rate * _GAIN_SHARE},
             {"params": list(self.density.parameters()), "lr": rate * _DENSITY_SHARE},
             {"params": [self.quantizer.codebook], "lr": rate * _CODEBOOK_SHARE},
+            {"params": list(self.context.parameters()) if self.context else [], "lr": rate * _CONTEXT_SHARE},
         ]
 
     def enter(self, stage: str) -> None:
-        """Start a stage; in the last one only the synthesis keeps learning."""
+        """Start a stage: before the last one all learns, or only the context prior; in the last only the synthesis."""
         self.progress.stage = stage
         frozen = stage == SYNTHESIS
         for name, parameter in self.network.named_parameters():
-            parameter.requires_grad_(not frozen or name.startswith(_SYNTHESIS_PREFIXES))
+            learns = name.startswith(_SYNTHESIS_PREFIXES) if frozen else stage != PRIOR
+            parameter.requires_grad_(learns)
         self.density.requires_grad_(not frozen)
-        self.quantizer.codebook.requires_grad_(not frozen)
+        self.quantizer.codebook.requires_grad_(not frozen and self.context is None)
         self.quantizer.train(not frozen)
+        if self.context is not None:
+            self.context.requires_grad_(not frozen)
+
+    def assigner(self) -> TableAssigner:
+        """Return the search for indices under the context prior's tables at hand."""
+        assert self.pairs is not None
+        if self._assigner is None:
+            self._assigner = self.pairs.assigner(self.quantizer.codebook.detach(), self.quantizer.settings.scale)
+        return self._assigner
+
+    def set_pairs(self, pairs: PairTables) -> None:
+        """Take over tables for pairs of classes."""
+        self.pairs, self._assigner = pairs, None
 
     def random(self) -> tuple[np.random.Generator, torch.Generator]:
         """Return this step's own random generators, so that a resumed run draws what it would have drawn."""
@@ -88,6 +114,9 @@ class TrainingState:
             "density": self.density.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "prior": prior,
+            "context": self.context.state_dict() if self.context else {},
+            "context_is_trained": self.context_is_trained,
+            "pairs": {} if self.pairs is None else self.pairs.tensors(),
             "progress": dict(vars(self.progress)),
         }
 
@@ -97,6 +126,11 @@ class TrainingState:
         self.quantizer.load_state_dict(state["quantizer"])
         self.density.load_state_dict(state["density"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.context is not None:
+            self.context.load_state_dict(state["context"])
+        self.context_is_trained = state["context_is_trained"]
+        if state["pairs"]:
+            self.set_pairs(PairTables(**{name: value.numpy() for name, value in state["pairs"].items()}))
         self.progress = Progress(**state["progress"])
         if state["prior"]:
             arrays = {name: value.numpy() for name, value in state["prior"].items()}

@@ -1,0 +1,52 @@
+"""The faulty models among the test vectors: each is a good model with a context prior and one thing wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from vqcodec.model_file import Arrays, Metadata
+
+PREFIX: Final = "context."
+BAD_MODELS: Final = {
+    "bad_weight": "a weight of -128",
+    "bad_shift": "a shift of 15",
+    "bad_sums": "a sum that may reach 2^22 + 1, and a bound of 2^22",
+    "bad_bound": "a bound that is one less than what a sum may reach",
+    "bad_groups": "groups of an odd number of channels",
+    "bad_zero": "no codevector (0, 0)",
+    "bad_scale": "a scale that is not whole",
+    "bad_map": "a coarse_map that names a table that is not there",
+}
+
+
+def bad_models(metadata: Metadata, arrays: Arrays) -> dict[str, tuple[Metadata, Arrays]]:
+    """All bad models by name, made of one good model."""
+    assert metadata.context is not None
+    context, quantizer = metadata.context, metadata.quantizer
+    tables = len(arrays[PREFIX + "tables"])
+    spare = (1 << 22) + 1 - 127 * np.abs(arrays[PREFIX + "1.out.weight"][:, 2].astype(np.int64)).sum()
+    changed = {
+        "bad_weight": (metadata, _put(arrays, "0.own.4.weight", (-1, -1), -128)),
+        "bad_shift": (metadata, _put(arrays, "1.embed.shift", 0, 15)),
+        "bad_sums": (
+            replace(metadata, context=context | {"bound": 1 << 22}),
+            _put(arrays, "1.out.bias", (0, 2), -spare),
+        ),
+        "bad_bound": (replace(metadata, context=context | {"bound": context["bound"] - 1}), arrays),
+        "bad_groups": (replace(metadata, context=context | {"groups": [3, 3]}), arrays),
+        "bad_zero": (metadata, _put(arrays, "codebook16", slice(None), 1)),
+        "bad_scale": (replace(metadata, quantizer=quantizer | {"scale": 12.5}), arrays),
+        "bad_map": (metadata, _put(arrays, "coarse_map", (0, 1), tables)),
+    }
+    assert changed.keys() == BAD_MODELS.keys()
+    return changed
+
+
+def _put(arrays: Arrays, name: str, place: Any, value: Any) -> Arrays:
+    """The same tensors with one entry changed."""
+    changed = arrays[PREFIX + name].copy()
+    changed[place] = value
+    return arrays | {PREFIX + name: changed}

@@ -1,0 +1,280 @@
+"""The context prior of the reference decoder: what FORMAT.md says of it in sections 4.3, 4.4 and 5.4 to 5.6.
+
+It needs NumPy and the standard library only. All arithmetic is that of 64-bit integers, and no
+intermediate result of a usable model comes near their limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from reference_rans import Indices, Integers, Rans, Tensors, check_tables, make_table, require
+
+NO_COARSE: Final = 65535  # in coarse_map
+MAX_WEIGHT, MAX_SHIFT, MAX_BOUND, MAX_SCALE, MAX_LEVELS = 127, 14, 1 << 22, 255, 256
+MAX_INPUT: Final = 127  # the largest number that a dense layer sees
+MARGIN: Final = 2  # how far offsets reach
+
+Offset = tuple[int, int]  # dy, dx
+Net = dict[str, Integers]  # the tensors of one group by name, without "context.", the number and a dot
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of a pattern: the cells (y, x) it fills, and the offsets (dy, dx) at which it sees its own group."""
+
+    cells: tuple[Offset, ...]
+    offsets: tuple[Offset, ...]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Phases that fill a square of `period` x `period` positions."""
+
+    period: int
+    phases: tuple[Phase, ...]
+
+
+AROUND: Final = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+DIAGONAL: Final = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+STRAIGHT: Final = ((-1, 0), (0, -1), (0, 1), (1, 0))
+KNIGHT: Final = ((-2, -1), (-2, 1), (-1, -2), (-1, 2), (1, -2), (1, 2), (2, -1), (2, 1))
+FIRST_GROUP: Final = Pattern(4, (
+    Phase(((0, 0),), ()),
+    Phase(((2, 2),), ((-2, -2), (-2, 2), (2, -2), (2, 2))),
+    Phase(((0, 2), (2, 0)), ((-2, 0), (0, -2), (0, 2), (2, 0))),
+    Phase(((1, 1), (1, 3), (3, 1), (3, 3)), DIAGONAL),
+    Phase(((0, 1), (0, 3), (1, 0), (1, 2), (2, 1), (2, 3), (3, 0), (3, 2)), STRAIGHT + KNIGHT),
+))  # fmt: skip
+OTHER_GROUPS: Final = Pattern(2, (
+    Phase(((0, 0),), ()),
+    Phase(((1, 1),), DIAGONAL),
+    Phase(((0, 1), (1, 0)), STRAIGHT),
+))  # fmt: skip
+
+
+def pattern_of(group: int) -> Pattern:
+    """The phases in which a group of channels is decoded."""
+    return OTHER_GROUPS if group > 0 else FIRST_GROUP
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings and tensors of a context prior, FORMAT.md section 4.3."""
+
+    groups: tuple[int, ...]  # how many channels each has
+    scale: int  # of the coarse codevector
+    zero: int  # ZERO, the lowest number of a codevector (0, 0)
+    table_bits: int
+    codebook16: Integers  # [K, 2], in sixteenths
+    unit: Integers  # [R, d]
+    fine_map: Integers  # [S, S, 2], numbers of tables
+    coarse_map: Integers  # [S, S], numbers of tables or NO_COARSE
+    tables: Integers  # [T, K], every row sums to 2^table_bits
+    nets: tuple[Net, ...]  # one for each group
+
+    @property
+    def row_count(self) -> int:
+        """R, how many rows of qualities there are."""
+        return len(self.unit)
+
+
+# Reading a model, section 4.3
+
+
+def take_tensor(tensors: Tensors, name: str, dtype: str, shape: Sequence[int | None]) -> Integers:
+    """A tensor of this type and shape; None stands for any length but 0."""
+    require(name in tensors, "model", f"The model has no tensor {name}.")
+    tensor = tensors[name]
+    fits = len(tensor.shape) == len(shape) and all(
+        size == wanted or (wanted is None and size > 0) for size, wanted in zip(tensor.shape, shape, strict=False)
+    )
+    require(tensor.dtype.name == dtype and fits, "model", f"The model's {name} has a wrong type or shape.")
+    return tensor.astype(np.int64)
+
+
+def net_tensors(group: int, groups: Sequence[int], rows: int, E: int, H: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of each tensor of one group."""
+    n, before, phases = groups[group], sum(groups[:group]), pattern_of(group).phases
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {
+        "first.bias": ("int32", (len(phases), rows, H)),
+        "first.shift": ("uint8", (H,)),
+        "second.weight": ("int8", (H, H)),
+        "second.bias": ("int32", (H,)),
+        "second.shift": ("uint8", (H,)),
+        "out.weight": ("int8", (H, 2 * n)),
+        "out.bias": ("int32", (rows, 2 * n)),
+        "out.shift": ("uint8", (2 * n,)),
+    }
+    for number, phase in enumerate(phases):
+        if number > 0:
+            wanted[f"own.{number}.weight"] = ("int8", (len(phase.offsets) * n, H))
+    if group > 0:
+        wanted["embed.weight"] = ("int8", (before, E))
+        wanted["embed.bias"] = ("int32", (E,))
+        wanted["embed.shift"] = ("uint8", (E,))
+        wanted["around.weight"] = ("int8", (len(AROUND) * E, H))
+    return wanted
+
+
+def check_net(group: int, net: Net, bound: int) -> None:
+    """Weights and shifts in their ranges, and no sum of any layer beyond the bound, section 4.4."""
+    for name, tensor in net.items():
+        if name.endswith(".weight"):
+            require(int(tensor.min()) >= -MAX_WEIGHT, "model", f"The model's context.{group}.{name} has a weight -128.")
+        if name.endswith(".shift"):
+            require(int(tensor.max()) <= MAX_SHIFT, "model", f"The model's context.{group}.{name} exceeds {MAX_SHIFT}.")
+    inputs = {name.removesuffix(".weight"): abs(net[name]).sum(axis=0) for name in net if name.endswith(".weight")}
+    layers = [
+        (f"{name} layer", inputs[name], net[f"{name}.bias"]) for name in ("embed", "second", "out") if name in inputs
+    ]
+    around = inputs.get("around", 0)
+    for phase, bias in enumerate(net["first.bias"]):
+        layers.append((f"first layer in phase {phase}", around + inputs.get(f"own.{phase}", 0), bias))
+    for name, weights, bias in layers:
+        largest = int((MAX_INPUT * weights + abs(bias)).max())
+        require(largest <= bound, "model", f"Group {group}: a sum of the {name} may reach {largest}, above {bound}.")
+
+
+def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: int, scale: float) -> Context:
+    """The context prior of a model with d_star 2, beta 1, depth 2 and m units, of which all are wide; checked."""
+    groups, E, H, bound = settings["groups"], settings["embed"], settings["hidden"], settings["bound"]
+    whole = all(type(number) is int for number in (*groups, E, H, bound))
+    require(whole and E >= 1 and H >= 1, "model", "The model's context settings are not whole numbers above 0.")
+    even = all(n >= 2 and n % 2 == 0 for n in groups) and sum(groups) == 2 * m
+    require(even, "model", f"The model's groups {groups} are not even numbers that sum to {2 * m}.")
+    require(bound <= MAX_BOUND, "model", f"The model's bound = {bound} is above 2^22.")
+    fits = type(scale) in (int, float) and 1 <= scale <= MAX_SCALE and scale == int(scale)
+    require(fits, "model", f"The model's scale = {scale} is not a whole number in 1..{MAX_SCALE}.")
+    codebook16 = take_tensor(tensors, "context.codebook16", "int16", (K, 2))
+    zeros = np.flatnonzero((codebook16 == 0).all(axis=1))
+    require(len(zeros) > 0, "model", "The model has no codevector (0, 0).")
+    unit = take_tensor(tensors, "context.unit", "int32", (None, 2 * m))
+    require(int(unit.min()) >= 1, "model", "The model's context.unit has an entry below 1.")
+    tables = take_tensor(tensors, "context.tables", "uint32", (None, K))
+    count = check_tables("context.tables", tables, K, table_bits)
+    coarse_map = take_tensor(tensors, "context.coarse_map", "uint16", (None, None))
+    fine_map = take_tensor(tensors, "context.fine_map", "uint16", (len(coarse_map), len(coarse_map), 2))
+    fits = coarse_map.shape == fine_map.shape[:2] and len(coarse_map) <= MAX_LEVELS
+    require(fits, "model", f"The model's context.coarse_map is not square, or larger than {MAX_LEVELS}.")
+    named = max(int(fine_map.max()), int(coarse_map[coarse_map != NO_COARSE].max(initial=0)))
+    require(named < count, "model", f"The model's context maps name table {named} of {count}.")
+    nets = []
+    for group in range(len(groups)):
+        wanted = net_tensors(group, groups, len(unit), E, H)
+        nets.append({name: take_tensor(tensors, f"context.{group}.{name}", *wanted[name]) for name in wanted})
+        check_net(group, nets[-1], bound)
+    return Context(
+        tuple(groups),
+        int(scale),
+        int(zeros[0]),
+        table_bits,
+        codebook16,
+        unit,
+        fine_map,
+        coarse_map,
+        tables,
+        tuple(nets),
+    )
+
+
+# Arithmetic, section 5.5. All arrays are int64.
+
+
+def network_input(y16: Integers, unit: Integers) -> Integers:
+    """x of latents y16 [.., n] in sixteenths: in units of their channel, 16 to the unit."""
+    return ((32 * y16 + unit) // (2 * unit)).clip(-MAX_INPUT, MAX_INPUT)
+
+
+def activate(sums: Integers, shift: Integers) -> Integers:
+    """act: sums [.., n] rounded to multiples of 2^shift and cut to 0..127."""
+    return ((sums + ((1 << shift) >> 1)) >> shift).clip(0, MAX_INPUT)
+
+
+def mean_of(out: Integers, unit: Integers, shift: Integers) -> Integers:
+    """mean16 out of sums [.., n] of the last layer."""
+    return ((out * unit + (1 << (shift + 3))) >> (shift + 4)).clip(-32768, 32767)
+
+
+def level_of(out: Integers, shift: Integers, levels: int) -> Integers:
+    """Levels 0..S-1 out of sums [.., n] of the last layer."""
+    return ((out + (1 << (shift + 3))) >> (shift + 4)).clip(0, levels - 1)
+
+
+def gather(field: Integers, places: tuple[Integers, Integers], offsets: Sequence[Offset]) -> Integers:
+    """What [h, w, c] holds around places, [N, offsets * c] with the offset slowest; zero outside."""
+    padded = np.pad(field, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
+    y, x = places
+    return np.concatenate([padded[y + dy + MARGIN, x + dx + MARGIN] for dy, dx in offsets], axis=1)
+
+
+def predict(
+    context: Context, group: int, phase: int, row: int, places: tuple[Integers, Integers], x: Integers, e: Integers
+) -> Integers:
+    """o [N, 2n] at the N places of a phase: x [h, w, n] holds the group's inputs, e [h, w, E] the embedding."""
+    net = context.nets[group]
+    first = net["first.bias"][phase, row][None].repeat(len(places[0]), axis=0)
+    if group > 0:
+        first = first + gather(e, places, AROUND) @ net["around.weight"]
+    if phase > 0:
+        first = first + gather(x, places, pattern_of(group).phases[phase].offsets) @ net[f"own.{phase}.weight"]
+    hidden = activate(first, net["first.shift"])
+    hidden = activate(hidden @ net["second.weight"] + net["second.bias"], net["second.shift"])
+    out: Integers = hidden @ net["out.weight"] + net["out.bias"][row]
+    return out
+
+
+# Order of decoding, sections 5.4 and 5.6
+
+
+def places_of(pattern: Pattern, phase: int, rows: int, columns: int) -> tuple[Integers, Integers]:
+    """y and x [N] of a phase's positions: cell by cell, each cell's in raster order."""
+    y, x = np.mgrid[:rows, :columns].reshape(2, -1)
+    cells = [(y % pattern.period == cy) & (x % pattern.period == cx) for cy, cx in pattern.phases[phase].cells]
+    order = np.concatenate([np.flatnonzero(cell) for cell in cells])
+    return y[order], x[order]
+
+
+def decode_units(rans: Rans, context: Context, numbers: Integers, coded: npt.NDArray[np.bool_]) -> Integers:
+    """Indices [N, n / 2] coded with tables of these numbers [N, n / 2], by table; ZERO where not coded."""
+    indices = np.full(numbers.shape, context.zero)
+    for number in np.unique(numbers[coded]):
+        members = coded & (numbers == number)
+        table = make_table(context.tables[number], context.table_bits)
+        indices[members] = rans.decode(table, int(members.sum()))
+    return indices
+
+
+def decode_context(rans: Rans, context: Context, row: int, rows: int, columns: int) -> Indices:
+    """uint16 [2m, rows, columns], the indices of a tile: the coarse ones of all units, then the fine ones."""
+    m = context.unit.shape[1] // 2
+    x = np.zeros((rows, columns, 2 * m), np.int64)
+    indices = np.full((2 * m, rows, columns), context.zero, np.uint16)
+    start = 0
+    for group, n in enumerate(context.groups):
+        net, pattern, end = context.nets[group], pattern_of(group), start + n
+        unit, units = context.unit[row, start:end], slice(start // 2, end // 2)
+        e = np.zeros((rows, columns, 0), np.int64)
+        if group > 0:
+            e = activate(x[:, :, :start] @ net["embed.weight"] + net["embed.bias"], net["embed.shift"])
+        for phase in range(len(pattern.phases)):
+            places = places_of(pattern, phase, rows, columns)
+            out = predict(context, group, phase, row, places, x[:, :, start:end], e)
+            mean16 = mean_of(out[:, :n], unit, net["out.shift"][:n])
+            levels = level_of(out[:, n:], net["out.shift"][n:], len(context.coarse_map))
+            i, j = levels[:, 0::2], levels[:, 1::2]
+            coarse_tables = context.coarse_map[i, j]
+            coarse = decode_units(rans, context, coarse_tables, coarse_tables != NO_COARSE)
+            fine_tables = context.fine_map[i, j, (coarse != context.zero).astype(np.int64)]
+            fine = decode_units(rans, context, fine_tables, np.ones(fine_tables.shape, np.bool_))
+            vectors = context.scale * context.codebook16[coarse] + context.codebook16[fine]
+            y16 = mean16 + vectors.reshape(mean16.shape)
+            x[(*places, slice(start, end))] = network_input(y16, unit)
+            indices[:m][(units, *places)] = coarse.T
+            indices[m:][(units, *places)] = fine.T
+        start = end
+    return indices

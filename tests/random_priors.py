@@ -1,0 +1,65 @@
+"""Random context priors of several sizes, and latents to code with them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vqcodec import model_file
+from vqcodec.encoder import choose_context, make_assigner
+from vqcodec.model_file import Arrays, Metadata
+from vqcodec.priors import ContextPrior
+from vqcodec.priors.tables import Decoded
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "bitstream"))
+random_models: Any = importlib.import_module("random_models")
+
+PLANS = {
+    plan.name: plan
+    for plan in (
+        random_models.ContextPlan("two_groups"),
+        random_models.ContextPlan("one_group", groups=(6,), levels=5, rows=1, zeros=(0, 15)),
+        random_models.ContextPlan("three_groups", groups=(4, 4, 8), embed=8, hidden=16, levels=31, K=40, scale=9.0),
+        random_models.ContextPlan("wide_layers", groups=(16, 48), embed=32, hidden=64, levels=31, tables=40),
+    )
+}
+
+
+@cache
+def model(name: str) -> tuple[Metadata, Arrays]:
+    """A model by the name of its plan; not to be changed."""
+    made: tuple[Metadata, Arrays] = random_models.make_model(PLANS[name])
+    return made
+
+
+@cache
+def prior(name: str) -> ContextPrior:
+    """The prior of a model."""
+    made = model_file.make_prior(*model(name))
+    assert isinstance(made, ContextPrior)
+    return made
+
+
+def latents(channels: int, grid: tuple[int, int], seed: int) -> torch.Tensor:
+    """Latents float32 [1, channels, h, w] in steps: channels from nearly nothing to beyond the fine codebook."""
+    random = torch.Generator().manual_seed(seed)
+    deviation = torch.logspace(-1, 1.3, channels)[None, :, None, None]
+    return deviation * torch.randn(1, channels, *grid, generator=random)
+
+
+def chosen(name: str, grid: tuple[int, int], quality: float, seed: int = 0, weight: float = 0.15) -> Decoded:
+    """What the encoder makes of random latents."""
+    z = latents(prior(name).d, grid, seed)
+    return choose_context(prior(name), make_assigner(prior(name)), z, quality, weight)
+
+
+def drawn(name: str, grid: tuple[int, int], quality: float, seed: int = 0) -> Decoded:
+    """Indices drawn from the very tables that code them."""
+    found: Decoded = random_models.draw_context(np.random.default_rng(seed), prior(name), grid, quality)
+    return found

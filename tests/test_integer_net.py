@@ -1,0 +1,36 @@
+"""Proof that activations, means, levels and inputs of the integer networks are those of FORMAT.md's formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vqcodec.priors import integer_net
+from vqcodec.priors.integer_net import BOUND, SHIFT_MAX, Dense
+
+
+def test_proof_activations_are_those_of_integers() -> None:
+    random = np.random.default_rng(0)
+    for shift in range(SHIFT_MAX + 1):
+        step = 1 << shift
+        near = (np.arange(-3, 132)[:, None] * step + step // 2 + np.arange(-2, 3)).reshape(-1)
+        sums = np.concatenate([near, [-BOUND, BOUND, 0], random.integers(-BOUND, BOUND + 1, 5000)]).clip(-BOUND, BOUND)
+        layer = Dense.make("layer", (), np.zeros(1, np.int32), np.full(1, shift, np.uint8))
+        wanted = ((sums + (step >> 1)) >> shift).clip(0, 127)
+        np.testing.assert_array_equal(layer.activate(sums.astype(np.float32)[:, None])[:, 0], wanted)
+
+
+def test_proof_means_levels_and_inputs_are_those_of_integers() -> None:
+    """Against Python's integers, at the ends of all ranges."""
+    units = [1, 2, 37, 4095, (1 << 31) - 1]
+    for shift in range(SHIFT_MAX + 1):
+        for o in (-BOUND, BOUND, -1, 0, 1, *(k << shift for k in (-9, -8, 7, 8, 9, 500))):
+            sums, shifts = np.full((1, len(units)), o, np.float32), np.full(len(units), shift)
+            means = [min(max((o * u + (1 << shift + 3)) // (1 << shift + 4), -32768), 32767) for u in units]
+            assert integer_net.to_mean(sums, shifts, np.array(units))[0].tolist() == means
+            level = min(max((o + (1 << shift + 3)) // (1 << shift + 4), 0), 30)
+            assert set(integer_net.to_level(sums, shifts, 31)[0].tolist()) == {level}
+    extreme = 32768 + 256 * 32768
+    for y in (-extreme, extreme, -1, 0, 1, 18, 19, -18, -19, 1000):
+        inputs = [min(max((32 * y + u) // (2 * u), -127), 127) for u in units]
+        latents = np.full(len(units), y, np.int32)
+        assert integer_net.normalise(latents, np.array(units)).tolist() == inputs

@@ -1,0 +1,126 @@
+"""Whole pictures against pictures in tiles, with the shipped network: the margins hide the cuts, and are no larger."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from tiny import picture
+
+from vqcodec import codec as module
+from vqcodec.codec import Codec
+from vqcodec.image import Picture
+from vqcodec.priors import StaticPrior
+from vqcodec.priors.tables import Decoded
+from vqcodec.tiles import Tile, tiles_of
+
+WHOLE = 1 << 20
+GRID = (24, 41)
+QUALITIES = (10.0, 90.0)
+
+
+@cache
+def photo() -> Codec:
+    """The codec of the shipped model."""
+    return Codec.open()
+
+
+@pytest.fixture(scope="module")
+def pixels() -> npt.NDArray[np.uint8]:
+    """A picture of 24 x 41 latents whose last row and column are not full."""
+    return picture(16 * GRID[0] - 5, 16 * GRID[1] - 9, seed=8)
+
+
+@pytest.fixture(scope="module")
+def transparent() -> torch.nn.Module:
+    """A network as the shipped one in which nothing is hidden: all weights are positive, so that no ReLU is shut."""
+    network = copy.deepcopy(photo().network)
+    for weight in network.parameters():
+        weight.data.fill_(1 / weight[0].numel())
+    return network
+
+
+def reach(inputs: torch.Tensor, output: torch.Tensor, first: int, size: int) -> int:
+    """How many cells before `first` or behind the `size` cells there an output depends on, along both axes."""
+    (gradient,) = torch.autograd.grad(output.sum(), inputs)
+    seen = gradient[0].abs().amax(0).nonzero()
+    return max(first - int(seen.min()), int(seen.max()) - (first + size - 1))
+
+
+def test_the_analysis_sees_as_far_as_its_margin_or_one_latent_less(transparent: Any) -> None:
+    x = torch.ones(1, 3, 16 * 25, 16 * 25, requires_grad=True)
+    z = transparent.analysis(x, torch.tensor([50.0]))[:, :, 12, 12]
+    latents = -(-reach(x, z, 16 * 12, 16) // 16)
+    assert latents <= module.ANALYSIS_MARGIN <= latents + 1
+
+
+def test_the_synthesis_sees_one_latent_less_than_its_margin(transparent: Any) -> None:
+    """The one more is for the mode `smooth`, which interpolates latents before the network sees them."""
+    z = torch.ones(1, photo().quantizer.d, 25, 25, requires_grad=True)
+    x = transparent.synthesis(z, torch.tensor([50.0]))[:, :, 16 * 12 : 16 * 13, 16 * 12 : 16 * 13]
+    assert reach(z, x, 12, 1) + 1 == module.SYNTHESIS_MARGIN
+
+
+def latents_in_tiles(pixels: npt.NDArray[np.uint8], quality: float, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
+    """The latents that compress() hands to the search when it cuts a picture into tiles of 16."""
+    monkeypatch.setattr(module, "TILE", 16)
+    monkeypatch.setattr(module, "TILED_LATENTS", 16)
+    codec, found = photo(), []
+
+    def choose(z: torch.Tensor, *_: object, **named: object) -> Decoded:
+        found.append(z)
+        classes = np.zeros(z.shape[2:] if isinstance(codec.prior, StaticPrior) else z.shape[1:], np.uint8)
+        return Decoded(np.zeros((codec.prior.planes, *z.shape[2:]), np.uint16), classes, None)
+
+    monkeypatch.setattr(codec, "_choose", choose)
+    codec.compress(Picture(pixels), quality, effort=0)
+    joined = torch.full((codec.quantizer.d, *GRID), torch.nan)
+    for tile, z in zip(tiles_of(GRID, 16), found, strict=True):
+        joined[:, tile.top : tile.bottom, tile.left : tile.right] = z[0]
+    return joined
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_latents_of_tiles_are_those_of_the_whole_picture(
+    quality: float, pixels: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = photo().analyse(pixels, quality)[0]
+    assert whole.shape[1:] == GRID and whole.abs().max() > 10
+    assert (latents_in_tiles(pixels, quality, monkeypatch) - whole).abs().max() < 1e-3
+    monkeypatch.setattr(module, "ANALYSIS_MARGIN", 2)
+    assert (latents_in_tiles(pixels, quality, monkeypatch) - whole).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_pixels_of_tiles_are_those_of_the_whole_picture(
+    quality: float, pixels: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = photo().encode(pixels, quality, effort=0)
+
+    def decoded(tile: int, margin: int) -> npt.NDArray[np.int64]:
+        monkeypatch.setattr(module, "SYNTHESIS_TILE", tile)
+        monkeypatch.setattr(module, "SYNTHESIS_MARGIN", margin)
+        return photo().decode(encoded).astype(np.int64)
+
+    margin = module.SYNTHESIS_MARGIN
+    whole = decoded(WHOLE, margin)
+    assert whole.shape == pixels.shape
+    assert np.abs(decoded(16, margin) - whole).max() <= 1
+    assert np.abs(decoded(16, 1) - whole).max() > 1
+
+
+def test_a_tile_is_cut_out_of_what_is_seen_around_it() -> None:
+    for margin in (0, 1, 10):
+        for tile in tiles_of(GRID, 16):
+            seen, inner = module._with_margin(tile, GRID, margin)
+            y, x = np.mgrid[: GRID[0], : GRID[1]]
+            assert y[seen][inner].tolist() == y[tile.top : tile.bottom, tile.left : tile.right].tolist()
+            assert x[seen][inner].tolist() == x[tile.top : tile.bottom, tile.left : tile.right].tolist()
+            assert seen[0].start == max(0, tile.top - margin) and seen[1].stop == min(GRID[1], tile.right + margin)
+    whole = Tile(0, 1, 1, 0, 24, 0, 41)
+    assert module._with_margin(whole, GRID, 10)[0] == (slice(0, 24), slice(0, 41))

@@ -1,0 +1,100 @@
+"""Small networks in integer arithmetic that comes out the same on every machine.
+
+Weights are int8, activations 0..127, inputs -127..127. For every output the bound
+127 * sum |w| + |b| is computed from the weights and may not exceed 2^22: then every partial sum,
+in whatever order it is added up, is a whole number that float32 holds exactly, and a
+matrix product in float32, the fastest that every machine has, is an integer product. A sum is
+brought back to an activation by a shift, rounding half up.
+
+bitstream/FORMAT.md, "Context prior", is the law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vqcodec.errors import ModelError
+
+FRACTION_BITS = 4
+FRACTION = 1 << FRACTION_BITS
+"""An activation of 16 stands for 1."""
+SIXTEENTHS = 16
+"""Latents are counted in sixteenths of a quantiser step."""
+ACTIVATION_MAX = 127
+WEIGHT_MAX = 127
+SHIFT_MAX = 14
+BOUND = 1 << 22
+MEAN_LIMIT = 1 << 15
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Sums a = inputs @ weights + bias for one or more matrices that share bias and shifts.
+
+    weights: int8 [inputs, outputs] each; bias: int32 [..., outputs]; shift: uint8 [outputs].
+    The matrices are kept as float32 and hold whole numbers.
+    """
+
+    weights: tuple[FloatArray, ...]
+    bias: FloatArray
+    shift: npt.NDArray[np.int64]
+    bound: int
+
+    @classmethod
+    def make(cls, name: str, weights: tuple[IntArray, ...], bias: IntArray, shift: IntArray) -> Dense:
+        """Check ranges and shapes and compute the bound; ModelError where something does not fit."""
+        outputs = len(shift)
+        for weight in weights:
+            if weight.dtype != np.int8 or weight.ndim != 2 or weight.shape[1] != outputs or (weight == -128).any():
+                raise ModelError(f"the model's {name} has a weight of the wrong type, shape or range")
+        if bias.dtype != np.int32 or bias.shape[-1] != outputs or shift.dtype != np.uint8 or shift.max() > SHIFT_MAX:
+            raise ModelError(f"the model's {name} has a bias or shift of the wrong type, shape or range")
+        largest = np.abs(bias.astype(np.int64)).reshape(-1, outputs).max(0)
+        total = sum((np.abs(weight.astype(np.int64)).sum(0) for weight in weights), np.zeros(outputs, np.int64))
+        bound = int((ACTIVATION_MAX * total + largest).max())
+        if bound > BOUND:
+            raise ModelError(f"the model's {name} could sum up to {bound}, beyond the {BOUND} that are exact")
+        exact = tuple(np.ascontiguousarray(weight, dtype=np.float32) for weight in weights)
+        return cls(exact, bias.astype(np.float32), shift.astype(np.int64), bound)
+
+    def sums(self, inputs: tuple[FloatArray, ...], bias: FloatArray) -> FloatArray:
+        """Return the sums float32 [N, outputs] of inputs [N, ...], one for each matrix, and a row of the bias."""
+        total: FloatArray = np.zeros((1, len(self.shift)), np.float32) + bias
+        for x, weight in zip(inputs, self.weights, strict=True):
+            total = total + x @ weight
+        return total
+
+    def activate(self, sums: FloatArray) -> FloatArray:
+        """Return activations 0..127 for sums [N, outputs]."""
+        # Scaling by a power of two and adding a half are exact below 2^23.
+        scaled: FloatArray = np.floor(sums * np.exp2(-self.shift).astype(np.float32) + np.float32(0.5))
+        np.clip(scaled, 0, ACTIVATION_MAX, out=scaled)
+        return scaled
+
+
+def normalise(latents: IntArray, unit: IntArray) -> FloatArray:
+    """Return network inputs -127..127 for latents [..., n] in sixteenths and their units [n]."""
+    wide = latents.astype(np.int64)
+    x = (2 * FRACTION * wide + unit) // (2 * unit)
+    inputs: FloatArray = np.clip(x, -ACTIVATION_MAX, ACTIVATION_MAX).astype(np.float32)
+    return inputs
+
+
+def to_mean(sums: FloatArray, shift: IntArray, unit: IntArray) -> npt.NDArray[np.int32]:
+    """Return means in sixteenths of a step for output sums [N, n] and the channels' units [n]."""
+    scaled = (sums.astype(np.int64) * unit + (1 << (shift + FRACTION_BITS - 1))) >> (shift + FRACTION_BITS)
+    means: npt.NDArray[np.int32] = np.clip(scaled, -MEAN_LIMIT, MEAN_LIMIT - 1).astype(np.int32)
+    return means
+
+
+def to_level(sums: FloatArray, shift: IntArray, levels: int) -> npt.NDArray[np.uint8]:
+    """Return classes of deviation 0..levels - 1 for output sums [N, n]."""
+    scaled = (sums.astype(np.int64) + (1 << (shift + FRACTION_BITS - 1))) >> (shift + FRACTION_BITS)
+    classes: npt.NDArray[np.uint8] = np.clip(scaled, 0, levels - 1).astype(np.uint8)
+    return classes

@@ -1,0 +1,229 @@
+"""Rate control: the quality at which a picture's file keeps a limit or meets a target.
+
+    goal                  the file that is chosen
+    max_bytes             the highest quality whose whole file has at most so many bytes
+    target_bpp            the size nearest to the target, among files at most 0.5 % above it
+    target_psnr_db        the smallest file whose decoded picture has at least this PSNR
+    quality               the file of this quality
+    one more, max_bytes   that file if it keeps the limit, else a lower quality, as far as needed
+
+Sizes and errors are nearly, but not strictly, monotonic in the quality. So a bisection over the
+199 qualities is followed by a look at its neighbours, and the result is the best file of all that
+were made. Where the effort is expensive, the bisection is done at the default effort; from where
+it ended, a few steps at the wanted one find the new boundary, since effort makes files smaller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from vqcodec.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, check_quality
+from vqcodec.errors import SettingsError, TargetError
+from vqcodec.image import Picture
+
+QUALITIES = tuple(half_steps / 2 for half_steps in range(2, 201))
+BPP_TOLERANCE = 0.005
+EXPENSIVE_EFFORT = 7
+MAX_STEPS = 4
+"""How many files are made at an expensive effort once the bisection at the default effort has ended."""
+MAX_DB = 100.0
+
+
+class Coder(Protocol):
+    """What a search needs of a Codec."""
+
+    def compress(self, picture: Picture, quality: float, effort: int) -> bytes:
+        """Return the .vqc file of a picture."""
+
+    def decompress(self, data: bytes) -> Picture:
+        """Return the picture in a .vqc file."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a file should be; SettingsError for what contradicts itself. Empty, it is the default quality."""
+
+    quality: float | None = None
+    max_bytes: int | None = None
+    target_bpp: float | None = None
+    target_psnr_db: float | None = None
+
+    def __post_init__(self) -> None:
+        if sum(value is not None for value in (self.quality, self.target_bpp, self.target_psnr_db)) > 1:
+            raise SettingsError("a quality, a target in bpp and a target PSNR exclude one another; give one of them")
+        if self.quality is not None:
+            check_quality(self.quality)
+        for name in ("max_bytes", "target_bpp", "target_psnr_db"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise SettingsError(f"{name.replace('_', ' ')} of {value:g} makes no sense; give a number above 0")
+
+    @property
+    def start(self) -> int | None:
+        """The number in QUALITIES of the quality that is tried before any other, or None."""
+        quality = DEFAULT_QUALITY if self == Goal() else self.quality
+        return None if quality is None else QUALITIES.index(check_quality(quality))
+
+    @property
+    def neighbours(self) -> tuple[int, int]:
+        """The places to look at after a bisection, from the first that was too much: a target can lie on both sides."""
+        return (-2, 1) if self.target_bpp or self.target_psnr_db else (1, 2)
+
+    def max_trials(self, effort: int) -> int:
+        """Return how many files a search makes at most."""
+        if self.start is not None and self.max_bytes is None:
+            return 1
+        steps = MAX_STEPS if effort >= EXPENSIVE_EFFORT else len(self.neighbours)
+        return (self.start is not None) + len(QUALITIES).bit_length() + steps
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A .vqc file and what made it; its PSNR where that is the target, and sentences on what was not met."""
+
+    quality: float
+    effort: int
+    data: bytes
+    psnr_db: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def seek(
+    coder: Coder,
+    picture: Picture,
+    goal: Goal,
+    effort: int = DEFAULT_EFFORT,
+    on_trial: Callable[[], object] = lambda: None,
+) -> Trial:
+    """Return the file of a picture that meets a goal best; TargetError where none does.
+
+    Files are made one after the other; `on_trial` is called after each. Of an expensive effort the
+    result has the default one where no file of the wanted one was as good.
+    """
+    search = _Search(coder, picture, goal, on_trial)
+    count = len(QUALITIES)
+    if goal.start is not None:
+        count = goal.start
+        asked = search.trial(count, effort)
+        if not search.too_much(asked):
+            return asked
+    if effort < EXPENSIVE_EFFORT:
+        first = search.bisect(count, effort)
+        for place in (first + offset for offset in goal.neighbours):
+            if 0 <= place < count:
+                search.trial(place, effort)
+    else:
+        first = search.bisect(count, DEFAULT_EFFORT)
+        search.walk(min(first, count - 1), count, effort)
+    return search.best(effort)
+
+
+def psnr_db(original: npt.NDArray[np.uint8], copy: npt.NDArray[np.uint8]) -> float:
+    """Return the PSNR in dB over all samples of two pictures uint8 [H, W, 3]; 100 where nothing differs."""
+    squared = 0
+    for row, other in zip(original, copy, strict=True):  # row by row, so that it takes no memory
+        squared += int(np.square(row.astype(np.int64) - other).sum())
+    return MAX_DB if squared == 0 else min(MAX_DB, 10 * math.log10(255**2 * original.size / squared))
+
+
+class _Search:
+    """The files made so far, by place in QUALITIES and effort, and what the goal says of them."""
+
+    def __init__(self, coder: Coder, picture: Picture, goal: Goal, on_trial: Callable[[], object]) -> None:
+        self.coder, self.picture, self.goal, self.on_trial = coder, picture, goal, on_trial
+        self.trials: dict[tuple[int, int], Trial] = {}
+        height, width = picture.pixels.shape[:2]
+        self.bytes_per_bpp = height * width / 8
+        self.max_bytes = math.inf if goal.max_bytes is None else goal.max_bytes
+        self.limit_bytes = self.max_bytes
+        if goal.target_bpp is not None:
+            self.limit_bytes = min(self.max_bytes, (1 + BPP_TOLERANCE) * goal.target_bpp * self.bytes_per_bpp)
+
+    def trial(self, place: int, effort: int) -> Trial:
+        """Return the file of one quality, made only once."""
+        key = place, effort
+        if key not in self.trials:
+            data = self.coder.compress(self.picture, QUALITIES[place], effort)
+            reached_db = None
+            if self.goal.target_psnr_db is not None and len(data) <= self.limit_bytes:
+                reached_db = psnr_db(self.picture.pixels, self.coder.decompress(data).pixels)
+            self.trials[key] = Trial(QUALITIES[place], effort, data, reached_db)
+            self.on_trial()
+        return self.trials[key]
+
+    def too_much(self, trial: Trial) -> bool:
+        """Whether a lower quality is to be tried next: the file is too large, or its PSNR high enough."""
+        return len(trial.data) > self.limit_bytes or self.reaches(trial)
+
+    def reaches(self, trial: Trial) -> bool:
+        """Whether a file has the target PSNR; False where there is no such target."""
+        target_db = self.goal.target_psnr_db
+        return target_db is not None and trial.psnr_db is not None and trial.psnr_db >= target_db
+
+    def bisect(self, count: int, effort: int) -> int:
+        """Return the first of `count` places that is too much, or `count`, as if all above it were as well."""
+        low, high = 0, count
+        while low < high:
+            middle = (low + high) // 2
+            if self.too_much(self.trial(middle, effort)):
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def walk(self, place: int, count: int, effort: int) -> None:
+        """Go from a place up to the first one that is too much, or down to the first that is not; MAX_STEPS at most."""
+        step = 0
+        for _ in range(MAX_STEPS):
+            if not 0 <= place < count:
+                return
+            too_much = self.too_much(self.trial(place, effort))
+            if step and too_much == (step > 0):
+                return
+            step = -1 if too_much else 1
+            place += step
+
+    def best(self, effort: int) -> Trial:
+        """Return the best file that keeps the limit; TargetError where there is none."""
+        within = [trial for trial in self.trials.values() if len(trial.data) <= self.limit_bytes]
+        if not within:
+            raise TargetError(self._too_large())
+        best = max(within, key=lambda trial: self._rank(trial, effort))
+        missed = self.goal.target_psnr_db is not None and not self.reaches(best)
+        if missed and len(within) == len(self.trials):
+            raise TargetError(self._too_low(max(trial.psnr_db or 0.0 for trial in within)))
+        if missed or self.goal.quality is not None:
+            note = f"the quality is lower than asked for, to keep within {self.max_bytes:,} bytes"
+            return replace(best, notes=(note,))
+        return best
+
+    def _rank(self, trial: Trial, effort: int) -> tuple[Any, ...]:
+        """Return what makes one file that keeps the limit better than another: larger is better."""
+        finished = trial.effort == effort
+        size_bytes = len(trial.data)
+        if self.goal.target_bpp is not None:
+            return finished, -abs(size_bytes - self.goal.target_bpp * self.bytes_per_bpp)
+        if self.goal.target_psnr_db is not None:
+            reaches = self.reaches(trial)
+            return reaches, finished, -size_bytes if reaches else trial.psnr_db
+        return trial.quality, finished
+
+    def _too_low(self, highest_db: float) -> str:
+        reachable_db = math.floor(100 * highest_db) / 100
+        return f"no quality reaches a PSNR of {self.goal.target_psnr_db:g} dB; the highest is {reachable_db:.2f} dB"
+
+    def _too_large(self) -> str:
+        smallest_bytes = min(len(trial.data) for trial in self.trials.values())
+        if self.limit_bytes == self.max_bytes:
+            return f"no quality keeps within {self.max_bytes:,} bytes; the smallest file has {smallest_bytes:,} bytes"
+        smallest_bpp = math.ceil(1000 * smallest_bytes / self.bytes_per_bpp) / 1000
+        return (
+            f"no quality keeps within {self.goal.target_bpp:g} bits per pixel; "
+            f"the smallest file has {smallest_bpp:.3f} ({smallest_bytes:,} bytes)"
+        )
