@@ -23,7 +23,7 @@ from vqcodec.errors import VqcError
 from vqcodec.evaluation import machine, report
 from vqcodec.evaluation.run import Request, run
 
-FORMATS = ("jpeg", "jpeg-444", "webp", "avif", "avif-444", "avif-psnr", "jpeg2000")
+FORMATS = ("jpeg", "jpeg-444", "webp", "avif", "avif-444", "avif-psnr", "jpeg2000", "jxl")
 METRICS = ("psnr", "ms-ssim")
 ANCHORS = ("vtm", "bpg444", "mbt2018")
 

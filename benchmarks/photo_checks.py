@@ -42,7 +42,8 @@ def ours(codec: Codec, pixels: Pixels, counts: npt.NDArray[np.int64]) -> list[tu
     rows = []
     for quality in QUALITIES:
         encoded = codec.encode(pixels, quality)
-        counts += np.bincount(encoded.indices.reshape(-1), minlength=len(counts))
+        coded = codec.prior.index_bits(encoded.indices, encoded.classes, quality) > 0
+        counts += np.bincount(encoded.indices[coded], minlength=len(counts))
         predicted = sum(codec.prior.bits(encoded.indices, encoded.classes, quality)) / 8
         rows.append((len(codec.pack(encoded)), psnr(pixels, codec.decode(encoded)), predicted))
     return rows

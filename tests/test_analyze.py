@@ -22,6 +22,7 @@ from vqcodec.errors import InputError, SettingsError
 from vqcodec.evaluation import analyze, usage, usage_plots
 from vqcodec.image import read_picture
 from vqcodec.indices import unpack
+from vqcodec.priors import ContextPrior
 
 VECTORS = Path(__file__).parent.parent / "bitstream" / "vectors"
 GOOD = json.loads((VECTORS / "vectors.json").read_text())["good"]
@@ -48,7 +49,7 @@ def values(tiny_codec: Codec, photos: Path) -> dict[str, Any]:
 
 def test_counting() -> None:
     indices = np.array([[[0, 1], [1, 1]], [[3, 3], [3, 3]]], dtype=np.uint16)
-    assert usage.count(indices, 4).tolist() == [[1, 3, 0, 0], [0, 0, 0, 4]]
+    assert usage.count(indices, 4, np.ones(indices.shape, bool)).tolist() == [[1, 3, 0, 0], [0, 0, 0, 4]]
 
 
 def test_coarse_planes_count_for_their_unit() -> None:
@@ -71,9 +72,22 @@ def test_sharing_is_figure_8() -> None:
 def test_bits_of_planes_add_up_to_those_of_the_prior(entry: dict[str, str]) -> None:
     metadata, prior = model_file.load_prior(VECTORS / "models" / f"{entry['model']}.safetensors")
     encoded = unpack(container.read((VECTORS / entry["file"]).read_bytes()), metadata, prior)
-    bits = usage.plane_bits(encoded, prior)
-    assert bits.shape == encoded.indices.shape[:1]
-    assert bits.sum() == pytest.approx(prior.bits(encoded.indices, encoded.classes, encoded.quality)[1])
+    seen = usage.Usage.empty(len(encoded.indices), prior.K).plus(encoded, prior)
+    assert seen.table_bits.shape == encoded.indices.shape[:1]
+    assert seen.table_bits.sum() == pytest.approx(prior.bits(encoded.indices, encoded.classes, encoded.quality)[1])
+
+
+def test_only_indices_that_are_coded_are_counted() -> None:
+    entry = next(entry for entry in GOOD if entry["model"].startswith("context"))
+    metadata, prior = model_file.load_prior(VECTORS / "models" / f"{entry['model']}.safetensors")
+    assert isinstance(prior, ContextPrior)
+    encoded = unpack(container.read((VECTORS / entry["file"]).read_bytes()), metadata, prior)
+    pairs = encoded.classes.reshape(-1, 2, *encoded.classes.shape[1:])
+    has_coarse = prior.coarse_map[pairs[:, 0], pairs[:, 1]] != 65535
+    counts = usage.Usage.empty(len(encoded.indices), prior.K).plus(encoded, prior).counts
+    units = len(has_coarse)
+    assert counts[:units].sum(axis=1).tolist() == has_coarse.sum(axis=(1, 2)).tolist()
+    assert (counts[units:].sum(axis=1) == encoded.indices[0].size).all() and 0 < has_coarse.mean() < 1
 
 
 def test_codebook_is_drawn_as_it_is_up_to_two_dimensions_and_by_pca_above() -> None:

@@ -47,8 +47,8 @@ from vqcodec.refine import Scene, Slices, refine
 from vqcodec.tiles import Tile, tiles_of, write_streams
 
 DEFAULT_QUALITY = 50.0
-DEFAULT_EFFORT = 5
-EFFORT_STEPS = (0, 0, 1, 2, 3, 4, 6, 10, 20, 40)
+DEFAULT_EFFORT = 3
+EFFORT_STEPS = (0, 0, 1, 2, 3, 4, 6, 8, 12, 20)
 """Steps of refinement for each effort 0..9; effort 0 takes the nearest codevectors, all others count bits."""
 TILE = 64
 """Side in latents of the tiles that large pictures are cut into."""
@@ -78,7 +78,7 @@ class Codec:
             raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
         self.network.eval().requires_grad_(False)
         self.quantizer.eval().requires_grad_(False)
-        self._assigner = make_assigner(self.prior) if isinstance(self.prior, ContextPrior) else None
+        self.assigner = make_assigner(self.prior) if isinstance(self.prior, ContextPrior) else None
 
     @classmethod
     def open(cls, model: str | Path | None = None) -> Codec:
@@ -182,8 +182,8 @@ class Codec:
     def _choose(self, z: Tensor, quality: float, weight: float) -> Decoded:
         if isinstance(self.prior, StaticPrior):
             return choose_static(self.prior, self.quantizer, z, quality, rate_aware=weight > 0)
-        assert self._assigner is not None
-        return choose_context(self.prior, self._assigner, z, quality, weight)
+        assert self.assigner is not None
+        return choose_context(self.prior, self.assigner, z, quality, weight)
 
     def _dequantise(self, chosen: Decoded) -> Tensor:
         codes = chosen.indices if chosen.latents is None else chosen.latents

@@ -5,6 +5,7 @@ Commands import what is slow (torch, NumPy, Pillow) when they run, so `vqc --hel
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -60,6 +61,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
     The one place where an error becomes a sentence on stderr and an exit code.
     """
+    # NumPy's thread pool beside torch's halves the speed of both; its products here are small.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = vqc.main(arguments, prog_name="vqc", standalone_mode=False)
     except VqcError as error:

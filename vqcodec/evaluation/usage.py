@@ -34,25 +34,19 @@ class Usage:
 
     def plus(self, encoded: Encoded, prior: Prior) -> Usage:
         """Return this usage with one picture's indices counted in."""
+        costs = prior.index_bits(encoded.indices, encoded.classes, encoded.quality)
+        # What is coded costs something: no table gives a symbol the whole of its range.
         return Usage(
-            self.counts + count(encoded.indices, prior.K),
-            self.table_bits + plane_bits(encoded, prior),
+            self.counts + count(encoded.indices, prior.K, costs > 0),
+            self.table_bits + costs.sum(axis=(1, 2), dtype=np.float64),
         )
 
 
-def count(indices: npt.NDArray[np.uint16], K: int) -> Counts:
-    """Return counts int64 [P, K] of indices [P, h', w']."""
+def count(indices: npt.NDArray[np.uint16], K: int, coded: npt.NDArray[np.bool_]) -> Counts:
+    """Return counts int64 [P, K] of indices [P, h', w'] where they are coded, bool [P, h', w']."""
     planes = len(indices)
-    offset = np.arange(planes, dtype=np.int64)[:, None] * K
-    flat = indices.reshape(planes, -1) + offset
-    return np.bincount(flat.reshape(-1), minlength=planes * K).reshape(planes, K)
-
-
-def plane_bits(encoded: Encoded, prior: Prior) -> Values:
-    """Return float64 [P], the bits that each plane's indices cost under the model's tables, without the classes."""
-    costs = prior.index_bits(encoded.indices, encoded.classes, encoded.quality)
-    bits: Values = costs.sum(axis=(1, 2), dtype=np.float64)
-    return bits
+    offset = np.arange(planes, dtype=np.int64)[:, None, None] * K
+    return np.bincount((indices + offset)[coded], minlength=planes * K).reshape(planes, K)
 
 
 def unit_counts(counts: Counts, wide: int) -> Counts:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.networks.context_rate import code
+from vqcodec.networks.context_rate import code, restored_and_bits
 from vqcodec.priors.static import row_quality
 from vqcodec.quantizers.by_table import TableAssigner
 from vqcodec.training.data import PictureSet
@@ -65,7 +65,7 @@ def _count(state: TrainingState, assigner: TableAssigner, x: Tensor, quality: Te
     noise = torch.Generator(device=state.device).manual_seed(0)
     quantise = partial(code, state.context, assigner, rows=state.context.rows_of(quality), noise=noise)
     z = state.network.analysis(x, quality)
-    z = refined(state.network, x, z, quality, lambda y: quantise(y).z_q, state.settings.refine_steps)
+    z = refined(state.network, x, z, quality, lambda y: restored_and_bits(quantise(y)), state.settings.refine_steps)
     quantise(z, counts=counts)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vqcodec.networks.context_rate import code
+from vqcodec.networks.context_rate import code, restored_and_bits
 from vqcodec.networks.photo import rate_lambda
 from vqcodec.quantizers.by_class import encode_by_class
 from vqcodec.training.density import bits, rate_aware_round
@@ -94,15 +94,19 @@ def _quantise_frozen(
     if state.context is not None:
         rows = state.context.rows_of(quality)
         quantise = partial(code, state.context, state.assigner(), rows=rows, noise=noise)
-        z = refined(state.network, x, z, quality, lambda latents: quantise(latents).z_q, steps)
+        z = refined(state.network, x, z, quality, lambda y: restored_and_bits(quantise(y)), steps)
         coded = quantise(z)
         return coded.z_q, coded.hard_bits, coded.usage
     classes = state.density.classify(z, state.network.gain(quality))
-    decode = state.quantizer.decode
-    z = refined(state.network, x, z, quality, lambda y: decode(_assign(state, y, quality, classes)[0]), steps)
+    z = refined(state.network, x, z, quality, lambda y: _restore(state, y, quality, classes), steps)
     indices, hard = _assign(state, z, quality, classes)
     usage = torch.bincount(indices.flatten(), minlength=state.quantizer.K) / indices.numel()
     return state.quantizer.decode(indices), hard + state.density.class_bits(classes).sum((1, 2)), usage
+
+
+def _restore(state: TrainingState, z: Tensor, quality: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    indices, bits = _assign(state, z, quality, classes)
+    return state.quantizer.decode(indices), bits
 
 
 @torch.no_grad()

@@ -74,11 +74,17 @@ class TrainingState:
         ]
 
     def enter(self, stage: str) -> None:
-        """Start a stage: before the last one all learns, or only the context prior; in the last only the synthesis."""
+        """Start a stage, which decides what learns.
+
+        In `prior` only the context prior, in `synthesis` only the synthesis, in `quantised` all; with a
+        context prior the analysis rests there: gradients passed straight through the choice of indices pull
+        it and the gains up without end, since they take for real an error that does not shrink with the step.
+        """
         self.progress.stage = stage
         frozen = stage == SYNTHESIS
+        decoder_only = frozen or (stage == QUANTISED and self.context is not None)
         for name, parameter in self.network.named_parameters():
-            learns = name.startswith(_SYNTHESIS_PREFIXES) if frozen else stage != PRIOR
+            learns = name.startswith(_SYNTHESIS_PREFIXES) if decoder_only else stage != PRIOR
             parameter.requires_grad_(learns)
         self.density.requires_grad_(not frozen)
         self.quantizer.codebook.requires_grad_(not frozen and self.context is None)

@@ -1,0 +1,88 @@
+"""What the context prior's integers cost: seconds beside the synthesis, bits beside arithmetic that does not round.
+
+    python benchmarks/context_prior.py PICTURES/ [--model FILE] [--quality 50] [--runs 5]
+
+Prints one JSON object. The twin that does not round has the same weights, but activations, means and
+classes as they come, and pays fractions of bits under the tables' own probabilities.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vqcodec import model_file
+from vqcodec.bitstream import container
+from vqcodec.codec import Codec
+from vqcodec.image import find_pictures, read_picture
+from vqcodec.networks.context_rate import code
+from vqcodec.networks.context_tensors import float_parent
+from vqcodec.priors.context import PREFIX, ContextPrior
+
+
+def median_seconds(work: Callable[[], object], runs: int) -> float:
+    """Return the median time of a call, after one to warm up."""
+    work()
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return round(statistics.median(times), 4)
+
+
+def seconds(codec: Codec, path: Path, quality: float, runs: int) -> dict[str, float]:
+    """Return seconds of decoding a file's indices and of the synthesis behind it."""
+    encoded = codec.encode(read_picture(path).pixels, quality, 1)
+    parsed = container.read(codec.pack(encoded))
+    return {
+        "indices_seconds": median_seconds(lambda: codec.unpack(parsed), runs),
+        "synthesis_seconds": median_seconds(lambda: codec.decode(encoded), runs),
+    }
+
+
+@torch.no_grad()
+def rounding_loss(codec: Codec, arrays: model_file.Arrays, folder: Path, quality: float) -> dict[str, float]:
+    """Return the share of bits that rounding activations, means and classes adds, over a folder of pictures."""
+    assert isinstance(codec.prior, ContextPrior) and codec.metadata.context is not None and codec.assigner is not None
+    tensors = {k.removeprefix(PREFIX): v for k, v in arrays.items() if k.startswith(PREFIX)}
+    twin = float_parent(codec.metadata.context, tensors)
+    rows = twin.rows_of(torch.tensor([quality]))
+    total, errors = np.zeros(2), np.zeros(2)
+    for path in find_pictures(folder):
+        z = codec.analyse(read_picture(path).pixels, quality).clone()
+        for place, integer in enumerate((True, False)):
+            twin.integer = integer
+            coded = code(twin, codec.assigner, z, rows, torch.Generator().manual_seed(0))
+            total[place] += coded.hard_bits.item()
+            errors[place] += (coded.z_q - z).square().sum().item()
+    return {
+        "bits_added": round(float(total[0] / total[1] - 1), 5),
+        "squared_error_added": round(float(errors[0] / errors[1] - 1), 5),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--model")
+    parser.add_argument("--quality", type=float, default=50)
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    metadata, arrays = model_file.load(model_file.resolve(options.model))
+    codec = Codec(metadata, arrays)
+    result: dict[str, object] = {"model": metadata.fingerprint, "threads": torch.get_num_threads()}
+    result |= seconds(codec, find_pictures(options.folder)[0], options.quality, options.runs)
+    result |= rounding_loss(codec, arrays, options.folder, options.quality)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
