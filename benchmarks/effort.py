@@ -2,7 +2,8 @@
 
     python benchmarks/effort.py PICTURES/ [--model FILE] [--efforts 1,3,9] [--qualities 20,40,60,80] [--every 1]
 
-A point of a curve is the mean of bpp and PSNR over the pictures at one quality, from real files. Prints one JSON object.
+A point of a curve is the mean of bpp and PSNR over the pictures at one quality, from real files. Prints one JSON
+object.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether `--max-bytes` is kept: every picture of a folder at several limits.
 
-    python benchmarks/max_bytes.py PICTURES/ [--model FILE] [--limits 5000,10000,20000,40000,80000] [--effort 3]
+    python benchmarks/max_bytes.py PICTURES/ [--model FILE] [--limits 5000,10000,20000] [--effort 3] [--every 1]
 
 Prints one JSON object: files made, the largest share of a limit that was used, the least, files beyond their
 limit (there must be none), and the limits that no quality reaches, with what was said.
@@ -26,10 +26,11 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--limits", default="5000,10000,20000,40000,80000")
     parser.add_argument("--effort", type=int, default=3)
+    parser.add_argument("--every", type=int, default=1, help="take every n-th picture of the folder")
     options = parser.parse_args()
     codec = Codec.open(options.model)
     limits = [int(limit) for limit in options.limits.split(",")]
-    jobs = [(path, limit) for path in find_pictures(options.folder) for limit in limits]
+    jobs = [(path, limit) for path in find_pictures(options.folder)[:: options.every] for limit in limits]
     shares, beyond, unreachable = [], 0, []
     for path, limit in tqdm(jobs, unit="file"):
         try:
