@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     help="Choose the highest quality whose file has at most N bytes; with -q or a target, lower that as far as needed.",
 )  # fmt: skip
 @click.option(
-    "-e", "--effort", type=click.IntRange(0, 9), default=5, show_default=True,
+    "-e", "--effort", type=click.IntRange(0, 9), default=3, show_default=True,
     help="0..9: more makes smaller files and takes longer.",
 )  # fmt: skip
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
