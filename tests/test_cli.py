@@ -105,7 +105,7 @@ def test_json_of_compress_and_decompress(run: Run, photo: Path, tiny_model: Path
         "height": 70,
         "model": "tiny",
         "quality": 33.5,
-        "effort": 5,
+        "effort": 3,
         "input_bytes": photo.stat().st_size,
         "bytes": size,
         "bpp": 8 * size / (101 * 70),

@@ -33,7 +33,7 @@ def test_a_limit_in_bytes(run: Run, photo: Path, tiny_model: Path, size_bytes: i
     assert (result.code, result.err) == (0, "")
     assert packed.stat().st_size == facts["bytes"] <= size_bytes
     assert container.read(packed.read_bytes()).header.quality == facts["quality"] >= 20
-    assert facts["effort"] == 5 and "psnr_db" not in facts
+    assert facts["effort"] == 3 and "psnr_db" not in facts
     result = run("compress", photo, "-f", "--max-bytes", size_bytes, "--model", tiny_model)
     assert f"bpp, quality {facts['quality']:g}\n" in result.out.decode()
 
