@@ -51,9 +51,8 @@ def seconds(codec: Codec, path: Path, quality: float, runs: int) -> dict[str, fl
 @torch.no_grad()
 def rounding_loss(codec: Codec, arrays: model_file.Arrays, folder: Path, quality: float) -> dict[str, float]:
     """Return the share of bits that rounding activations, means and classes adds, over a folder of pictures."""
-    assert isinstance(codec.prior, ContextPrior) and codec.metadata.context is not None and codec.assigner is not None
-    tensors = {k.removeprefix(PREFIX): v for k, v in arrays.items() if k.startswith(PREFIX)}
-    twin = float_parent(codec.metadata.context, tensors)
+    assert isinstance(codec.prior, ContextPrior) and codec.metadata.context is not None
+    twin = float_parent(codec.metadata.context, model_file.tensors_under(PREFIX, arrays))
     rows = twin.rows_of(torch.tensor([quality]))
     total, errors = np.zeros(2), np.zeros(2)
     for path in find_pictures(folder):

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from vqcodec.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.priors.integer_net import SIXTEENTHS
 from vqcodec.priors.tables import Decoded
 from vqcodec.quantizers.base import RATE_WEIGHT
+from vqcodec.quantizers.by_table import TableAssigner
 from vqcodec.refine import Scene, Slices, refine
 from vqcodec.tiles import Tile, tiles_of, write_streams
 
@@ -64,8 +65,7 @@ class Codec:
 
     def __init__(self, metadata: model_file.Metadata, arrays: model_file.Arrays) -> None:
         self.metadata = metadata
-        prefix = model_file.NETWORK_PREFIX
-        weights = {k.removeprefix(prefix): _tensor(v) for k, v in arrays.items() if k.startswith(prefix)}
+        weights = {k: _tensor(v) for k, v in model_file.tensors_under(model_file.NETWORK_PREFIX, arrays).items()}
         try:
             self.prior: Prior = model_file.make_prior(metadata, arrays)
             self.network = networks.build(metadata.network)
@@ -78,7 +78,12 @@ class Codec:
             raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
         self.network.eval().requires_grad_(False)
         self.quantizer.eval().requires_grad_(False)
-        self.assigner = make_assigner(self.prior) if isinstance(self.prior, ContextPrior) else None
+
+    @cached_property
+    def assigner(self) -> TableAssigner:
+        """The search for indices under the tables of a context prior; decoding does not need it."""
+        assert isinstance(self.prior, ContextPrior)
+        return make_assigner(self.prior)
 
     @classmethod
     def open(cls, model: str | Path | None = None) -> Codec:
@@ -182,7 +187,6 @@ class Codec:
     def _choose(self, z: Tensor, quality: float, weight: float) -> Decoded:
         if isinstance(self.prior, StaticPrior):
             return choose_static(self.prior, self.quantizer, z, quality, rate_aware=weight > 0)
-        assert self.assigner is not None
         return choose_context(self.prior, self.assigner, z, quality, weight)
 
     def _dequantise(self, chosen: Decoded) -> Tensor:

@@ -136,8 +136,13 @@ def _context_prior(metadata: Metadata, arrays: Arrays) -> ContextPrior:
     said = tuple(quantizer[key] for key in ("d_star", "beta", "mode", "depth", "wide"))
     if said != (2, 1, "all", 2, quantizer["m"]):
         raise ModelError("a context prior needs d_star 2, beta 1 and depth 2 with every unit wide")
-    tensors = {k.removeprefix(CONTEXT_PREFIX): v for k, v in arrays.items() if k.startswith(CONTEXT_PREFIX)}
+    tensors = tensors_under(CONTEXT_PREFIX, arrays)
     return ContextPrior(metadata.context, quantizer["scale"], metadata.table_bits, tensors)
+
+
+def tensors_under(prefix: str, arrays: Arrays) -> Arrays:
+    """Return the tensors whose names begin with a prefix, by their names without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def shipped() -> list[Path]:

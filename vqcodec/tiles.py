@@ -10,10 +10,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from vqcodec.bitstream.container import CRC_BYTES
 from vqcodec.bitstream.header import Reader, varint
 from vqcodec.errors import FormatError
-
-CRC_BYTES = 4
 
 
 @dataclass(frozen=True)

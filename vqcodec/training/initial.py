@@ -21,7 +21,7 @@ def start_from(state: TrainingState, model: str) -> None:
     wanted = {"name": "photo", "d": state.network.d, "widths": list(state.network.widths)}
     if metadata.network != wanted:
         raise SettingsError(f"the model {model} has the network {metadata.network}, this run {wanted}; set d and width")
-    weights = {name.removeprefix(NETWORK_PREFIX): value for name, value in arrays.items()}
+    weights = model_file.tensors_under(NETWORK_PREFIX, arrays)
     names = state.network.state_dict()
     state.network.load_state_dict({name: torch.from_numpy(weights[name]).float() for name in names})
     if metadata.context is not None and state.context is not None:
@@ -30,8 +30,7 @@ def start_from(state: TrainingState, model: str) -> None:
 
 def _start_context(state: TrainingState, settings: dict[str, object], arrays: model_file.Arrays) -> None:
     assert state.context is not None
-    tensors = {k.removeprefix(CONTEXT_PREFIX): v for k, v in arrays.items() if k.startswith(CONTEXT_PREFIX)}
-    parent = float_parent(settings, tensors)
+    parent = float_parent(settings, model_file.tensors_under(CONTEXT_PREFIX, arrays))
     shape = (parent.groups, parent.rows, parent.embed, parent.hidden)
     wanted = (state.context.groups, state.context.rows, state.context.embed, state.context.hidden)
     if shape != wanted:
