@@ -22,6 +22,22 @@ from vqcodec.priors.tables import Decoded
 from vqcodec.quantizers.base import RATE_WEIGHT
 
 Slices = tuple[slice, slice]
+STEP = RATE_WEIGHT / 2
+"""How far a proximal step goes against the gradient of the error in bits."""
+
+
+def distortion(
+    network: PhotoNetwork, x: Tensor, latents: Tensor, quality: Tensor, weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return weight [B] times the MSE of pictures x [B, 3, H, W] in [0, 1], and its gradient.
+
+    latents [B, d, h, w] are what the decoder has; the gradient has their shape.
+    """
+    with torch.enable_grad():
+        latents = latents.detach().clone().requires_grad_(True)
+        error = weight * (network.synthesis(latents, quality).clamp(0, 1) - x).square().mean((1, 2, 3))
+        (gradient,) = torch.autograd.grad(error.sum(), latents)
+    return error.detach(), gradient
 
 
 class Scene:
@@ -34,18 +50,15 @@ class Scene:
     def __init__(self, network: PhotoNetwork, x: Tensor, z: Tensor, inner: Slices, quality: float) -> None:
         self.network, self.x, self.z, self.inner = network, x, z, inner
         self.quality = torch.tensor([quality])
-        self.weight = rate_lambda(self.quality).item() * GREY_LEVELS**2 * x.shape[2] * x.shape[3]
+        self.weight = torch.tensor([rate_lambda(self.quality).item() * GREY_LEVELS**2 * x.shape[2] * x.shape[3]])
 
     def distortion(self, latents: Tensor) -> tuple[float, Tensor]:
         """Return lambda 255^2 MSE in bits of the picture, for the tile's latents, and its gradient."""
-        with torch.enable_grad():
-            latents = latents.detach().clone().requires_grad_(True)
-            whole = self.z.clone()
-            whole[:, :, self.inner[0], self.inner[1]] = latents
-            shown = self.network.synthesis(whole, self.quality).clamp(0, 1)
-            error = self.weight * (shown - self.x).square().mean()
-            (gradient,) = torch.autograd.grad(error, latents)
-        return error.item(), gradient
+        rows, columns = self.inner
+        whole = self.z.clone()
+        whole[:, :, rows, columns] = latents
+        error, gradient = distortion(self.network, self.x, whole, self.quality, self.weight)
+        return error.item(), gradient[:, :, rows, columns]
 
 
 def refine(
@@ -68,5 +81,5 @@ def refine(
         if cost < least:
             best, least = chosen, cost
         if step < steps:
-            chosen = choose(latents - RATE_WEIGHT / 2 * gradient)
+            chosen = choose(latents - STEP * gradient)
     return best

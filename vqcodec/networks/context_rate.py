@@ -66,11 +66,6 @@ def code(
     return Coded(z_q, soft, hard, usage / usage.sum())
 
 
-def restored_and_bits(coded: Coded) -> tuple[Tensor, Tensor]:
-    """Return the latents that the decoder would have [B, d, h, w] and their counted bits [B]."""
-    return coded.z_q, coded.hard_bits
-
-
 def _soft_bits(y: Tensor, prediction: Prediction, assigner: TableAssigner) -> Tensor:
     width = assigner.cell_width
     inverse = 1 / (deviation(prediction.level) * LOGISTIC_SCALE)

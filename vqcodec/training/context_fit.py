@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.networks.context_rate import code, restored_and_bits
 from vqcodec.priors.static import row_quality
-from vqcodec.quantizers.by_table import TableAssigner
 from vqcodec.training.data import PictureSet
 from vqcodec.training.pair_tables import PairTables, hexagonal_codebook, logistic_tables
-from vqcodec.training.refined import refined
+from vqcodec.training.refined import code_refined
 from vqcodec.training.state import TrainingState
 
 _FIT_ROUNDS, _FIT_ROWS, _FIT_BATCH = 2, 12, 4
@@ -54,19 +50,10 @@ def fit_pairs(state: TrainingState, pictures: PictureSet, crops: int) -> PairTab
         for row, n in tqdm(batches, desc="fitting tables", unit="batch", leave=False):
             crop_count = min(_FIT_BATCH, crops - n)
             x, quality = _crops(state, pictures, row_quality(row, _FIT_ROWS), (row, n), crop_count)
-            _count(state, assigner, x, quality, counts)
+            noise = torch.Generator(device=state.device).manual_seed(0)
+            code_refined(state, assigner, x, quality, noise, counts)
         pairs = pairs.counted(counts, codebook, scale)
     return pairs
-
-
-def _count(state: TrainingState, assigner: TableAssigner, x: Tensor, quality: Tensor, counts: Tensor) -> None:
-    """Add to counts [T, K] what the encoder's search makes of pictures x [B, 3, H, W] at qualities [B]."""
-    assert state.context is not None
-    noise = torch.Generator(device=state.device).manual_seed(0)
-    quantise = partial(code, state.context, assigner, rows=state.context.rows_of(quality), noise=noise)
-    z = state.network.analysis(x, quality)
-    z = refined(state.network, x, z, quality, lambda y: restored_and_bits(quantise(y)), state.settings.refine_steps)
-    quantise(z, counts=counts)
 
 
 def _crops(

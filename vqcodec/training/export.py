@@ -32,17 +32,19 @@ _BATCH = 16
 
 def collect_latents(state: TrainingState, pictures: PictureSet, crops: int, seed: int) -> Latents:
     """Return latents and classes of `crops` random crops at the quality of each table row."""
-    rows, z, classes = state.settings.table_rows, [], []
+    rows = [row_latents(state, pictures, crops, seed, row) for row in range(state.settings.table_rows)]
+    return Latents([z for z, _ in rows], [classes for _, classes in rows])
+
+
+def row_latents(state: TrainingState, pictures: PictureSet, crops: int, seed: int, row: int) -> tuple[Tensor, Tensor]:
+    """Return what collect_latents collects for one row: z float16 [crops, d, h, w], classes uint8 [crops, h, w]."""
+    generator = np.random.default_rng((state.settings.seed, seed, row))
+    quality = row_quality(row, state.settings.table_rows)
     was_training = state.network.training
     state.network.eval()
-    for row in range(rows):
-        generator = np.random.default_rng((state.settings.seed, seed, row))
-        quality = row_quality(row, rows)
-        parts = [_analyse(state, pictures, generator, n, quality) for n in _batches(crops)]
-        z.append(torch.cat([part[0] for part in parts]))
-        classes.append(torch.cat([part[1] for part in parts]))
+    parts = [_analyse(state, pictures, generator, n, quality) for n in _batches(crops)]
     state.network.train(was_training)
-    return Latents(z, classes)
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from vqcodec.training import checkpoint, losses
 from vqcodec.training.basis import block_basis
 from vqcodec.training.context_fit import fit_pairs, start_context
 from vqcodec.training.data import PictureSet
-from vqcodec.training.export import collect_latents, fit_prior
+from vqcodec.training.export import collect_latents, fit_prior, row_latents
 from vqcodec.training.initial import start_from
 from vqcodec.training.reach import cap_gains
 from vqcodec.training.state import NOISE, PRIOR, QUANTISED, SYNTHESIS, TrainingState, parameters_of
@@ -107,10 +107,10 @@ class Trainer:
     def _finish_tables(self) -> None:
         """Fit tables to what the encoder does; gains that leave the codebook's reach are capped first."""
         state, crops = self.state, self.state.settings.fit_crops
-        latents = collect_latents(state, self.training, crops, 2)
-        if cap_gains(state.network, state.quantizer, latents.z[-1]) and state.context is None:
-            latents = collect_latents(state, self.training, crops, 2)
+        highest, _ = row_latents(state, self.training, crops, 2, state.settings.table_rows - 1)
+        cap_gains(state.network, state.quantizer, highest)
         if state.context is None:
+            latents = collect_latents(state, self.training, crops, 2)
             state.prior = fit_prior(state, latents, state.quantizer, new_codebook=False)
         else:
             state.context.integer = True

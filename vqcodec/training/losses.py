@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from vqcodec.networks.context_rate import code, restored_and_bits
+from vqcodec.networks.context_rate import code
 from vqcodec.networks.photo import rate_lambda
 from vqcodec.quantizers.by_class import encode_by_class
 from vqcodec.training.density import bits, rate_aware_round
-from vqcodec.training.refined import refined
+from vqcodec.training.refined import code_refined, refined
 from vqcodec.training.state import NOISE, SYNTHESIS, TrainingState
 
 _REFERENCE_LAMBDA = 0.01
@@ -90,13 +89,10 @@ def _context_latents(
 def _quantise_frozen(
     state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    z, steps = state.network.analysis(x, quality), state.settings.refine_steps
     if state.context is not None:
-        rows = state.context.rows_of(quality)
-        quantise = partial(code, state.context, state.assigner(), rows=rows, noise=noise)
-        z = refined(state.network, x, z, quality, lambda y: restored_and_bits(quantise(y)), steps)
-        coded = quantise(z)
+        coded = code_refined(state, state.assigner(), x, quality, noise)
         return coded.z_q, coded.hard_bits, coded.usage
+    z, steps = state.network.analysis(x, quality), state.settings.refine_steps
     classes = state.density.classify(z, state.network.gain(quality))
     z = refined(state.network, x, z, quality, lambda y: _restore(state, y, quality, classes), steps)
     indices, hard = _assign(state, z, quality, classes)

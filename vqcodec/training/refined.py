@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from vqcodec.networks.context_rate import Coded, code
 from vqcodec.networks.photo import GREY_LEVELS, PhotoNetwork, rate_lambda
-from vqcodec.quantizers.base import RATE_WEIGHT
+from vqcodec.quantizers.by_table import TableAssigner
+from vqcodec.refine import STEP, distortion
+from vqcodec.training.state import TrainingState
 
 Quantise = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Latents [B, d, h, w] -> what the decoder would have of them, and their bits [B]."""
@@ -26,12 +30,30 @@ def refined(network: PhotoNetwork, x: Tensor, z: Tensor, quality: Tensor, quanti
     for _ in range(steps + 1):
         with torch.no_grad():
             z_q, bits = quantise(z)
-        with torch.enable_grad():
-            z_q = z_q.detach().requires_grad_(True)
-            error = weight * (network.synthesis(z_q, quality).clamp(0, 1) - x).square().mean((1, 2, 3))
-            (gradient,) = torch.autograd.grad(error.sum(), z_q)
-        better = bits + error.detach() < least
+        error, gradient = distortion(network, x, z_q, quality, weight)
+        better = bits + error < least
         best = torch.where(better[:, None, None, None], z, best)
-        least = torch.where(better, bits + error.detach(), least)
-        z = z_q.detach() - RATE_WEIGHT / 2 * gradient
+        least = torch.where(better, bits + error, least)
+        z = z_q.detach() - STEP * gradient
     return best
+
+
+def code_refined(
+    state: TrainingState,
+    assigner: TableAssigner,
+    x: Tensor,
+    quality: Tensor,
+    noise: torch.Generator,
+    counts: Tensor | None = None,
+) -> Coded:
+    """Send pictures x [B, 3, H, W] at qualities [B] through the context prior as the encoder's search would."""
+    assert state.context is not None
+    quantise = partial(code, state.context, assigner, rows=state.context.rows_of(quality), noise=noise)
+
+    def decoded(latents: Tensor) -> tuple[Tensor, Tensor]:
+        coded = quantise(latents)
+        return coded.z_q, coded.hard_bits
+
+    z = state.network.analysis(x, quality)
+    z = refined(state.network, x, z, quality, decoded, state.settings.refine_steps)
+    return quantise(z, counts=counts)
