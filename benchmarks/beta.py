@@ -29,6 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec import quantizers
+from vqcodec.bitstream.header import MODES
 from vqcodec.codec import Codec
 from vqcodec.encoder import choose_context, choose_static, make_assigner
 from vqcodec.evaluation.curves import Row, bd_rate, mean_curve
@@ -39,7 +40,7 @@ from vqcodec.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Metadata, fingerpr
 from vqcodec.priors import ContextPrior, StaticPrior
 from vqcodec.priors.integer_net import SIXTEENTHS
 from vqcodec.priors.static import row_quality
-from vqcodec.quantizers.base import MODES, RATE_WEIGHT, QuantizerSettings
+from vqcodec.quantizers.settings import RATE_WEIGHT, QuantizerSettings
 from vqcodec.training.data import PictureSet, load_pictures
 from vqcodec.training.fit import Latents, PriorFitter
 from vqcodec.training.pair_tables import hexagonal_codebook
@@ -149,7 +150,7 @@ def make_variant(base: Codec, latents: Latents, mode: str | None, before: Change
     prior = fitter.fit(own, FIT_ROUNDS, learn_codebook=False)
     arrays = {NETWORK_PREFIX + key: value.numpy() for key, value in base.network.state_dict().items()}
     arrays |= {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
-    arrays["codebook"] = quantizer.codebook.numpy()
+    arrays["codebook"] = quantizer.table().detach().numpy()
     metadata = Metadata(
         mode or "beta-1", base.metadata.network, base.metadata.stride, settings.as_dict(), TABLE_BITS, None
     )

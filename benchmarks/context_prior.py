@@ -59,8 +59,8 @@ def rounding_loss(codec: Codec, arrays: model_file.Arrays, folder: Path, quality
         z = codec.analyse(read_picture(path).pixels, quality).clone()
         for place, integer in enumerate((True, False)):
             twin.integer = integer
-            coded = code(twin, codec.assigner, z, rows, torch.Generator().manual_seed(0))
-            total[place] += coded.hard_bits.item()
+            coded = code(twin, codec.assigner, z, rows)
+            total[place] += coded.bits.item()
             errors[place] += (coded.z_q - z).square().sum().item()
     return {
         "bits_added": round(float(total[0] / total[1] - 1), 5),

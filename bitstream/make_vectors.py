@@ -57,6 +57,9 @@ MODELS: Final = (
     ModelPlan("all", quantizer(10, 2, 2, beta=2), table_bits=8, tables=2, rows=2, stride=8),
     ModelPlan("conditional", quantizer(12, 2, 4, beta=3, mode="conditional"), 24, tables=6, rows=2, classes=2),
     ModelPlan("smooth", quantizer(300, 1, 1, beta=2, mode="smooth"), table_bits=16, tables=2, rows=1),
+    ModelPlan("vq", quantizer(64, 1, 3, name="vq"), table_bits=12, tables=2, rows=1, stride=4),
+    ModelPlan("pq", quantizer(20, 3, 2, name="pq"), table_bits=14, tables=4, rows=2, classes=2, stride=4),
+    ModelPlan("rq", quantizer(16, 1, 4, name="rq", depth=5), table_bits=12, tables=5, rows=1, stride=8),
     ContextPlan("context", zeros=(5, 11)),
     ContextPlan("groups", groups=(2, 2, 4), K=27, embed=3, hidden=6, rows=1, levels=12, table_bits=20, scale=9.0),
 )
@@ -77,6 +80,9 @@ FILES: Final = (
     FilePlan("conditional", "conditional", 90, 50, 20, "beta 3, two passes, two classes, 24-bit tables"),
     FilePlan("conditional_1x1", "conditional", 1, 1, 99.5, "beta 3, one base index"),
     FilePlan("smooth", "smooth", 128, 129, 60, "beta 2, interpolated: as many indices as latents; K above 256"),
+    FilePlan("vq", "vq", 28, 28, 50, "method vq: three bytes for method and depth"),
+    FilePlan("pq", "pq", 32, 32, 75, "method pq: codebooks of their own, two classes"),
+    FilePlan("rq", "rq", 40, 20, 50, "method rq: five planes for one unit"),
     FilePlan("wide_tiled", "wide", 300, 270, 80, "static prior, 2 x 2 tiles of 16 latents, three classes", tile=16),
     FilePlan("conditional_tiled", "conditional", 270, 20, 40, "beta 3, two passes, two tiles", tile=16),
     FilePlan("context", "context", 100, 70, 37.5, "context prior, a row between; two codevectors are (0, 0)"),
@@ -113,6 +119,7 @@ def make_file(
         index_crc=tiles_crc(streams) if plan.tile else streams[0][0],
         tile=plan.tile,
         **{name: metadata.quantizer[name] for name in ("K", "m", "d_star", "beta", "mode", "depth")},
+        method=metadata.quantizer["name"],
     )
     coded = [Section(INDICES, write_streams(streams) if plan.tile else streams[0][1])]
     sections = [*plan.extra, *coded] if plan.extra_first else [*coded, *plan.extra]

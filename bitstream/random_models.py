@@ -115,7 +115,8 @@ def draw_symbols(rng: np.random.Generator, frequencies: npt.NDArray[Any]) -> Int
 
 
 def _make_static(plan: ModelPlan, base: Metadata, rng: np.random.Generator) -> tuple[Metadata, Arrays]:
-    K, planes, C = plan.quantizer["K"], plan.quantizer["m"] + plan.quantizer["wide"], plan.classes
+    base = replace(base, quantizer=plan.quantizer)
+    K, planes, C = plan.quantizer["K"], base.planes, plan.classes
     arrays: Arrays = {
         "codebook": rng.random((K, plan.quantizer["d_star"])).astype(np.float32),
         "tables": draw_tables(rng, plan.tables, K, plan.table_bits),
@@ -126,7 +127,7 @@ def _make_static(plan: ModelPlan, base: Metadata, rng: np.random.Generator) -> t
     if C > 1:
         arrays["class_tables"] = draw_tables(rng, 4, C, plan.table_bits)
         arrays["class_map"] = rng.integers(0, 4, (plan.rows, C + 1, C + 1)).astype(np.uint16)
-    return replace(base, quantizer=plan.quantizer), arrays
+    return base, arrays
 
 
 def _make_context(plan: ContextPlan, base: Metadata, rng: np.random.Generator) -> tuple[Metadata, Arrays]:

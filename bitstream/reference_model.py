@@ -39,11 +39,12 @@ class Model:
     wide: int
     table_bits: int
     prior_kind: str  # "static" or "context"
+    method: str
 
     @property
     def planes(self) -> int:
         """P, the number of index planes."""
-        return self.m + self.wide
+        return self.depth if self.method == "rq" else self.m + self.wide
 
     @property
     def factor(self) -> int:
@@ -87,6 +88,7 @@ def build_model(metadata: dict[str, Any], tensors: Tensors) -> Model:
         stride=metadata["stride"],
         table_bits=metadata["table_bits"],
         prior_kind="static" if metadata.get("context") is None else "context",
+        method=metadata["quantizer"]["name"],
         **{key: metadata["quantizer"][key] for key in SETTINGS},
     )
 
@@ -95,11 +97,13 @@ def check_settings(model: Model) -> None:
     """The settings that decoding computes with."""
     require(model.stride >= 1, "model", f"The model's stride = {model.stride} is not a positive number.")
     require(8 <= model.table_bits <= 24, "model", f"The model's table_bits = {model.table_bits} is not in 8..24.")
-    wide_fits = 1 <= model.wide <= model.m if model.depth == 2 else model.wide == 0
+    has_coarse = model.method == "looc" and model.depth == 2
+    wide_fits = 1 <= model.wide <= model.m if has_coarse else model.wide == 0
     require(wide_fits, "model", f"The model's wide = {model.wide} does not fit depth {model.depth}, m = {model.m}.")
     if model.prior_kind == "context":
-        kind = (model.d_star, model.beta, model.mode, model.depth, model.wide)
-        require(kind == (2, 1, "all", 2, model.m), "model", f"The model's quantizer {kind} has no context prior.")
+        kind = (model.method, model.d_star, model.beta, model.mode, model.depth, model.wide)
+        fits = kind == ("looc", 2, 1, "all", 2, model.m)
+        require(fits, "model", f"The model's quantizer {kind} has no context prior.")
 
 
 def read_model(data: bytes) -> tuple[Model, Static | Context]:

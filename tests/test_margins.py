@@ -56,14 +56,14 @@ def test_the_analysis_sees_as_far_as_its_margin_or_one_latent_less(transparent: 
     x = torch.ones(1, 3, 16 * 25, 16 * 25, requires_grad=True)
     z = transparent.analysis(x, torch.tensor([50.0]))[:, :, 12, 12]
     latents = -(-reach(x, z, 16 * 12, 16) // 16)
-    assert latents <= module.ANALYSIS_MARGIN <= latents + 1
+    assert latents <= transparent.analysis_margin <= latents + 1
 
 
 def test_the_synthesis_sees_one_latent_less_than_its_margin(transparent: Any) -> None:
     """The one more is for the mode `smooth`, which interpolates latents before the network sees them."""
     z = torch.ones(1, photo().quantizer.d, 25, 25, requires_grad=True)
     x = transparent.synthesis(z, torch.tensor([50.0]))[:, :, 16 * 12 : 16 * 13, 16 * 12 : 16 * 13]
-    assert reach(z, x, 12, 1) + 1 == module.SYNTHESIS_MARGIN
+    assert reach(z, x, 12, 1) + 1 == transparent.synthesis_margin
 
 
 def latents_in_tiles(pixels: npt.NDArray[np.uint8], quality: float, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
@@ -92,7 +92,7 @@ def test_latents_of_tiles_are_those_of_the_whole_picture(
     whole = photo().analyse(pixels, quality)[0]
     assert whole.shape[1:] == GRID and whole.abs().max() > 10
     assert (latents_in_tiles(pixels, quality, monkeypatch) - whole).abs().max() < 1e-3
-    monkeypatch.setattr(module, "ANALYSIS_MARGIN", 2)
+    monkeypatch.setattr(photo().network, "analysis_margin", 2)
     assert (latents_in_tiles(pixels, quality, monkeypatch) - whole).abs().max() > 2e-3
 
 
@@ -104,10 +104,11 @@ def test_pixels_of_tiles_are_those_of_the_whole_picture(
 
     def decoded(tile: int, margin: int) -> npt.NDArray[np.int64]:
         monkeypatch.setattr(module, "SYNTHESIS_TILE", tile)
-        monkeypatch.setattr(module, "SYNTHESIS_MARGIN", margin)
+        monkeypatch.setattr(photo().network, "synthesis_margin", margin)
         return photo().decode(encoded).astype(np.int64)
 
-    margin = module.SYNTHESIS_MARGIN
+    margin = photo().network.synthesis_margin
+    assert margin is not None
     whole = decoded(WHOLE, margin)
     assert whole.shape == pixels.shape
     assert np.abs(decoded(16, margin) - whole).max() <= 1

@@ -7,7 +7,8 @@ import torch
 
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError, VqcError
-from vqcodec.quantizers import Quantizer, QuantizerSettings
+from vqcodec.quantizers import Fixed, Learned, Quantizer, QuantizerSettings
+from vqcodec.quantizers.anchors import Features
 from vqcodec.quantizers.assignment import BUDGET_VALUES, assign
 from vqcodec.quantizers.by_class import class_costs, encode_by_class
 from vqcodec.quantizers.clustering import OnlineClustering
@@ -21,24 +22,56 @@ SETTINGS = {
     "looc-all": QuantizerSettings("looc", K=16, m=4, d_star=2, beta=2, mode="all"),
     "looc-conditional": QuantizerSettings("looc", K=16, m=4, d_star=2, beta=3, mode="conditional"),
     "looc-smooth": QuantizerSettings("looc", K=16, m=4, d_star=2, beta=2, mode="smooth", depth=2, wide=2),
+    "looc-cosine": QuantizerSettings("looc", K=16, m=4, d_star=3, match="cosine"),
+    "vq-cosine": QuantizerSettings("vq", K=20, m=1, d_star=6, match="cosine"),
+    "cvq": QuantizerSettings("cvq", K=40, m=1, d_star=6),
+    "pq": QuantizerSettings("pq", K=16, m=3, d_star=2),
+    "rq": QuantizerSettings("rq", K=16, m=1, d_star=6, depth=3),
+    "rq-cosine": QuantizerSettings("rq", K=16, m=1, d_star=6, depth=3, match="cosine"),
+    "hvq": QuantizerSettings("hvq", K=20, m=1, d_star=6),
 }
+OTHERS = {
+    "dual": QuantizerSettings("dual", K=16, m=2, d_star=8),
+    "gumbel": QuantizerSettings("gumbel", K=20, m=1, d_star=6),
+    "sq": QuantizerSettings("sq", K=20, m=1, d_star=6),
+    "fsq": QuantizerSettings("fsq", K=60, m=1, d_star=3, match="fsq", levels=(4, 5, 3)),
+    "lfq": QuantizerSettings("lfq", K=16, m=1, d_star=4),
+    "simvq": QuantizerSettings("simvq", K=20, m=1, d_star=6),
+    "rotation": QuantizerSettings("rotation", K=20, m=1, d_star=6),
+}
+"""Quantizers that have a gradient of their own."""
+EXTERNAL = ("fsq", "lfq", "simvq", "rotation")
 
 
-def make(name: str) -> Quantizer:
+def make(name: str) -> Learned:
     torch.manual_seed(0)
     quantizer = quantizers.build(SETTINGS[name])
+    assert isinstance(quantizer, Learned)
     with torch.no_grad():
         quantizer.codebook.normal_()
     return quantizer
+
+
+def make_any(name: str) -> Quantizer:
+    if name in SETTINGS:
+        return make(name)
+    if name in EXTERNAL:
+        pytest.importorskip("vector_quantize_pytorch")
+    torch.manual_seed(0)
+    return quantizers.build(OTHERS[name])
 
 
 def latents(quantizer: Quantizer, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, quantizer.d, 5, 7, generator=torch.Generator().manual_seed(1)) * 2
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+def test_every_method_is_tested_here() -> None:
+    assert {settings.name for settings in (SETTINGS | OTHERS).values()} == set(quantizers.NAMES)
+
+
+@pytest.mark.parametrize("name", SETTINGS | OTHERS)
 def test_decoding_the_indices_equals_the_forward_pass(name: str) -> None:
-    quantizer = make(name).eval()
+    quantizer = make_any(name).eval()
     z = latents(quantizer)
     quantized = quantizer(z)
     indices = quantizer.encode(z)
@@ -47,9 +80,23 @@ def test_decoding_the_indices_equals_the_forward_pass(name: str) -> None:
     assert quantized.z_q.shape == z.shape
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", SETTINGS | OTHERS)
+@torch.no_grad()
+def test_the_constant_table_codes_exactly_like_the_quantizer_that_learned_it(name: str) -> None:
+    quantizer = make_any(name).eval()
+    fixed = Fixed(quantizer.settings, quantizer.table().detach())
+    z = latents(quantizer)
+    indices = quantizer.encode(z)
+    assert torch.equal(fixed.encode(z), indices)
+    assert torch.equal(fixed.decode(indices), quantizer.decode(indices))
+    bits = torch.rand(quantizer.settings.planes, quantizer.K, generator=torch.Generator().manual_seed(2)) * 8
+    assert torch.equal(fixed.encode(z, bits), quantizer.encode(z, bits))
+    assert len(indices.unique()) > 1
+
+
+@pytest.mark.parametrize("name", SETTINGS | OTHERS)
 def test_index_shape_follows_planes_and_beta(name: str) -> None:
-    quantizer = make(name).eval()
+    quantizer = make_any(name).eval()
     indices = quantizer.encode(latents(quantizer))
     factor = quantizer.settings.grid_factor
     assert indices.shape == (2, quantizer.settings.planes, 5 * factor, 7 * factor)
@@ -62,7 +109,7 @@ def test_gradient_passes_straight_through_and_loss_reaches_the_codebook(name: st
     z = latents(quantizer).requires_grad_()
     quantized = quantizer(z)
     quantized.z_q.sum().backward(retain_graph=True)
-    assert torch.allclose(z.grad, torch.ones_like(z))  # type: ignore[arg-type]
+    assert torch.equal(z.grad, torch.ones_like(z))  # type: ignore[arg-type]
     quantized.loss.backward()
     if quantizer.settings.mode != "smooth":
         assert quantizer.codebook.grad is not None and float(quantizer.codebook.grad.abs().sum()) > 0
@@ -114,20 +161,30 @@ def test_assignment_in_blocks_equals_assignment_at_once() -> None:
         assert torch.allclose(part[0], cost[:, start : start + 1000], atol=1e-4)
 
 
+@pytest.mark.parametrize("K", [20, 300])
+def test_of_equal_costs_the_lowest_index_is_taken(K: int) -> None:
+    codebook = torch.ones(K, 2)
+    codebook[K // 2 :] = 2.0
+    x = torch.tensor([[[1.0, 1.0], [2.0, 2.0]]])
+    assert assign(x, codebook)[1].tolist() == [[0, K // 2]]
+    penalty = torch.ones(1, K)
+    penalty[0, 3] = penalty[0, K - 2] = 0.0
+    assert assign(x, codebook, penalty)[1].tolist() == [[3, K - 2]]
+
+
 def test_no_distance_table_exceeds_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
-    product = torch.baddbmm
+    product = torch.mm
 
-    def spy(*arguments: torch.Tensor) -> torch.Tensor:
-        result = product(*arguments)
-        sizes.append(result.numel())
-        return result
+    def spy(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        sizes.append(out.numel())
+        return product(left, right, out=out)
 
-    monkeypatch.setattr(torch, "baddbmm", spy)
+    monkeypatch.setattr(torch, "mm", spy)
     x, codebook = torch.randn(700, 5, 1), torch.randn(2000, 1)
     penalty = torch.rand(700, 2000)
     _, index = assign(x, codebook, penalty)
-    assert max(sizes) <= BUDGET_VALUES
+    assert max(sizes) <= BUDGET_VALUES < sum(sizes)
     expected = (x[600] - codebook[:, 0]).square() + penalty[600]
     assert torch.equal(index[600], expected.argmin(1))
 
@@ -154,10 +211,11 @@ def test_assignment_by_class_equals_one_class_at_a_time(name: str) -> None:
 
 def test_online_clustering_moves_only_unused_codevectors_to_features() -> None:
     codebook = torch.nn.Parameter(torch.tensor([[0.0, 0.0], [50.0, 50.0]]))
-    clustering = OnlineClustering(2)
+    clustering = OnlineClustering(2, d_star=2)
     clustering.average.fill_(0.5)
     clustering.average[1] = 0.0
-    clustering.update(codebook, torch.tensor([1.0, 0.0]), torch.tensor([[4.0, 4.0], [-1.0, 0.0]]))
+    z = torch.tensor([[4.0, 4.0], [-1.0, 0.0]]).T.reshape(1, 2, 1, 2)
+    clustering.update(codebook, torch.tensor([1.0, 0.0]), Features(z, d_star=2))
     assert torch.equal(codebook[0], torch.zeros(2))
     assert torch.allclose(codebook[1], torch.tensor([4.0, 4.0]), atol=0.1)
 
@@ -185,7 +243,7 @@ def test_settings_that_make_no_sense_are_refused(changes: dict[str, object]) -> 
 def test_unknown_quantizer_and_composed_vq_are_refused() -> None:
     with pytest.raises(VqcError, match="choose one of"):
         quantizers.build(QuantizerSettings("nothing", K=16, m=1, d_star=2))
-    with pytest.raises(SettingsError, match="one unit"):
+    with pytest.raises(SettingsError, match="m=2 is outside 1..1"):
         quantizers.build(QuantizerSettings("vq", K=16, m=2, d_star=2))
 
 

@@ -21,7 +21,7 @@ from vqcodec.bitstream import container, rans
 from vqcodec.bitstream.header import MODES
 from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, ModelError, VqcError
-from vqcodec.quantizers.base import QuantizerSettings
+from vqcodec.quantizers import QuantizerSettings
 
 BITSTREAM = Path(__file__).parent.parent / "bitstream"
 VECTORS = BITSTREAM / "vectors"
@@ -53,7 +53,7 @@ def vqcodec_indices(data: bytes, model: str) -> npt.NDArray[np.uint16]:
     codec: Any = Codec.__new__(Codec)
     codec.metadata, codec.prior = model_file.load_prior(model_path(model))
     codec.network = SimpleNamespace(stride=codec.metadata.stride)
-    codec.quantizer = SimpleNamespace(settings=QuantizerSettings(**codec.metadata.quantizer))
+    codec.quantizer = SimpleNamespace(settings=QuantizerSettings.from_dict(codec.metadata.quantizer))
     parsed = container.read(data)
     indices: npt.NDArray[np.uint16] = codec.unpack(parsed).indices
     assert parsed.icc is None or parsed.icc

@@ -38,15 +38,21 @@ def test_plain_vq_shares_nothing() -> None:
     assert bits.vq_bits == bits.shared_bits == 32 * 256 * 64
 
 
+def test_codebooks_of_their_own_cost_as_much_as_a_plain_one() -> None:
+    bits = storage.codebook_storage(replace(HEADER, method="pq", m=4, d_star=16, depth=1))
+    assert bits.vq_bits == bits.shared_bits == 32 * 256 * 64
+
+
 @pytest.mark.parametrize("entry", GOOD, ids=lambda entry: Path(entry["file"]).stem)
 def test_index_bits(entry: dict[str, str]) -> None:
     parsed, metadata, prior = vector(Path(entry["file"]).stem)
     header, indices = parsed.header, storage.index_storage(parsed, metadata, prior)
     assert (indices.h, indices.w) == (-(-header.height // metadata.stride), -(-header.width // metadata.stride))
-    assert indices.paper_bits == pytest.approx(indices.h * indices.w * header.m * math.log2(header.K))
+    counted = header.depth if header.method == "rq" else header.m
+    assert indices.paper_bits == pytest.approx(indices.h * indices.w * counted * math.log2(header.K))
     factor = 1 if header.mode == "smooth" else header.beta
     assert indices.decoder_bits == pytest.approx(factor**2 * indices.paper_bits)
-    assert indices.fixed_bits == pytest.approx(indices.decoder_bits * indices.planes / header.m)
+    assert indices.fixed_bits == pytest.approx(indices.decoder_bits * indices.planes / counted)
     assert 0 <= indices.class_bits <= indices.entropy_bits
     tiles = len(tiles_of((indices.h, indices.w), header.tile))
     table_bits = 8 * (2 + 4) * tiles if header.tile else 0  # lengths and checksums
@@ -72,7 +78,8 @@ def test_sections_that_are_not_known_are_counted() -> None:
 def test_figures_without_the_model() -> None:
     parsed, _, _ = vector("plain")
     facts = storage.analyse(parsed, None, None)
-    assert facts["model"] is facts["quantizer"] is facts["indices"] is None
+    assert facts["model"] is facts["indices"] is None
+    assert facts["quantizer"] == "looc"
     assert facts["K"] == parsed.header.K
     assert facts["bpp"] == 8 * facts["bytes"] / (facts["width"] * facts["height"])
 

@@ -23,7 +23,7 @@ from vqcodec.training.basis import block_basis
 from vqcodec.training.data import load_pictures
 from vqcodec.training.density import ClassDensity, bits
 from vqcodec.training.reach import cap_gains, coarse_reach
-from vqcodec.training.settings import make_settings
+from vqcodec.training.recipe import make_settings
 from vqcodec.training.state import NOISE, TrainingState
 
 
@@ -227,7 +227,7 @@ def test_resuming_takes_over_the_settings_and_options_win(folder: Path, tmp_path
 def test_ctrl_c_in_the_middle_of_a_step_loses_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_step: int
 ) -> None:
-    settings = tiny_settings(online_clustering=True)
+    settings = tiny_settings(options={"online_clustering": "on"})
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     assert training.run([folder], whole, settings, resume=False)
     compute = losses.compute

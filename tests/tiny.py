@@ -10,7 +10,8 @@ import numpy.typing as npt
 import torch
 
 from vqcodec.training.data import PictureSet
-from vqcodec.training.settings import TrainingSettings, make_settings
+from vqcodec.training.recipe import make_settings
+from vqcodec.training.settings import TrainingSettings
 
 
 class Result(NamedTuple):

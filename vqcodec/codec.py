@@ -3,7 +3,7 @@
     pixels uint8 [H, W, 3]
       | pad to whole blocks                        image.py reads and writes pictures
     x float32 [1, 3, 16h, 16w]
-      | network.analysis                           networks/photo.py
+      | network.analysis                           networks/
     z float32 [1, d, h, w]
       | encoder, given what each index costs       encoder.py, quantizers/
     indices uint16 [P, h', w'], classes
@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec import model_file, networks, quantizers
+from vqcodec import model_file, networks
 from vqcodec.bitstream import container
 from vqcodec.bitstream.container import Container
 from vqcodec.bitstream.header import Header
@@ -39,11 +39,13 @@ from vqcodec.encoder import choose_context, choose_static, make_assigner
 from vqcodec.errors import InputError, ModelError, SettingsError
 from vqcodec.image import Picture
 from vqcodec.indices import Encoded, check_size, index_crc, latent_grid, tiles_crc, to_int16, unpack, unpack_codes
+from vqcodec.networks import PhotoNetwork
 from vqcodec.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.priors.integer_net import SIXTEENTHS
 from vqcodec.priors.tables import Decoded
-from vqcodec.quantizers.base import RATE_WEIGHT
+from vqcodec.quantizers import Fixed, QuantizerSettings
 from vqcodec.quantizers.by_table import TableAssigner
+from vqcodec.quantizers.settings import RATE_WEIGHT
 from vqcodec.refine import Scene, Slices, refine
 from vqcodec.tiles import Tile, tiles_of, write_streams
 
@@ -56,8 +58,6 @@ TILE = 64
 TILED_LATENTS = 96 * 64
 """Pictures of more latents are cut into tiles."""
 SYNTHESIS_TILE = 64
-# How many latents around a tile its analysis and its synthesis can see.
-ANALYSIS_MARGIN, SYNTHESIS_MARGIN = 8, 10
 
 
 class Codec:
@@ -69,9 +69,9 @@ class Codec:
         try:
             self.prior: Prior = model_file.make_prior(metadata, arrays)
             self.network = networks.build(metadata.network)
-            self.quantizer = quantizers.build(quantizers.QuantizerSettings(**metadata.quantizer))
+            settings = QuantizerSettings.from_dict(metadata.quantizer)
+            self.quantizer = Fixed(settings, _tensor(arrays["codebook"]))
             self.network.load_state_dict(weights)
-            self.quantizer.codebook.data = _tensor(arrays["codebook"]).reshape(self.quantizer.codebook.shape)
         except (RuntimeError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the model's weights do not fit its settings: {error}") from error
         if self.network.stride != metadata.stride:
@@ -113,14 +113,16 @@ class Codec:
         """Return the .vqc file of a picture at a quality of 1..100 in steps of 0.5.
 
         effort 0..9: more of it takes longer and makes the file smaller at the same quality; the
-        decoder is the same. Pictures of more than TILED_LATENTS latents are cut into tiles.
+        decoder is the same. Pictures of more than TILED_LATENTS latents are cut into tiles, unless
+        the analysis sees the whole picture.
         """
         height, width = picture.pixels.shape[:2]
+        margin = self.network.analysis_margin
         with _memory_errors(width, height):
             grid = latent_grid(height, width, self.network.stride)
-            if grid[0] * grid[1] <= TILED_LATENTS:
+            if margin is None or grid[0] * grid[1] <= TILED_LATENTS:
                 return self.pack(self.encode(picture.pixels, quality, effort), picture.icc)
-            return self._compress_tiles(picture, check_quality(quality), check_effort(effort))
+            return self._compress_tiles(picture, margin, check_quality(quality), check_effort(effort))
 
     def decompress(self, data: bytes) -> Picture:
         """Return the picture in a .vqc file; FormatError or ModelError where it cannot be decoded."""
@@ -159,13 +161,13 @@ class Codec:
         """Return the indices in a parsed .vqc file; see indices.unpack."""
         return unpack(parsed, self.metadata, self.prior)
 
-    def _compress_tiles(self, picture: Picture, quality: float, effort: int) -> bytes:
+    def _compress_tiles(self, picture: Picture, margin: int, quality: float, effort: int) -> bytes:
         height, width = picture.pixels.shape[:2]
         check_size(height, width, self.metadata)
         grid = latent_grid(height, width, self.network.stride)
         streams = []
         for tile in tqdm(tiles_of(grid, TILE), desc="tiles", leave=False, delay=2.0, disable=None):
-            seen, inner = _with_margin(tile, grid, ANALYSIS_MARGIN)
+            seen, inner = _with_margin(tile, grid, margin)
             stride = self.network.stride
             rows, columns = (slice(stride * part.start, stride * part.stop) for part in seen)
             chosen = self._encode_tile(picture.pixels[rows, columns], inner, quality, effort)
@@ -176,9 +178,11 @@ class Codec:
     def _encode_tile(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Decoded:
         """Return the indices of a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
         z = self.analyse(pixels, quality)
-        choose = partial(self._choose, quality=quality, weight=RATE_WEIGHT if effort else 0.0)
-        if not EFFORT_STEPS[effort]:
+        weight = RATE_WEIGHT if effort and self.network.has_rates else 0.0
+        choose = partial(self._choose, quality=quality, weight=weight)
+        if not EFFORT_STEPS[effort] or not self.network.has_rates:
             return choose(z[:, :, inner[0], inner[1]])
+        assert isinstance(self.network, PhotoNetwork)  # the one network with rates, for which the search is made
         scene = Scene(self.network, _pad(_to_tensor(pixels), self.network.stride), z.clone(), inner, quality)
         bits = partial(self._bits, quality=quality)
         return refine(scene, choose, self._dequantise, bits, EFFORT_STEPS[effort])
@@ -201,10 +205,10 @@ class Codec:
     def _synthesise(self, codes: npt.NDArray[Any], size: Encoded | Header) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for what indices.unpack_codes gives."""
         stride, quality = self.network.stride, torch.tensor([size.quality])
-        grid = latent_grid(size.height, size.width, stride)
+        grid, margin = latent_grid(size.height, size.width, stride), self.network.synthesis_margin
         pixels = np.empty((size.height, size.width, 3), np.uint8)
-        for tile in tiles_of(grid, SYNTHESIS_TILE):
-            seen, inner = _with_margin(tile, grid, SYNTHESIS_MARGIN)
+        for tile in tiles_of(grid, 0 if margin is None else SYNTHESIS_TILE):
+            seen, inner = _with_margin(tile, grid, margin or 0)
             x = self.network.synthesis(self._latents(codes, seen), quality)[0]
             place = pixels[tile.top * stride : tile.bottom * stride, tile.left * stride : tile.right * stride]
             top, left = inner[0].start * stride, inner[1].start * stride
@@ -236,6 +240,7 @@ class Codec:
             prior=self.prior.kind,
             index_crc=crc,
             tile=tile,
+            method=settings.name,
         )
 
 

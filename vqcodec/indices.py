@@ -95,8 +95,9 @@ def check_model(header: Header, metadata: Metadata) -> None:
             f"the file was made by the model {header.fingerprint.hex()}, not by {metadata.name} "
             f"({metadata.fingerprint}); name the right one with --model"
         )
-    facts = {**metadata.quantizer, "prior": "static" if metadata.context is None else "context"}
-    for key in ("K", "m", "d_star", "beta", "mode", "depth", "prior"):
+    quantizer = metadata.quantizer
+    facts = {**quantizer, "method": quantizer["name"], "prior": "static" if metadata.context is None else "context"}
+    for key in ("method", "K", "m", "d_star", "beta", "mode", "depth", "prior"):
         said, needed = getattr(header, key), facts[key]
         if said != needed:
             raise FormatError(f"the header says {key}={said}, the model has {key}={needed}; the file is damaged")
@@ -105,9 +106,8 @@ def check_model(header: Header, metadata: Metadata) -> None:
 def check_size(height: int, width: int, metadata: Metadata) -> None:
     """Raise FormatError for a picture with more indices than the format allows, before memory is asked for."""
     cells = math.ceil(height / metadata.stride) * math.ceil(width / metadata.stride) * metadata.factor**2
-    planes = metadata.quantizer["m"] + metadata.quantizer["wide"]
-    if cells * planes > MAX_INDICES:
-        raise FormatError(f"{width} x {height} pixels need {cells * planes} indices; at most 2^28 are allowed")
+    if cells * metadata.planes > MAX_INDICES:
+        raise FormatError(f"{width} x {height} pixels need {cells * metadata.planes} indices; at most 2^28 are allowed")
 
 
 def latent_grid(height: int, width: int, stride: int) -> tuple[int, int]:

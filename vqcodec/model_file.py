@@ -55,6 +55,12 @@ class Metadata:
         """How many times more indices than latents the file holds along each side."""
         return 1 if self.quantizer["mode"] == "smooth" else int(self.quantizer["beta"])
 
+    @property
+    def planes(self) -> int:
+        """The index planes P."""
+        quantizer = self.quantizer
+        return int(quantizer["depth"] if quantizer["name"] == "rq" else quantizer["m"] + quantizer["wide"])
+
 
 def fingerprint(metadata: Metadata, arrays: Arrays) -> str:
     """Return 16 hexadecimal digits that identify what decoding depends on."""
@@ -110,7 +116,7 @@ def make_prior(metadata: Metadata, arrays: Arrays) -> Prior:
     """Return the prior that a model's tensors hold; ModelError where they do not fit its settings."""
     try:
         prior = _static_prior(metadata, arrays) if metadata.context is None else _context_prior(metadata, arrays)
-        K, planes = metadata.quantizer["K"], metadata.quantizer["m"] + metadata.quantizer["wide"]
+        K, planes = metadata.quantizer["K"], metadata.planes
     except (KeyError, TypeError) as error:
         raise ModelError(f"the model's quantizer settings are incomplete or damaged: {error}") from error
     if (prior.K, prior.planes) != (K, planes):
@@ -133,9 +139,9 @@ def _static_prior(metadata: Metadata, arrays: Arrays) -> StaticPrior:
 def _context_prior(metadata: Metadata, arrays: Arrays) -> ContextPrior:
     assert metadata.context is not None
     quantizer = metadata.quantizer
-    said = tuple(quantizer[key] for key in ("d_star", "beta", "mode", "depth", "wide"))
-    if said != (2, 1, "all", 2, quantizer["m"]):
-        raise ModelError("a context prior needs d_star 2, beta 1 and depth 2 with every unit wide")
+    said = tuple(quantizer[key] for key in ("name", "d_star", "beta", "mode", "depth", "wide"))
+    if said != ("looc", 2, 1, "all", 2, quantizer["m"]):
+        raise ModelError("a context prior needs looc with d_star 2, beta 1 and depth 2 with every unit wide")
     tensors = tensors_under(CONTEXT_PREFIX, arrays)
     return ContextPrior(metadata.context, quantizer["scale"], metadata.table_bits, tensors)
 

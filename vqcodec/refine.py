@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vqcodec.networks.photo import GREY_LEVELS, PhotoNetwork, rate_lambda
 from vqcodec.priors.tables import Decoded
-from vqcodec.quantizers.base import RATE_WEIGHT
+from vqcodec.quantizers.settings import RATE_WEIGHT
 
 Slices = tuple[slice, slice]
 STEP = RATE_WEIGHT / 2

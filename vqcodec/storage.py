@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vqcodec.bitstream.container import CRC_BYTES, SECTION_NAMES, Container
-from vqcodec.bitstream.header import Header, varint
+from vqcodec.bitstream.header import OWN_CODEBOOKS, Header, varint
 from vqcodec.indices import decode_tiles, latent_grid
 from vqcodec.model_file import Metadata
 from vqcodec.priors import Prior
@@ -54,7 +54,8 @@ class IndexStorage:
 def codebook_storage(header: Header) -> CodebookStorage:
     """Return what codebooks of a file's K, m and d_star cost."""
     shared = FLOAT_BITS * header.K * header.d_star
-    return CodebookStorage(vq_bits=shared * header.m, shared_bits=shared)
+    plain = shared * header.m
+    return CodebookStorage(vq_bits=plain, shared_bits=plain if header.method in OWN_CODEBOOKS else shared)
 
 
 def index_storage(parsed: Container, metadata: Metadata, prior: Prior) -> IndexStorage:
@@ -67,7 +68,8 @@ def index_storage(parsed: Container, metadata: Metadata, prior: Prior) -> IndexS
         class_bits, index_bits = class_bits + more_class_bits, index_bits + more_index_bits
         planes, count = len(part.indices), count + part.indices.size
     h, w = latent_grid(header.height, header.width, metadata.stride)
-    paper_bits = h * w * header.m * math.log2(header.K)
+    # Papers count one index per unit, residual ones one per stage; coarse indices are ours.
+    paper_bits = h * w * (header.depth if header.method == "rq" else header.m) * math.log2(header.K)
     return IndexStorage(
         h=h,
         w=w,
@@ -99,7 +101,7 @@ def bits_per_pixel(bits: float, header: Header) -> float:
 def analyse(parsed: Container, metadata: Metadata | None, prior: Prior | None) -> dict[str, Any]:
     """Return all figures of a file under the names that `vqc info --json` prints.
 
-    Without its model (None) the name, the quantizer and the indices' storage are null.
+    Without its model (None) the name and the indices' storage are null.
     """
     header = parsed.header
     indices = index_storage(parsed, metadata, prior) if metadata and prior else None
@@ -108,7 +110,7 @@ def analyse(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
         "height": header.height,
         "model": metadata.name if metadata else None,
         "fingerprint": header.fingerprint.hex(),
-        "quantizer": metadata.quantizer["name"] if metadata else None,
+        "quantizer": header.method,
         "K": header.K,
         "m": header.m,
         "d_star": header.d_star,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from vqcodec.bitstream.header import METHODS
 from vqcodec.cli.console import EXIT_INTERRUPTED, print_error, print_result
 from vqcodec.errors import OutputError
 from vqcodec.files import check_output
@@ -28,17 +29,30 @@ def parse_duration(ctx: click.Context, param: click.Parameter, value: str | None
     return seconds
 
 
+def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Return {name: value} of options written name=value."""
+    for pair in pairs:
+        if "=" not in pair:
+            raise click.UsageError(f"option {pair!r} of the method is not of the form NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
 @click.command("train")
 @click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="model.safetensors", show_default=True)
 @click.option(
     "--recipe", metavar="FILE", type=click.Path(path_type=Path), help="Settings as TOML; options win over it."
 )
-@click.option("--quantizer", type=click.Choice(["looc", "vq"]), help="Shared codebook for units, or plain VQ.")
+@click.option("--network", type=click.Choice(["photo", "vqvae", "vqgan"]), help="photo: every rate; others: one.")
+@click.option("--quantizer", type=click.Choice(METHODS), help="The method; all but looc and vq need a vqvae or vqgan.")
+@click.option(
+    "-O", "--option", "pairs", metavar="NAME=VALUE", multiple=True, help="An option of the method; may be repeated."
+)
 @click.option("--prior", type=click.Choice(["static", "context"]), help="Tables per class, or a context prior.")
 @click.option("--init", metavar="FILE|NAME", help="Start from the networks of this model.")
 @click.option("-K", "K", type=int, help="Codevectors in the codebook.")
 @click.option("-m", "m", type=int, help="Units that share the codebook.")
+@click.option("--depth", type=int, help="Stages: 1 or 2 for looc, any number for rq.")
 @click.option("--beta", type=int, help="Extrapolation by interpolation, 1 (none) to 8.")
 @click.option(
     "--beta-mode", "mode", type=click.Choice(["all", "conditional", "smooth"]), help="How beta's indices are stored."
@@ -52,7 +66,13 @@ def parse_duration(ctx: click.Context, param: click.Parameter, value: str | None
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output if it exists.")
 def command(
-    sources: tuple[Path, ...], output: Path, recipe: Path | None, resume: bool, force: bool, **options: Any
+    sources: tuple[Path, ...],
+    output: Path,
+    recipe: Path | None,
+    pairs: tuple[str, ...],
+    resume: bool,
+    force: bool,
+    **options: Any,
 ) -> None:
     """Train a model on folders, .tar shards or files of pictures.
 
@@ -62,11 +82,14 @@ def command(
     \b
     vqc train photos/ -o my.safetensors
     vqc train photos/ --quantizer looc -K 256 -m 160 --time 30m -o my.safetensors
+    vqc train photos/ --quantizer cvq -K 1024 -O anchor=random -o my.safetensors
     vqc compress --model my.safetensors photo.png
     """
     if options["steps"] is not None and options["seconds"] is not None:
         raise click.UsageError("--steps and --time both set the length of the run; give one of them")
     check_output(output, force)
+    if pairs:
+        options["options"] = _parse_pairs(pairs)
     from vqcodec import training
 
     if recipe is None and not resume:

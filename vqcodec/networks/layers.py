@@ -14,6 +14,16 @@ def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
 
 
+def to_signed(x: Tensor) -> Tensor:
+    """Return values of [0, 1] as values of [-1, 1]."""
+    return 2 * x - 1
+
+
+def from_signed(y: Tensor) -> Tensor:
+    """Return values of [-1, 1] as values of [0, 1]."""
+    return (y + 1) / 2
+
+
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(relu(x)))), with a small second convolution at the start of training."""
 

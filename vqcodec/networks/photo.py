@@ -14,10 +14,13 @@ transform codec and improves from there.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqcodec.networks.base import Network
 from vqcodec.networks.layers import Modulation, ResidualBlock, conv3
 
 STRIDE = 16
@@ -34,7 +37,7 @@ def rate_lambda(quality: Tensor) -> Tensor:
     return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** position
 
 
-class PhotoNetwork(nn.Module):
+class PhotoNetwork(Network):
     """Analysis and synthesis between pictures [B, 3, 16h, 16w] in [0, 1] and latents [B, d, h, w].
 
     One latent unit is one quantiser step at the quality in use: the gain of a channel
@@ -42,14 +45,17 @@ class PhotoNetwork(nn.Module):
     behind an orthonormal transform has slope lambda, and is learned from there.
     """
 
+    has_rates = True
     stride = STRIDE
+    analysis_margin = 8
+    synthesis_margin = 10
     sigma: Tensor
 
     def __init__(self, d: int = 320, widths: tuple[int, int, int, int] = (192, 128, 96, 64)) -> None:
         super().__init__()
         low, mid, up, fine = widths
         self.d = d
-        self.widths = widths
+        self.widths = (low, mid, up, fine)
         self.bf16 = False
         self.klt_analysis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
         self.klt_synthesis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
@@ -102,6 +108,10 @@ class PhotoNetwork(nn.Module):
         with self._branch_precision(z):
             correction = self._synthesis_branch(natural / self.sigma[:, None, None], linear, quality)
         return linear + correction.float() + 0.5
+
+    def settings(self) -> dict[str, Any]:
+        """Return the name and sizes."""
+        return {"name": "photo", "d": self.d, "widths": list(self.widths)}
 
     def _analysis_branch(self, x: Tensor, quality: Tensor) -> Tensor:
         modulate_mid, modulate_low = self.analysis_modulation(quality)

@@ -6,7 +6,6 @@ tables of the unit's indices. Units that may lie beyond the codebook take a coar
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -46,8 +45,6 @@ class TableAssigner:
         self.zero = int(norms.argmin())
         others = torch.arange(len(codebook), device=codebook.device) != self.zero
         self.nearest_other = float(norms[others].min())
-        # The hexagonal cells of that spacing have the area of a square of this side.
-        self.cell_width = self.nearest_other * math.sqrt(math.sqrt(0.75))
         self.square = codebook.square().sum(1)
         self.factor = -2.0 * codebook.t().contiguous()
         self._penalties: dict[float, Tensor] = {}
@@ -67,6 +64,36 @@ class TableAssigner:
         fine_table = self.tables.fine[first, second, (assigned.coarse != self.zero).long()]
         for table, index in ((fine_table, assigned.fine), (coarse_table[wide], assigned.coarse[wide])):
             counts += torch.bincount(table * counts.shape[1] + index, minlength=counts.numel()).reshape(counts.shape)
+
+    @torch.no_grad()
+    def slopes(self, assigned: Assigned, classes: Tensor) -> Tensor:
+        """Return float32 [N, 2]: how the bits of the same indices grow with each class of their units.
+
+        The mean difference to the two neighbouring classes; a neighbour under which an index cannot be
+        written, because there the unit is not wide, does not count.
+        """
+        most = len(self.tables.coarse) - 1
+        result = torch.empty(classes.shape, device=classes.device)
+        for which in (0, 1):
+            step = torch.tensor([1 - which, which], device=classes.device)
+            lower, upper = (classes - step).clamp(min=0), (classes + step).clamp(max=most)
+            cheap, dear = self._bits(assigned, lower), self._bits(assigned, upper)
+            # A class at the end of the range or without a neighbour has a difference to one side only.
+            span = torch.isfinite(cheap).float() * (classes - lower)[:, which]
+            span = span + torch.isfinite(dear).float() * (upper - classes)[:, which]
+            cheap, dear = (torch.where(torch.isfinite(bits), bits, assigned.bits) for bits in (cheap, dear))
+            result[:, which] = (dear - cheap) / span.clamp(min=1)
+        return result
+
+    def _bits(self, assigned: Assigned, classes: Tensor) -> Tensor:
+        """Return the bits [N] of indices under other classes [N, 2]; infinite where they cannot be written."""
+        first, second = classes.unbind(1)
+        is_far = assigned.coarse != self.zero
+        coarse_table = self.tables.coarse[first, second]
+        fine = self.tables.costs[self.tables.fine[first, second, is_far.long()], assigned.fine]
+        coarse = self.tables.costs[coarse_table.clamp(min=0), assigned.coarse]
+        narrow = torch.where(is_far, torch.inf, 0.0)
+        return fine + torch.where(coarse_table >= 0, coarse, narrow)
 
     def assign(self, x: Tensor, classes: Tensor, weight: float) -> Assigned:
         """Return indices for units x float32 [N, 2] with classes int64 [N, 2]."""

@@ -7,34 +7,50 @@ of the published code, as LooC's authors use it. Only codevectors used far less 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from vqcodec.quantizers.assignment import nearest_vectors
+from vqcodec.quantizers import anchors
+from vqcodec.quantizers.anchors import Anchor, Features
+from vqcodec.quantizers.matching import Match
 
+When = Literal["online", "offline"]
 DECAY = 0.99
 _SHARPNESS = 10.0
 _NEVER = 1e-6
 
 
 class OnlineClustering(nn.Module):
-    """Keeps the running average usage [K] of a codebook and revives its unused codevectors."""
+    """Keeps the running average usage [K] of a codebook and revives its unused codevectors.
+
+    anchor: what they move to (anchors.py); when: after every batch, or `offline`, after the first one only.
+    """
 
     average: Tensor
 
-    def __init__(self, K: int) -> None:
+    def __init__(
+        self, K: int, d_star: int, match: Match = "l2", anchor: Anchor = "closest", when: When = "online"
+    ) -> None:
         super().__init__()
         self.register_buffer("average", torch.zeros(K))
+        self.anchors = anchors.build(anchor, K, d_star, match)
+        self.when = when
 
     @torch.no_grad()
-    def update(self, codebook: nn.Parameter, usage: Tensor, features: Tensor) -> None:
-        """Move rarely used codevectors towards their nearest feature of this batch.
+    def update(self, codebook: nn.Parameter, usage: Tensor, features: Features) -> None:
+        """Move rarely used codevectors towards their anchors among this batch's features.
 
-        codebook [K, d_star] is changed in place; usage [K] sums to 1; features [N, d_star].
+        codebook [K, d_star] is changed in place; usage [K] sums to 1.
         """
+        # Any usage adds up to 1, so that the average is zero before the first batch only.
+        if self.when == "offline" and self.average.any():
+            return
         self.average.mul_(DECAY).add_(usage, alpha=1 - DECAY)
+        self.anchors.see(features)
         weight = torch.exp(-self.average * len(codebook) * _SHARPNESS / (1 - DECAY) - 1e-3)
         moving = torch.nonzero(weight > _NEVER).flatten()
         if len(moving):
-            anchors = nearest_vectors(codebook[moving], features)
-            codebook[moving] = torch.lerp(codebook[moving], anchors, weight[moving, None])
+            chosen = self.anchors.choose(codebook[moving], moving, features)
+            codebook[moving] = torch.lerp(codebook[moving], chosen, weight[moving, None])

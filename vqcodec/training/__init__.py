@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from vqcodec import model_file
+from vqcodec.errors import InputError
 from vqcodec.files import atomic_write
-from vqcodec.training import checkpoint
-from vqcodec.training.data import load_pictures
+from vqcodec.training import autoencoder, autoencoder_export, checkpoint
+from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
+from vqcodec.training.autoencoder_settings import AutoencoderSettings
+from vqcodec.training.data import PictureSet, load_pictures
 from vqcodec.training.export import export
 from vqcodec.training.loop import Trainer
-from vqcodec.training.settings import TrainingSettings, make_settings, read_recipe
+from vqcodec.training.recipe import Settings, make_settings, read_recipe
+from vqcodec.training.settings import TrainingSettings
 from vqcodec.training.state import TrainingState
 
-__all__ = ["TrainingSettings", "checkpoint_path", "make_settings", "read_recipe", "resumed_settings", "run"]
+__all__ = [
+    "AutoencoderSettings",
+    "TrainingSettings",
+    "checkpoint_path",
+    "make_settings",
+    "read_recipe",
+    "resumed_settings",
+    "run",
+]
+_FIT_CROPS, _FIT_SEED, _VARIANCE_CROPS = 512, 1, 64
 
 
 def checkpoint_path(output: Path) -> Path:
@@ -26,13 +42,14 @@ def checkpoint_path(output: Path) -> Path:
 
 def resumed_settings(output: Path) -> dict[str, Any]:
     """Return the settings of the run whose checkpoint stands beside `output`; InputError where there is none."""
-    values: dict[str, Any] = checkpoint.read(checkpoint_path(output))["settings"]
-    return values
+    values = checkpoint.read_values(checkpoint_path(output), set())
+    settings: dict[str, Any] | None = values.get("settings", values.get("autoencoder_settings"))
+    if settings is None:
+        raise InputError(f"{checkpoint_path(output)} is not a checkpoint of vqc train; start without --resume")
+    return settings
 
 
-def run(
-    sources: list[Path], output: Path, settings: TrainingSettings, resume: bool, stop_after: int | None = None
-) -> bool:
+def run(sources: list[Path], output: Path, settings: Settings, resume: bool, stop_after: int | None = None) -> bool:
     """Train on the pictures in folders, .tar shards or files; write the model and return True when done.
 
     Returns False when the run was interrupted (Ctrl-C or `stop_after` steps); its checkpoint
@@ -41,13 +58,51 @@ def run(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    path = checkpoint_path(output)
-    state = checkpoint.restore(path, settings, device) if resume else TrainingState(settings, device)
-    pictures = load_pictures(sources, device)
-    training, validation = pictures.split(settings.validation_pictures)
-    if not Trainer(state, training, validation, path).run(stop_after):
+    trained: tuple[model_file.Metadata, model_file.Arrays] | None
+    if isinstance(settings, TrainingSettings):
+        trained = _train_photo(sources, checkpoint_path(output), settings, device, resume, stop_after)
+    else:
+        trained = _train_autoencoder(sources, checkpoint_path(output), settings, device, resume, stop_after)
+    if trained is None:
         return False
-    data = model_file.to_bytes(*export(state, training, settings.fit_crops))
     with atomic_write(output, force=True) as file:
-        file.write(data)
+        file.write(model_file.to_bytes(*trained))
     return True
+
+
+def _train_photo(
+    sources: list[Path],
+    path: Path,
+    settings: TrainingSettings,
+    device: torch.device,
+    resume: bool,
+    stop_after: int | None,
+) -> tuple[model_file.Metadata, model_file.Arrays] | None:
+    state = checkpoint.restore(path, settings, device) if resume else TrainingState(settings, device)
+    training, validation = load_pictures(sources, device).split(settings.validation_pictures)
+    if not Trainer(state, training, validation, path).run(stop_after):
+        return None
+    return export(state, training, settings.fit_crops)
+
+
+def _train_autoencoder(
+    sources: list[Path],
+    path: Path,
+    settings: AutoencoderSettings,
+    device: torch.device,
+    resume: bool,
+    stop_after: int | None,
+) -> tuple[model_file.Metadata, model_file.Arrays] | None:
+    state = autoencoder.restore(path, settings, device) if resume else Autoencoder(settings, device)
+    pictures = load_pictures(sources, device)
+    sample = pictures.crops(np.random.default_rng(settings.seed), _VARIANCE_CROPS, settings.crop, 0.0)
+    batches = partial(_crops, pictures, settings, 0)
+    if not AutoencoderTrainer(state, batches, float(sample.var()), path).run(stop_after):
+        return None
+    count = max(1, _FIT_CROPS // settings.batch)
+    return autoencoder_export.export(state, (_crops(pictures, settings, _FIT_SEED, n) for n in range(count)))
+
+
+def _crops(pictures: PictureSet, settings: AutoencoderSettings, kind: int, step: int) -> Tensor:
+    """Return the crops of a step, the same for the same step; `kind` 0 are those that are trained on."""
+    return pictures.crops(np.random.default_rng((settings.seed, kind, step)), settings.batch, settings.crop, 0.0)

@@ -35,14 +35,19 @@ def save(path: Path, state: TrainingState) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds, on the CPU; InputError where it is missing or not one."""
+    """Return what a checkpoint of a TrainingState holds; see read_values."""
+    return read_values(path, _KEYS)
+
+
+def read_values(path: Path, keys: set[str]) -> dict[str, Any]:
+    """Return what a checkpoint holds, on the CPU; InputError where it is missing or lacks one of `keys`."""
     try:
         values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"there is no checkpoint {path} to resume from; start without --resume") from error
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
         raise InputError(f"{path} is not a readable checkpoint; start without --resume") from error
-    if not isinstance(values, dict) or not set(values) >= _KEYS:
+    if not isinstance(values, dict) or not set(values) >= keys:
         raise InputError(f"{path} is not a checkpoint of vqc train; start without --resume")
     return values
 

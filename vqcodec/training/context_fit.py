@@ -50,8 +50,7 @@ def fit_pairs(state: TrainingState, pictures: PictureSet, crops: int) -> PairTab
         for row, n in tqdm(batches, desc="fitting tables", unit="batch", leave=False):
             crop_count = min(_FIT_BATCH, crops - n)
             x, quality = _crops(state, pictures, row_quality(row, _FIT_ROWS), (row, n), crop_count)
-            noise = torch.Generator(device=state.device).manual_seed(0)
-            code_refined(state, assigner, x, quality, noise, counts)
+            code_refined(state, assigner, x, quality, counts)
         pairs = pairs.counted(counts, codebook, scale)
     return pairs
 

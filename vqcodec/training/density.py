@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vqcodec.quantizers.base import RATE_WEIGHT
+from vqcodec.quantizers.settings import RATE_WEIGHT
 
 _PROBABILITY_FLOOR = 2.0**-30
 _SCALE_FLOOR = 1e-2

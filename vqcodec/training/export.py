@@ -17,7 +17,7 @@ from vqcodec.priors.context import NO_COARSE
 from vqcodec.priors.context import PREFIX as CONTEXT_PREFIX
 from vqcodec.priors.integer_net import BOUND, SIXTEENTHS
 from vqcodec.priors.static import StaticPrior, row_quality
-from vqcodec.quantizers import Quantizer
+from vqcodec.quantizers import Learned
 from vqcodec.training.context_fit import fit_pairs
 from vqcodec.training.data import PictureSet
 from vqcodec.training.fit import Latents, PriorFitter
@@ -61,7 +61,7 @@ def _batches(count: int) -> list[int]:
     return [min(_BATCH, count - start) for start in range(0, count, _BATCH)]
 
 
-def fit_prior(state: TrainingState, latents: Latents, quantizer: Quantizer, new_codebook: bool) -> StaticPrior:
+def fit_prior(state: TrainingState, latents: Latents, quantizer: Learned, new_codebook: bool) -> StaticPrior:
     """Return tables for a quantizer; with `new_codebook` its codebook is made from the latents first."""
     settings = state.settings
     fitter = PriorFitter(quantizer, settings.table_rows, settings.classes, settings.table_count, settings.table_bits)
@@ -73,7 +73,7 @@ def fit_prior(state: TrainingState, latents: Latents, quantizer: Quantizer, new_
     return fitter.fit(latents, _CODEBOOK_ROUNDS if new_codebook else _FIT_ROUNDS, new_codebook)
 
 
-def _sample(latents: Latents, quantizer: Quantizer) -> Tensor:
+def _sample(latents: Latents, quantizer: Learned) -> Tensor:
     """Return unit vectors [N, d_star] of all rows; what exceeds a coarse cell is folded back into one."""
     parts = []
     for z in latents.z:

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.priors.static import StaticPrior
-from vqcodec.quantizers.base import Quantizer
+from vqcodec.quantizers import Learned
 from vqcodec.quantizers.by_class import class_costs, encode_by_class
 from vqcodec.training import tables
 
@@ -46,7 +46,7 @@ class _Counts:
 class PriorFitter:
     """Fits a StaticPrior (and, if wanted, the codebook) of one quantizer to latents."""
 
-    def __init__(self, quantizer: Quantizer, rows: int, classes: int, table_count: int, table_bits: int) -> None:
+    def __init__(self, quantizer: Learned, rows: int, classes: int, table_count: int, table_bits: int) -> None:
         self.quantizer, self.rows, self.classes = quantizer, rows, classes
         self.table_count, self.table_bits = table_count, table_bits
 

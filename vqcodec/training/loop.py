@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import torch
 from tqdm import tqdm
@@ -21,11 +17,15 @@ from vqcodec.training.context_fit import fit_pairs, start_context
 from vqcodec.training.data import PictureSet
 from vqcodec.training.export import collect_latents, fit_prior, row_latents
 from vqcodec.training.initial import start_from
+from vqcodec.training.interrupt import interrupt_flag
 from vqcodec.training.reach import cap_gains
 from vqcodec.training.state import NOISE, PRIOR, QUANTISED, SYNTHESIS, TrainingState, parameters_of
+from vqcodec.training.usage import usage_figures
 from vqcodec.training.validation import validate
 
 _FINAL_RATE, _SYNTHESIS_RATE = 0.05, 0.2
+# A network near its optimum must not start at a high rate: 1e-3 does damage that takes hundreds of steps to repair.
+_CONTEXT_RATE = 0.2
 _LOG_STEPS = 20
 _BASIS_CROPS, _DENSITY_CROPS = 1024, 192
 
@@ -43,7 +43,7 @@ class Trainer:
 
     def run(self, stop_after: int | None = None) -> bool:
         """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
-        with _interrupt_flag() as interrupted:
+        with interrupt_flag() as interrupted:
             finished = self._run(stop_after, interrupted)
         checkpoint.save(self.checkpoint_path, self.state)
         return finished
@@ -94,7 +94,7 @@ class Trainer:
             self._finish_tables()
             state.enter(SYNTHESIS)
         if state.context is not None:
-            state.context.integer = fraction >= 1 - settings.integer_share
+            state.context.integer = state.progress.stage == SYNTHESIS or fraction >= 1 - settings.integer_share
 
     def _start_codebook(self) -> None:
         state, settings = self.state, self.state.settings
@@ -133,13 +133,15 @@ class Trainer:
         self._log(bar, result)
 
     def _set_rates(self) -> None:
-        settings, fraction = self.state.settings, self.fraction()
+        settings, fraction, stage = self.state.settings, self.fraction(), self.state.progress.stage
         joint = 1 - settings.synthesis_share
-        if self.state.progress.stage == SYNTHESIS:
+        if stage == SYNTHESIS:
             factor = _SYNTHESIS_RATE * max(0.0, 1 - fraction) / settings.synthesis_share
+        elif stage == QUANTISED and self.state.context is not None:
+            start = joint - settings.quantised_share
+            factor = _CONTEXT_RATE * _cosine((fraction - start) / settings.quantised_share)
         else:
-            position = min(1.0, fraction / joint) if joint else 1.0
-            factor = _FINAL_RATE + (1 - _FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * position))
+            factor = _cosine(fraction / joint if joint else 1.0)
         factor *= min(1.0, (self.state.progress.step + 1) / settings.warmup_steps)
         for group, rate in zip(self.state.optimizer.param_groups, self.state.base_rates, strict=True):
             group["lr"] = rate * factor
@@ -156,7 +158,7 @@ class Trainer:
             "loss": round(sum(r.weighted for r in self._recent) / count, 5),
             "bpp": round(sum(r.rate_bpp for r in self._recent) / count, 4),
             "psnr_db": round(10 * math.log10(255**2 * count / sum(r.mse for r in self._recent)), 3),
-        } | _usage([r.usage for r in self._recent if r.usage is not None])
+        } | usage_figures([r.usage for r in self._recent if r.usage is not None])
         self._recent.clear()
         self.state.progress.log.append(entry)
         bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)
@@ -177,32 +179,6 @@ class Trainer:
             checkpoint.save(self.checkpoint_path, self.state)
 
 
-@contextmanager
-def _interrupt_flag() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a flag that is looked at between steps, where the state is whole.
-
-    A second Ctrl-C interrupts at once. Outside of the main thread signals are left alone.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    pressed: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: FrameType | None) -> None:
-        pressed.append(number)
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _usage(usages: list[torch.Tensor]) -> dict[str, float]:
-    if not usages:
-        return {}
-    mean = torch.stack(usages).mean(0)
-    entropy = -(mean * (mean + 1e-12).log()).sum()
-    return {"usage": round((mean > 0).float().mean().item(), 4), "perplexity": round(entropy.exp().item(), 2)}
+def _cosine(position: float) -> float:
+    """Return the share of the learning rate at a position 0..1 of an annealing."""
+    return _FINAL_RATE + (1 - _FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, position))))

@@ -10,6 +10,7 @@ from torch import Tensor
 from vqcodec.networks.context_rate import code
 from vqcodec.networks.photo import rate_lambda
 from vqcodec.quantizers.by_class import encode_by_class
+from vqcodec.quantizers.settings import RATE_WEIGHT
 from vqcodec.training.density import bits, rate_aware_round
 from vqcodec.training.refined import code_refined, refined
 from vqcodec.training.state import NOISE, SYNTHESIS, TrainingState
@@ -43,12 +44,14 @@ def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Gener
     usage: Tensor | None
     if state.progress.stage == SYNTHESIS:
         with torch.no_grad():
-            z_q, hard_bits, usage = _quantise_frozen(state, x, quality, noise)
+            z_q, hard_bits, usage = _quantise_frozen(state, x, quality)
         rate, loss = hard_bits / pixels, torch.zeros((), device=x.device)
         hard = rate
     else:
-        latents = _latents if state.context is None or state.progress.stage == NOISE else _context_latents
-        z_q, rate, hard, loss, usage = latents(state, x, quality, noise)
+        if state.context is None or state.progress.stage == NOISE:
+            z_q, rate, hard, loss, usage = _latents(state, x, quality, noise)
+        else:
+            z_q, rate, hard, loss, usage = _context_latents(state, x, quality)
         rate, hard = rate / pixels, hard / pixels
     mse = (state.network.synthesis(z_q, quality) - x).square().mean((1, 2, 3)) * 255.0**2
     objective = (scale * (rate + weight * mse)).mean() + state.settings.quantizer_weight * loss
@@ -77,21 +80,27 @@ def _latents(
 
 
 def _context_latents(
-    state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator
+    state: TrainingState, x: Tensor, quality: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Return the same as _latents, under the context prior."""
+    """Return the same as _latents, under the context prior.
+
+    The analysis learns where the encoder's search would move its latents: to their quantised values, less
+    a step against the gradient of the picture's error (refine.py). For that its rate is the distance
+    to those values in bits, and the picture's error passes straight through. Gains learn nothing from it.
+    """
     assert state.context is not None
-    z = state.network.analysis(x, quality)
-    coded = code(state.context, state.assigner(), z, state.context.rows_of(quality), noise)
-    return coded.z_q, coded.soft_bits, coded.hard_bits.detach(), torch.zeros((), device=x.device), coded.usage
+    gain = state.network.gain(quality)
+    z = state.network.analysis(x, quality) / gain * gain.detach()
+    coded = code(state.context, state.assigner(), z, state.context.rows_of(quality))
+    pull = (z - coded.z_q).square().sum((1, 2, 3)) / RATE_WEIGHT
+    rate, hard = coded.bits + pull, coded.bits.detach()
+    return z + (coded.z_q - z).detach(), rate, hard, torch.zeros((), device=x.device), coded.usage
 
 
-def _quantise_frozen(
-    state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+def _quantise_frozen(state: TrainingState, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if state.context is not None:
-        coded = code_refined(state, state.assigner(), x, quality, noise)
-        return coded.z_q, coded.hard_bits, coded.usage
+        coded = code_refined(state, state.assigner(), x, quality)
+        return coded.z_q, coded.bits, coded.usage
     z, steps = state.network.analysis(x, quality), state.settings.refine_steps
     classes = state.density.classify(z, state.network.gain(quality))
     z = refined(state.network, x, z, quality, lambda y: _restore(state, y, quality, classes), steps)

@@ -7,6 +7,7 @@ cell, added up on a fine square grid. Counts are smoothed by those probabilities
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +16,13 @@ import torch
 from torch import Tensor
 
 from vqcodec.networks.context import CLASSES, UNIT_CLASS, deviation
-from vqcodec.networks.context_rate import LOGISTIC_SCALE
 from vqcodec.priors.integer_net import SIXTEENTHS
 from vqcodec.quantizers.assignment import assign
 from vqcodec.quantizers.by_table import TableAssigner, Tables
 from vqcodec.training.lattice import lattice_points
 
+LOGISTIC_SCALE = math.sqrt(3) / math.pi
+"""Scale of a logistic density of deviation 1."""
 FINE_CLASSES = 16
 WIDE_CLASS = 12
 """From this class on a unit takes a coarse index: two steps of deviation."""

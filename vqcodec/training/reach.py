@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from vqcodec.networks.photo import PhotoNetwork
-from vqcodec.quantizers import Quantizer
+from vqcodec.quantizers import Learned
 
 _DENSE_SHARE = 0.9
 
 
-def coarse_reach(quantizer: Quantizer) -> float:
+def coarse_reach(quantizer: Learned) -> float:
     """Return how many steps from zero the dense part of the codebook reaches, enlarged by the coarse scale."""
     norms = quantizer.codebook.detach().norm(dim=1)
     return quantizer.settings.scale * float(norms.quantile(_DENSE_SHARE))
 
 
 @torch.no_grad()
-def cap_gains(network: PhotoNetwork, quantizer: Quantizer, z: Tensor) -> int:
+def cap_gains(network: PhotoNetwork, quantizer: Learned, z: Tensor) -> int:
     """Lower the gain at the highest quality of wide channels whose latents there leave the reach.
 
     z float [B, d, h, w] are latents of training pictures at that quality. Returns how many

@@ -43,16 +43,15 @@ def code_refined(
     assigner: TableAssigner,
     x: Tensor,
     quality: Tensor,
-    noise: torch.Generator,
     counts: Tensor | None = None,
 ) -> Coded:
     """Send pictures x [B, 3, H, W] at qualities [B] through the context prior as the encoder's search would."""
     assert state.context is not None
-    quantise = partial(code, state.context, assigner, rows=state.context.rows_of(quality), noise=noise)
+    quantise = partial(code, state.context, assigner, rows=state.context.rows_of(quality))
 
     def decoded(latents: Tensor) -> tuple[Tensor, Tensor]:
         coded = quantise(latents)
-        return coded.z_q, coded.hard_bits
+        return coded.z_q, coded.bits
 
     z = state.network.analysis(x, quality)
     z = refined(state.network, x, z, quality, decoded, state.settings.refine_steps)

@@ -1,28 +1,19 @@
-"""The settings of a training run: one dataclass, read from TOML recipes and options.
-
-A recipe is a TOML file whose keys are the fields below. `base = "other.toml"` names a
-recipe beside it whose values hold where this one is silent, so that a recipe shows just
-what is different. An unknown key is an error. Options of the command line win.
-"""
+"""The settings of training the `photo` network, one model for every rate."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import QuantizerSettings
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 DEFAULT_STEPS = 2000
 MOST_COUNTS = 1 << 28
 """Most index counts that fitting tables keeps in memory (1 GiB)."""
+METHODS = ("looc", "vq")
+"""Quantizers that the photo network is trained with."""
 _COARSE_FILL = 0.9
 _WIDE_SHARE = 0.3
 _GROUP_EDGES = (0.05, 0.15, 0.3, 0.55)
@@ -75,6 +66,7 @@ class TrainingSettings:
 
     name: str = "model"
     data: str = ""
+    network: str = "photo"
     quantizer: str = "looc"
     K: int = 256
     m: int = 160
@@ -85,7 +77,7 @@ class TrainingSettings:
     depth: int = 2
     wide: int = 48
     scale: float = 0.0
-    online_clustering: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
     steps: int = DEFAULT_STEPS
     seconds: float = 0.0
     init: str = ""
@@ -122,6 +114,11 @@ class TrainingSettings:
             value = getattr(self, key)
             if not low <= value <= high:
                 raise SettingsError(f"{key}={value} is outside {low:g}..{high:g}")
+        if self.network != "photo" or self.quantizer not in METHODS:
+            raise SettingsError(
+                f"network {self.network!r} with quantizer {self.quantizer!r} is not trained by rate and distortion; "
+                f"network photo has the quantizers {', '.join(METHODS)}"
+            )
         quantizer = self.quantizer_settings()
         if self.steps <= 0 and self.seconds <= 0:
             raise SettingsError("a run needs steps or a time; give --steps N or --time 30m")
@@ -138,6 +135,18 @@ class TrainingSettings:
                 f"{self.table_rows} rows x {self.classes} classes x {quantizer.planes} planes x K={self.K} are too "
                 "many tables to fit; lower table_rows, classes, K or m"
             )
+
+    @classmethod
+    def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values with what follows from them unless it is said.
+
+        `vq` has one unit and one stage; with depth 2 three tenths of the units are wide, with a
+        context prior all of them.
+        """
+        values = ({"m": 1, "depth": 1} if values.get("quantizer") == "vq" else {}) | dict(values)
+        depth, m = values.get("depth", cls.depth), values.get("m", cls.m)
+        share = 1.0 if values.get("prior") == "context" else _WIDE_SHARE
+        return {"wide": max(1, round(share * m)) if depth == 2 else 0} | values
 
     @property
     def quantised_from(self) -> float:
@@ -194,58 +203,3 @@ class TrainingSettings:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return asdict(self)
-
-
-def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Return the values of a recipe and of the recipes it is based on; SettingsError for what is wrong in them.
-
-    `seconds` without `steps` sets the length of the run as a time.
-    """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"recipe {path} is not valid TOML: {error}") from error
-    base = values.pop("base", None)
-    known = {field.name: field.type for field in fields(TrainingSettings)}
-    for key, value in values.items():
-        _check(path, key, value, known)
-    if values.get("seconds") and "steps" not in values:
-        values["steps"] = 0
-    if base is None:
-        return values
-    if not isinstance(base, str) or path.resolve() in seen:
-        raise SettingsError(f"recipe {path}: base must name another recipe file, and not lead back to this one")
-    return read_recipe(path.parent / base, (*seen, path.resolve())) | values
-
-
-def make_settings(
-    recipe: Path | None, options: dict[str, Any], resumed: dict[str, Any] | None = None
-) -> TrainingSettings:
-    """Combine defaults, the settings of a resumed run, a recipe and options (None means not given); the last win.
-
-    What follows from others unless it is said: `vq` has one unit and one stage; with depth 2 three
-    tenths of the units are wide, with a context prior all of them; online clustering is on with
-    depth 1 (with depth 2 far codevectors are rare on purpose and must stay where they are).
-    """
-    values = dict(resumed or {}) | (read_recipe(recipe) if recipe else {})
-    values |= {key: value for key, value in options.items() if value is not None}
-    if options.get("seconds") is not None:
-        values["steps"] = 0
-    if values.get("quantizer") == "vq":
-        values = {"m": 1, "depth": 1} | values
-    depth, m = values.get("depth", TrainingSettings.depth), values.get("m", TrainingSettings.m)
-    share = 1.0 if values.get("prior") == "context" else _WIDE_SHARE
-    values = {"wide": max(1, round(share * m)) if depth == 2 else 0, "online_clustering": depth == 1} | values
-    known = {field.name for field in fields(TrainingSettings)}
-    return TrainingSettings(**{key: value for key, value in values.items() if key in known})
-
-
-def _check(path: Path, key: str, value: Any, known: dict[str, Any]) -> None:
-    if key not in known:
-        raise SettingsError(f"recipe {path} has the unknown key {key!r}; known keys: {', '.join(sorted(known))}")
-    wanted = known[key]
-    allowed = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}[str(wanted)]
-    if not isinstance(value, allowed) or (isinstance(value, bool) and wanted != "bool"):
-        raise SettingsError(f"recipe {path}: {key} must be a {wanted}, not {value!r}")

@@ -14,7 +14,7 @@ from vqcodec.model_file import PRIOR_TENSORS
 from vqcodec.networks.context import ContextNet
 from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.priors.static import StaticPrior
-from vqcodec.quantizers import Quantizer
+from vqcodec.quantizers import Learned
 from vqcodec.quantizers.by_table import TableAssigner
 from vqcodec.training.density import ClassDensity
 from vqcodec.training.pair_tables import PairTables
@@ -45,8 +45,9 @@ class TrainingState:
         self.settings, self.device = settings, device
         self.network = PhotoNetwork(settings.d, settings.widths()).to(device)
         self.network.bf16 = settings.bf16
-        self.quantizer: Quantizer = quantizers.build(settings.quantizer_settings()).to(device)
-        self.quantizer.online_clustering = settings.online_clustering
+        quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
+        assert isinstance(quantizer, Learned)
+        self.quantizer: Learned = quantizer
         self.density = ClassDensity(settings.d, settings.classes).to(device)
         self.prior: StaticPrior | None = None
         self.context: ContextNet | None = None
@@ -76,16 +77,16 @@ class TrainingState:
     def enter(self, stage: str) -> None:
         """Start a stage, which decides what learns.
 
-        In `prior` only the context prior, in `synthesis` only the synthesis, in `quantised` all; with a
-        context prior the analysis rests there: gradients passed straight through the choice of indices pull
-        it and the gains up without end, since they take for real an error that does not shrink with the step.
+        In `prior` only the context prior, in `synthesis` only the synthesis, in `quantised` all, but with a
+        context prior not the gains: the gradient that goes straight through the choice of indices takes for
+        real an error that does not shrink with the step, and pulls them up without end.
         """
         self.progress.stage = stage
         frozen = stage == SYNTHESIS
-        decoder_only = frozen or (stage == QUANTISED and self.context is not None)
+        gains_rest = stage == QUANTISED and self.context is not None
         for name, parameter in self.network.named_parameters():
-            learns = name.startswith(_SYNTHESIS_PREFIXES) if decoder_only else stage != PRIOR
-            parameter.requires_grad_(learns)
+            learns = name.startswith(_SYNTHESIS_PREFIXES) if frozen else stage != PRIOR
+            parameter.requires_grad_(learns and not (gains_rest and name == "log_gain"))
         self.density.requires_grad_(not frozen)
         self.quantizer.codebook.requires_grad_(not frozen and self.context is None)
         self.quantizer.train(not frozen)

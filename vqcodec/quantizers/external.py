@@ -1,0 +1,123 @@
+"""Quantizers of the package vector-quantize-pytorch behind this package's contract.
+
+The package computes what training needs: the gradient, the loss, moving averages. What a file needs, table
+and indices, is this package's own, and names the same vectors. The package is imported when such a
+quantizer is made; Fixed, which decodes, does without it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from torch import Tensor
+
+from vqcodec.errors import SettingsError
+from vqcodec.quantizers import matching
+from vqcodec.quantizers.base import COMMITMENT, Quantized, Quantizer
+from vqcodec.quantizers.settings import QuantizerSettings
+
+
+class External(Quantizer):
+    """A quantizer that the package trains.
+
+    Given indices are followed straight through, without the package. In eval mode the loss is VQ's.
+    """
+
+    def __init__(self, settings: QuantizerSettings) -> None:
+        super().__init__(settings)
+        self.library = self._make(_import(settings.name))
+
+    def forward(self, z: Tensor, indices: Tensor | None = None) -> Quantized:
+        """Quantise z [B, d, h, w]; in training z_q, its gradient and the loss are the package's."""
+        if not self.training or indices is not None:
+            return super().forward(z, indices)
+        z_q, chosen, loss = self._train(z)
+        indices = chosen.long().unsqueeze(1)
+        return Quantized(z_q, indices, loss, self.usage_of(indices))
+
+    @abstractmethod
+    def _make(self, package: Any) -> Any:
+        """Return the package's module."""
+
+    def _train(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the package's z_q [B, d, h, w], indices [B, h, w] and loss."""
+        z_q, indices, loss = self.library(z)
+        return z_q, indices, loss
+
+
+class FSQ(External):
+    """Finite scalar quantisation, Mentzer et al. 2023: a grid instead of a codebook, rounding instead of a search."""
+
+    points: Tensor
+
+    def __init__(self, settings: QuantizerSettings) -> None:
+        super().__init__(settings)
+        self.register_buffer("points", matching.grid(settings.levels), persistent=False)
+
+    def table(self) -> Tensor:
+        """Return the grid float32 [K, d_star]."""
+        return self.points
+
+    def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Return 0: there is no codebook that could learn, and features are bounded already."""
+        return z.new_zeros(())
+
+    def _make(self, package: Any) -> Any:
+        return package.FSQ(list(self.settings.levels))
+
+    def _train(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        z_q, indices = self.library(z)
+        return z_q, indices, self.loss(z, z_q)
+
+
+class LFQ(External):
+    """Lookup-free quantisation, Yu et al. 2023 (MAGVIT-v2): the signs of the features, with an entropy loss."""
+
+    def table(self) -> Tensor:
+        """Return the corners of the cube, -1 and 1, float32 [2^d_star, d_star]."""
+        corners: Tensor = self.library.codebook
+        return corners
+
+    def _make(self, package: Any) -> Any:
+        if 2**self.d_star != self.K:
+            raise SettingsError(
+                f"quantizer 'lfq' has one bit per channel; K={self.K} is not 2^{self.d_star}, choose K or d_star to fit"
+            )
+        return package.LFQ(dim=self.d_star, codebook_size=self.K, commitment_loss_weight=COMMITMENT)
+
+
+class SimVQ(External):
+    """SimVQ, Zhu et al. 2024: a linear map learns, and with it all codevectors of a random, frozen codebook."""
+
+    def table(self) -> Tensor:
+        """Return the mapped codebook float32 [K, d_star]."""
+        codebook: Tensor = self.library.codebook
+        return codebook
+
+    def _make(self, package: Any) -> Any:
+        return package.SimVQ(dim=self.d_star, codebook_size=self.K, channel_first=True)
+
+
+class Rotation(External):
+    """VQ by moving averages with the rotation trick, Fifty et al. 2024: gradients turn as features do."""
+
+    def table(self) -> Tensor:
+        """Return the codebook float32 [K, d_star]."""
+        codebook: Tensor = self.library.codebook
+        return codebook
+
+    def _make(self, package: Any) -> Any:
+        return package.VectorQuantize(
+            dim=self.d_star, codebook_size=self.K, rotation_trick=True, accept_image_fmap=True
+        )
+
+
+def _import(name: str) -> Any:
+    try:
+        import vector_quantize_pytorch
+    except ImportError as error:
+        raise SettingsError(
+            f"quantizer {name!r} needs vector-quantize-pytorch; pip install 'vqcodec[quantizers]'"
+        ) from error
+    return vector_quantize_pytorch

@@ -1,0 +1,47 @@
+"""Gumbel-softmax: the codebook learns through a relaxed sample instead of the straight-through choice.
+
+Jang, Gu, Poole 2017: "Categorical Reparameterization with Gumbel-Softmax", equation 2; Maddison, Mnih, Teh 2017
+have the same distribution. The logits are negative squared distances to the codevectors, as in Sonderby,
+Poole, Mnih 2017: "Continuous Relaxation Training of Discrete Latent Variable Image Models", so that the
+likeliest codevector is the nearest one, which a file stores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.soft import SoftQuantizer, divergence
+
+
+@dataclass(frozen=True)
+class Options:
+    """start, end: the temperature at the beginning and at the end of training.
+
+    sharpness: what squared distances are multiplied by in the logits. weight: of the divergence from
+    uniform in the loss. hard: whether training hands on whole codevectors, with the gradient of the mixture.
+    """
+
+    start: float = 1.0
+    end: float = 0.0625
+    sharpness: float = 1.0
+    weight: float = 5e-4
+    hard: bool = False
+
+
+class Gumbel(SoftQuantizer):
+    """A codebook [K, d] that learns through Gumbel-softmax samples."""
+
+    def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
+        super().__init__(settings, options.start, options.end)
+        self.sharpness, self.weight, self.hard = options.sharpness, options.weight, options.hard
+
+    def precision(self) -> Tensor:
+        """Return the sharpness."""
+        return self.codebook.new_tensor(self.sharpness)
+
+    def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Return weight * the posteriors' mean divergence from uniform in nats; z_q learns from what follows it."""
+        return self.weight * divergence(self.features(z), self.codebook, self.precision()).mean()

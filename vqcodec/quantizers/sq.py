@@ -1,0 +1,56 @@
+"""SQ-VAE: stochastic quantisation whose noise is learned and falls by itself as training goes on.
+
+Takida et al. 2022: "SQ-VAE: Variational Bayes on Discrete Representation with Self-annealed Stochastic
+Quantization", the Gaussian SQ-VAE (I), with one variance for all latents. A feature z belongs to codevector c
+with a probability proportional to exp(-||z - c||^2 / (2 sigma^2)).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vqcodec.errors import SettingsError
+from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.soft import SoftQuantizer, free_energy
+
+
+@dataclass(frozen=True)
+class Options:
+    """start, end: the temperature of the samples at the beginning and at the end of training.
+
+    variance: sigma^2 before training.
+    """
+
+    start: float = 1.0
+    end: float = 0.1
+    variance: float = 1.0
+
+
+class SQ(SoftQuantizer):
+    """A codebook [K, d] and the logarithm of sigma^2, which learn together.
+
+    The reconstruction's side of the objective belongs to whoever trains: D / 2 * log(mean squared error) for
+    a picture of D values, with the decoder's own variance at its optimum. For the objective per
+    picture `loss` then has the weight n, the number of values in a picture's latent.
+    """
+
+    def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
+        super().__init__(settings, options.start, options.end)
+        if options.variance <= 0:
+            raise SettingsError(f"option variance of quantizer 'sq' is {options.variance:g}; choose one above 0")
+        self.log_variance = nn.Parameter(torch.tensor(math.log(options.variance)))
+
+    def precision(self) -> Tensor:
+        """Return 1 / (2 sigma^2)."""
+        return 0.5 * torch.exp(-self.log_variance)
+
+    def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Return ||z - c||^2 / (2 sigma^2) as the posteriors expect it, less their entropy, plus log K.
+
+        In nats per value of z, as VQ's loss is a mean over values. The expectation is exact; nothing is sampled.
+        """
+        return free_energy(self.features(z), self.codebook, self.precision()).mean() / self.d_star

@@ -1,0 +1,164 @@
+"""Training of an autoencoder with a quantizer in the middle: reconstruction and the quantizer's own loss."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from vqcodec import networks, quantizers
+from vqcodec.errors import InputError, SettingsError
+from vqcodec.files import atomic_write
+from vqcodec.training.autoencoder_settings import AutoencoderSettings
+from vqcodec.training.checkpoint import read_values
+from vqcodec.training.interrupt import interrupt_flag
+from vqcodec.training.usage import usage_figures
+
+_LOG_STEPS = 50
+_MAY_CHANGE = ("threads", "checkpoint_minutes", "data", "steps", "seconds")
+_KEYS = {"autoencoder_settings", "network", "quantizer", "optimizer", "progress"}
+
+Batches = Callable[[int], Tensor]
+"""The training batch float32 [B, 3, H, W] in [0, 1] of a step, the same for the same step."""
+
+
+@dataclass
+class Progress:
+    """How far a run is: steps taken, seconds of training, and the log so far."""
+
+    step: int = 0
+    seconds: float = 0.0
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Autoencoder:
+    """Network, quantizer, optimizer and progress; everything that a checkpoint keeps."""
+
+    def __init__(self, settings: AutoencoderSettings, device: torch.device) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.device = settings, device
+        self.network = networks.build(settings.network_settings()).to(device)
+        self.quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
+        self.progress = Progress()
+        learning = [p for p in (*self.network.parameters(), *self.quantizer.parameters()) if p.requires_grad]
+        self.optimizer = torch.optim.Adam(learning, lr=settings.learning_rate)
+
+    def reconstruct(self, x: Tensor) -> tuple[Tensor, quantizers.Quantized]:
+        """Return the pictures that a decoder shows for x [B, 3, H, W] in [0, 1], and what the quantizer did."""
+        quality = torch.full((len(x),), 50.0, device=x.device)
+        quantized = self.quantizer(self.network.analysis(x, quality))
+        return self.network.synthesis(quantized.z_q, quality), quantized
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything as tensors and plain values."""
+        return {
+            "autoencoder_settings": self.settings.as_dict(),
+            "network": self.network.state_dict(),
+            "quantizer": self.quantizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": dict(vars(self.progress)),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.network.load_state_dict(state["network"])
+        self.quantizer.load_state_dict(state["quantizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+
+
+def restore(path: Path, settings: AutoencoderSettings, device: torch.device) -> Autoencoder:
+    """Return the run in a checkpoint; its settings must be those of the run except for length and intervals."""
+    values = read_values(path, _KEYS)
+    old, new = values["autoencoder_settings"], settings.as_dict()
+    changed = sorted(key for key in new if key not in _MAY_CHANGE and old.get(key) != new[key])
+    if changed:
+        raise SettingsError(
+            f"the checkpoint {path} was made with other settings ({', '.join(f'{k}={old.get(k)}' for k in changed)}); "
+            "resume with those or start without --resume"
+        )
+    state = Autoencoder(settings, device)
+    try:
+        state.load_state_dict(values)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is a checkpoint of another version of vqc; start without --resume") from error
+    return state
+
+
+class AutoencoderTrainer:
+    """Runs an Autoencoder over batches until its steps or seconds are spent."""
+
+    def __init__(self, state: Autoencoder, batches: Batches, variance: float, checkpoint_path: Path) -> None:
+        self.state, self.batches, self.checkpoint_path = state, batches, checkpoint_path
+        self.variance = state.settings.variance or variance
+        self._recent: list[tuple[float, Tensor]] = []
+        self._saved = state.progress.seconds
+
+    def run(self, stop_after: int | None = None) -> bool:
+        """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
+        with interrupt_flag() as interrupted:
+            finished = self._run(stop_after, interrupted)
+        self.save()
+        return finished
+
+    def save(self) -> None:
+        """Write the checkpoint beside its target, then rename it; OutputError if that fails."""
+        with atomic_write(self.checkpoint_path, force=True) as file:
+            torch.save(self.state.state_dict(), file)
+
+    def _run(self, stop_after: int | None, interrupted: Callable[[], bool]) -> bool:
+        settings, progress = self.state.settings, self.state.progress
+        self.state.network.train()
+        self.state.quantizer.train()
+        with tqdm(total=settings.steps or None, initial=progress.step, unit="step", desc=settings.name) as bar:
+            while (fraction := self._fraction()) < 1:
+                if interrupted() or (stop_after is not None and progress.step >= stop_after):
+                    return False
+                started = time.monotonic()
+                self.state.quantizer.advance(fraction)
+                self._step(bar)
+                bar.update()
+                progress.seconds += time.monotonic() - started
+                if progress.seconds - self._saved >= 60 * settings.checkpoint_minutes:
+                    self._saved = progress.seconds
+                    self.save()
+        return True
+
+    def _fraction(self) -> float:
+        settings, progress = self.state.settings, self.state.progress
+        return progress.step / settings.steps if settings.steps else progress.seconds / settings.seconds
+
+    def _step(self, bar: tqdm[None]) -> None:
+        state = self.state
+        x = self.batches(state.progress.step).to(state.device)
+        shown, quantized = state.reconstruct(x)
+        mse = F.mse_loss(shown, x)
+        loss = 4 * mse / self.variance + state.settings.quantizer_weight * quantized.loss
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        state.progress.step += 1
+        self._recent.append((mse.item(), quantized.usage))
+        if state.progress.step % _LOG_STEPS == 0:
+            self._log(bar)
+
+    def _log(self, bar: tqdm[None]) -> None:
+        mse = float(np.mean([error for error, _ in self._recent]))
+        progress = self.state.progress
+        entry = {
+            "step": progress.step,
+            "seconds": round(progress.seconds, 1),
+            "psnr_db": round(-10 * math.log10(max(mse, 1e-12)), 3),
+        } | usage_figures([usage for _, usage in self._recent])
+        self._recent.clear()
+        progress.log.append(entry)
+        bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)

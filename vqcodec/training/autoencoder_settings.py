@@ -1,0 +1,133 @@
+"""The settings of training an autoencoder with a quantizer in the middle, as the papers do it.
+
+Unlike `photo` there is one rate, the one of the quantizer, no stages and no rate in the loss. Defaults are those
+of the published code of CVQ-VAE and LooC.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vqcodec.errors import SettingsError
+from vqcodec.quantizers import NAMES, QuantizerSettings
+
+NETWORK_NAMES = ("vqvae", "vqgan")
+_METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "looc": {"m": 32},
+    "pq": {"m": 32},
+    "dual": {"m": 2},
+    "rq": {"depth": 4},
+    "fsq": {"levels": (8, 5, 5, 5)},
+    "lfq": {"K": 1024},
+}
+_RANGES: dict[str, tuple[float, float]] = {
+    "d": (1, 4096),
+    "channels": (1, 3),
+    "width": (0, 1024),
+    "batch": (1, 65536),
+    "crop": (16, 4096),
+    "learning_rate": (1e-9, 1),
+    "variance": (0, 1e6),
+    "quantizer_weight": (0, 1e3),
+    "table_bits": (8, 24),
+    "checkpoint_minutes": (0.05, 10**6),
+    "seed": (0, 2**62),
+    "threads": (0, 1024),
+}
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings:
+    """Everything that a run depends on besides its pictures.
+
+    network: vqvae or vqgan, with `d` latent channels, `width` (of vqgan; 0 is the published one) and
+    `channels` 1 for grey pictures. The quantizer has K codevectors for m units, and `options` of its own.
+    The loss is 4 MSE / variance + quantizer_weight * the quantizer's, on pixels in [0, 1]; variance 0 stands
+    for that of the training pixels. (The papers' code has pixels in [-1, 1], hence the 4, and the variance in
+    [0, 1].) A run lasts `steps` batches, or `seconds` if steps is 0. `crop` is the side of training
+    crops of photographs; data sets are taken whole.
+    """
+
+    name: str = "model"
+    data: str = ""
+    network: str = "vqvae"
+    d: int = 128
+    channels: int = 3
+    width: int = 0
+    modulated: bool = False
+    quantizer: str = "looc"
+    K: int = 256
+    m: int = 1
+    beta: int = 1
+    mode: str = "all"
+    depth: int = 1
+    match: str = "l2"
+    levels: tuple[int, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    steps: int = 10_000
+    seconds: float = 0.0
+    batch: int = 128
+    crop: int = 128
+    learning_rate: float = 3e-4
+    variance: float = 0.0
+    quantizer_weight: float = 1.0
+    table_bits: int = 20
+    checkpoint_minutes: float = 3.0
+    seed: int = 42
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        for key, (low, high) in _RANGES.items():
+            value = getattr(self, key)
+            if not low <= value <= high:
+                raise SettingsError(f"{key}={value} is outside {low:g}..{high:g}")
+        if self.steps <= 0 and self.seconds <= 0:
+            raise SettingsError("a run needs steps or a time; give --steps N or --time 30m")
+        if self.network not in NETWORK_NAMES:
+            raise SettingsError(f"network {self.network!r} is unknown; choose one of {', '.join(NETWORK_NAMES)}")
+        if self.quantizer not in NAMES:
+            raise SettingsError(f"quantizer {self.quantizer!r} is unknown; choose one of {', '.join(NAMES)}")
+        if self.network == "vqvae" and (self.width or self.modulated):
+            raise SettingsError("width and modulated are for network vqgan; vqvae has one form")
+        self.quantizer_settings()
+
+    @classmethod
+    def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values with what follows from the method unless it is said: units, stages, and the grids' sizes."""
+        values = _METHOD_DEFAULTS.get(values.get("quantizer", cls.quantizer), {}) | dict(values)
+        if values.get("quantizer") == "fsq":
+            levels = tuple(values["levels"])
+            values = {"K": math.prod(levels), "d": len(levels), "match": "fsq"} | values | {"levels": levels}
+        if values.get("quantizer") == "lfq":
+            values = {"d": (int(values.get("K", cls.K)) - 1).bit_length()} | values
+        return values
+
+    def quantizer_settings(self) -> QuantizerSettings:
+        """Return the quantizer of this run; SettingsError where K, m, d and the rest do not fit."""
+        if self.m < 1 or self.d % self.m:
+            raise SettingsError(f"d={self.d} latent channels do not divide into m={self.m} units; choose m that does")
+        return QuantizerSettings(
+            self.quantizer,
+            self.K,
+            self.m,
+            self.d // self.m,
+            self.beta,
+            self.mode,
+            self.depth,
+            match=self.match,  # type: ignore[arg-type]
+            levels=tuple(self.levels),
+        )
+
+    def network_settings(self) -> dict[str, Any]:
+        """Return what networks.build makes the network from."""
+        values: dict[str, Any] = {"name": self.network, "d": self.d}
+        if self.network == "vqvae":
+            return values | {"channels": self.channels}
+        return values | {"modulated": self.modulated} | ({"width": self.width} if self.width else {})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self) | {"levels": list(self.levels), "options": dict(self.options)}

@@ -1,0 +1,82 @@
+"""Settings of a run from defaults, TOML recipes and options.
+
+A recipe is a TOML file whose keys are the fields of TrainingSettings or, for the networks of the papers,
+AutoencoderSettings. `base = "other.toml"` names a recipe beside it whose values hold where this one is
+silent, so that a recipe shows just what is different. An unknown key is an error. Options of the
+command line win.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from vqcodec.errors import SettingsError
+from vqcodec.training.autoencoder_settings import NETWORK_NAMES, AutoencoderSettings
+from vqcodec.training.settings import METHODS, TrainingSettings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Settings = TrainingSettings | AutoencoderSettings
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "int": ((int,), "int"),
+    "float": ((int, float), "float"),
+    "str": ((str,), "str"),
+    "bool": ((bool,), "bool"),
+    "tuple[int, ...]": ((list,), "list"),
+}
+
+
+def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the values of a recipe and of the recipes it is based on; SettingsError for what is wrong in them.
+
+    `seconds` without `steps` sets the length of the run as a time.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"recipe {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"recipe {path} is not valid TOML: {error}") from error
+    base = values.pop("base", None)
+    known = {field.name: str(field.type) for kind in (TrainingSettings, AutoencoderSettings) for field in fields(kind)}
+    for key, value in values.items():
+        _check(path, key, value, known)
+    if values.get("seconds") and "steps" not in values:
+        values["steps"] = 0
+    if base is None:
+        return values
+    if not isinstance(base, str) or path.resolve() in seen:
+        raise SettingsError(f"recipe {path}: base must name another recipe file, and not lead back to this one")
+    return read_recipe(path.parent / base, (*seen, path.resolve())) | values
+
+
+def make_settings(recipe: Path | None, options: dict[str, Any], resumed: dict[str, Any] | None = None) -> Settings:
+    """Combine defaults, the settings of a resumed run, a recipe and options (None means not given); the last win.
+
+    Without a network the quantizers of the photo network get that one, the others `vqvae`. What follows
+    from other values unless it is said: see `completed` of either dataclass.
+    """
+    values = dict(resumed or {}) | (read_recipe(recipe) if recipe else {})
+    values |= {key: value for key, value in options.items() if value is not None}
+    if options.get("seconds") is not None:
+        values["steps"] = 0
+    values.setdefault("network", "photo" if values.get("quantizer", METHODS[0]) in METHODS else "vqvae")
+    kind: type[Settings] = AutoencoderSettings if values["network"] in NETWORK_NAMES else TrainingSettings
+    known = {field.name for field in fields(kind)}
+    if unknown := sorted(set(values) - known):
+        raise SettingsError(f"network {values['network']!r} has no setting {', '.join(unknown)}; leave it out")
+    return kind(**kind.completed(values))
+
+
+def _check(path: Path, key: str, value: Any, known: dict[str, str]) -> None:
+    if key not in known:
+        raise SettingsError(f"recipe {path} has the unknown key {key!r}; known keys: {', '.join(sorted(known))}")
+    allowed, kind = _KINDS.get(known[key], ((dict,), "table"))
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
+        raise SettingsError(f"recipe {path}: {key} must be a {kind}, not {value!r}")
