@@ -14,7 +14,7 @@ name is put side by side or added up. What a method does while it trains is its 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,8 +43,11 @@ class Quantized(NamedTuple):
 class Quantizer(nn.Module, ABC):
     """Base class: subclasses say what their table is, and how it learns.
 
-    In eval mode `decode(encode(z))` equals `forward(z).z_q` exactly.
+    In eval mode `decode(encode(z))` equals `forward(z).z_q` exactly. `likelihood`: whether `loss` is that of a
+    variational bound in nats per latent value, beside which the decoder's variance is learned too.
     """
+
+    likelihood: ClassVar[bool] = False
 
     def __init__(self, settings: QuantizerSettings) -> None:
         super().__init__()

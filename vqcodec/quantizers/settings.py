@@ -51,6 +51,8 @@ class QuantizerSettings:
             raise SettingsError(f"beta mode {self.mode!r} needs beta of 2 or more; use mode 'all' with beta 1")
         if not 0 <= self.wide <= self.m or (self.name == "looc" and self.depth == 2) != (self.wide > 0):
             raise SettingsError(f"wide={self.wide} does not fit depth={self.depth} and m={self.m} units")
+        if self.depth == 2 and self.name == "looc" and self.match != "l2":
+            raise SettingsError(f"match={self.match!r} finds no coarse codevector; with depth 2 looc needs match='l2'")
         if self.match not in get_args(Match):
             raise SettingsError(f"match {self.match!r} is unknown; choose one of {', '.join(get_args(Match))}")
         if self.match != (needed := _ONLY_MATCH.get(self.name, self.match)):

@@ -33,10 +33,12 @@ class Options:
 class SQ(SoftQuantizer):
     """A codebook [K, d] and the logarithm of sigma^2, which learn together.
 
-    The reconstruction's side of the objective belongs to whoever trains: D / 2 * log(mean squared error) for
-    a picture of D values, with the decoder's own variance at its optimum. For the objective per
-    picture `loss` then has the weight n, the number of values in a picture's latent.
+    The reconstruction's side of the objective belongs to whoever trains (`likelihood`):
+    D / 2 * log(mean squared error) for a picture of D values, with the decoder's own variance at its optimum.
+    For the objective per picture `loss` then has the weight n, the number of values in a picture's latent.
     """
+
+    likelihood = True
 
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
         super().__init__(settings, options.start, options.end)

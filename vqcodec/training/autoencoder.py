@@ -142,7 +142,7 @@ class AutoencoderTrainer:
         x = self.batches(state.progress.step).to(state.device)
         shown, quantized = state.reconstruct(x)
         mse = F.mse_loss(shown, x)
-        loss = 4 * mse / self.variance + state.settings.quantizer_weight * quantized.loss
+        loss = self._objective(mse, quantized, x)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
@@ -150,6 +150,14 @@ class AutoencoderTrainer:
         self._recent.append((mse.item(), quantized.usage))
         if state.progress.step % _LOG_STEPS == 0:
             self._log(bar)
+
+    def _objective(self, mse: Tensor, quantized: quantizers.Quantized, x: Tensor) -> Tensor:
+        """Return 4 MSE / variance + the quantizer's loss, or for one of a likelihood the bound times 2 / values."""
+        weight = self.state.settings.quantizer_weight
+        if not self.state.quantizer.likelihood:
+            return 4 * mse / self.variance + weight * quantized.loss
+        values = x.numel() * self.state.network.channels / x.shape[1]
+        return mse.clamp(min=1e-12).log() + weight * 2 * quantized.z_q.numel() / values * quantized.loss
 
     def _log(self, bar: tqdm[None]) -> None:
         mse = float(np.mean([error for error, _ in self._recent]))
