@@ -34,10 +34,11 @@ LAYERS = (
     {"bitstream", "files"},
     {"networks", "quantizers", "priors", "image", "image_depth", "model_file", "indices", "storage", "tiles"},
     {"encoder", "refine", "search", "codec", "api", "training", "evaluation"},
+    {"reproduction"},
     {"cli"},
     {"__main__"},
 )
-MAY_IMPORT_TORCH = {"networks", "quantizers", "encoder", "refine", "codec", "training", "evaluation"}
+MAY_IMPORT_TORCH = {"networks", "quantizers", "encoder", "refine", "codec", "training", "evaluation", "reproduction"}
 # evaluation/codecs.py measures Pillow's own encoders, which image.py has no business to know.
 ONLY_USER = {
     "constriction": {"bitstream/rans.py"},

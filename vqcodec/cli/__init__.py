@@ -17,7 +17,7 @@ from vqcodec.errors import VqcError
 
 __all__ = ["main", "vqc"]
 
-COMMANDS = ("compress", "decompress", "info", "models", "train", "eval", "compare", "analyze")
+COMMANDS = ("compress", "decompress", "info", "models", "train", "eval", "compare", "analyze", "reproduce")
 
 
 class _LazyGroup(click.Group):

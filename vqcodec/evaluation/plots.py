@@ -22,7 +22,7 @@ OTHERS = ("#0072B2", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000", "#99
 PUBLISHED = "#7a7a7a"
 MARKERS = "osD^vP*X"
 _DASHES = ((0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)), (0, (1, 1)))
-_STYLE: Any = {
+STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
@@ -30,6 +30,7 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+TITLE: Any = {"loc": "left", "fontsize": 11, "pad": 10}
 _TICKS = (1.0, 2.0, 5.0)
 _TEXT_SHADE = 0.75
 _LINE_HEIGHT = 0.046  # of the axes' height
@@ -51,20 +52,22 @@ def draw(results: dict[str, Any], metric: str, anchors: Sequence[dict[str, Any]]
     lines = _measured(results, chosen)
     limits = _limits(lines)
     lines += _published(anchors, chosen, limits)
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8.6, 5.2))
-        axes = figure.add_axes((0.085, 0.105, 0.665, 0.80))
+    with mpl.rc_context(STYLE):
+        figure, axes = log_axes(limits)
         for line in lines:
             axes.plot(line.bpp, line.axis, **line.style)
-        _dress(axes, results, chosen, limits)
-        _label_ends(axes, lines)
+        axes.set_xlabel("bits per pixel, whole files (logarithmic)")
+        count = results["metrics"][metric]["pictures"]
+        pictures = "1 picture" if count == 1 else f"mean of {count} pictures"
+        axes.set_title(f"{chosen.axis_label}: {pictures} at each quality", **TITLE)
+        label_ends(axes, lines)
     return figure
 
 
 def rendered(figure: Figure, format: str) -> bytes:
     """Return a figure as "png" or "svg"; the same figure gives the same bytes."""
     file = io.BytesIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(file, format=format, dpi=160, metadata={"Date": None} if format == "svg" else {"Software": None})
     return file.getvalue()
 
@@ -111,7 +114,10 @@ def _limits(lines: Sequence[Line]) -> tuple[float, float]:
     return 0.9 * min(rates), 1.1 * max(rates)
 
 
-def _dress(axes: Axes, results: dict[str, Any], metric: Metric, limits: tuple[float, float]) -> None:
+def log_axes(limits: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return a figure with axes whose x is logarithmic, and with room for labels to their right."""
+    figure = Figure(figsize=(8.6, 5.2))
+    axes = figure.add_axes((0.085, 0.105, 0.665, 0.80))
     axes.set_xscale("log")
     axes.set_xlim(*limits)
     axes.xaxis.set_major_locator(LogLocator(subs=_TICKS))
@@ -120,14 +126,12 @@ def _dress(axes: Axes, results: dict[str, Any], metric: Metric, limits: tuple[fl
     axes.grid(True, color="#e4e4e4", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0)
-    axes.set_xlabel("bits per pixel, whole files (logarithmic)")
-    count = results["metrics"][metric.name]["pictures"]
-    pictures = "1 picture" if count == 1 else f"mean of {count} pictures"
-    axes.set_title(f"{metric.axis_label}: {pictures} at each quality", loc="left", fontsize=11, pad=10)
+    return figure, axes
 
 
-def _label_ends(axes: Axes, lines: Sequence[Line]) -> None:
+def label_ends(axes: Axes, lines: Sequence[Line]) -> None:
     """Write every line's name to the right of the axes, as near to the height of its end as there is room."""
+    axes.autoscale_view(scalex=False)  # else the range of y is known only when the figure is drawn
     to_axes = axes.transData + axes.transAxes.inverted()
     ends = [to_axes.transform((line.bpp[-1], line.axis[-1])) for line in lines]
     order = sorted(range(len(lines)), key=lambda i: ends[i][1])

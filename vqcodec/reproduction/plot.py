@@ -1,0 +1,88 @@
+"""One rate-distortion plot per data set: bytes of real files against PSNR, with what lossless formats take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vqcodec.evaluation.plots import MARKERS, OTHERS, OURS, STYLE, TITLE, Line, label_ends, log_axes
+from vqcodec.reproduction.lossless import FORMATS
+from vqcodec.reproduction.results import Values
+from vqcodec.reproduction.runs import Run
+
+_NAMES = {"vq": "VQ-VAE", "cvq": "CVQ-VAE", "hvq": "HVQ-VAE", "sq": "SQ-VAE", "looc": "LooC", "dual": "Dual"}
+_MODES = {"all": "all", "conditional": "cond.", "smooth": "smooth"}
+_LOSSLESS_COLOUR = "#555555"
+
+
+def draw(dataset: str, found: Iterable[tuple[Run, Values]], lossless: Values | None) -> Figure:
+    """Return the plot of runs with what was measured of each: one colour and label for each way to quantise."""
+    points = sorted(((run, values["measured"]) for run, values in found), key=lambda point: point[1]["bytes"])
+    others = {} if lossless is None else lossless["bytes"]
+    rates = [measured["bytes"] for _, measured in points] + list(others.values())
+    with mpl.rc_context(STYLE):
+        figure, axes = log_axes((0.85 * min(rates), 1.6 * max(rates)))
+        lines = _lines(points)
+        for line in lines:
+            axes.plot(line.bpp, line.axis, **line.style)
+        _sizes(axes, points)
+        for kind in FORMATS:
+            if kind.name in others:
+                _vertical(axes, others[kind.name], kind.label)
+        axes.set_xlabel("bytes per picture, whole files (logarithmic)")
+        axes.set_title(f"{dataset}: PSNR (dB) of {points[0][1]['pictures']:,} test pictures", **TITLE)
+        label_ends(axes, lines)
+    return figure
+
+
+def _lines(points: list[tuple[Run, Values]]) -> list[Line]:
+    groups: dict[str, list[Values]] = {}
+    for run, measured in points:
+        groups.setdefault(_group(run), []).append(measured)
+    lines, seen = [], {True: 0, False: 0}
+    for label, members in groups.items():
+        ours = label.startswith(f"{_NAMES['looc']},")
+        number, colours = seen[ours], OURS if ours else OTHERS
+        seen[ours] += 1
+        style = {
+            "color": colours[number % len(colours)],
+            "marker": MARKERS[(number + number // len(colours)) % len(MARKERS)],
+            "linestyle": "none",
+            "linewidth": 2.6 if ours else 1.5,
+            "markersize": 6 if ours else 5,
+            "zorder": 4 if ours else 3,
+        }
+        rates = tuple(measured["bytes"] for measured in members)
+        lines.append(Line(label, rates, tuple(measured["lossless"]["psnr_db"] for measured in members), style))
+    return lines
+
+
+def _group(run: Run) -> str:
+    settings = run.settings
+    name = _NAMES.get(settings.quantizer, settings.quantizer.upper())
+    return f"{name}{f' β {_MODES[settings.mode]}' if settings.beta > 1 else ''}, {settings.match}"
+
+
+def _sizes(axes: Axes, points: list[tuple[Run, Values]]) -> None:
+    """Write its size beside every point of a group that has several sizes."""
+    sizes: dict[str, set[str]] = {}
+    for run, _ in points:
+        sizes.setdefault(_group(run), set()).add(_size(run))
+    style: dict[str, Any] = {"textcoords": "offset points", "xytext": (5, -3), "fontsize": 7, "color": "#444444"}
+    for run, measured in points:
+        if len(sizes[_group(run)]) > 1:
+            axes.annotate(_size(run), (measured["bytes"], measured["lossless"]["psnr_db"]), **style)
+
+
+def _size(run: Run) -> str:
+    return run.size if run.settings.beta == 1 else f"{run.size}, β {run.settings.beta}"
+
+
+def _vertical(axes: Axes, rate: float, label: str) -> None:
+    axes.axvline(rate, color=_LOSSLESS_COLOUR, linewidth=1.2, linestyle="--", zorder=2)
+    place: Any = {"transform": axes.get_xaxis_transform(), "rotation": 90, "va": "bottom", "ha": "right"}
+    axes.text(rate, 0.02, label, fontsize=8.5, color=_LOSSLESS_COLOUR, **place)

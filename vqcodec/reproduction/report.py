@@ -1,0 +1,123 @@
+"""docs/reproduction.md from what a work folder holds: the papers' tables again, and one plot for each data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vqcodec.errors import InputError, OutputError
+from vqcodec.evaluation.plots import rendered
+from vqcodec.files import atomic_write, check_output, read_file
+from vqcodec.reproduction import markdown, plot, results, tables
+from vqcodec.reproduction.lossless import FORMATS
+from vqcodec.reproduction.results import Values
+from vqcodec.reproduction.runs import Choice, choices, distinct
+from vqcodec.reproduction.tables import Table
+
+TITLE = "# The papers' tables again, in bytes"
+PLOTS = "results"
+_PREFACE = """\
+Written by `vqc reproduce TABLE... --data FOLDER --work FOLDER --budget X`, and anew from what was measured by
+`vqc reproduce --report --work FOLDER`. Network, loss and optimizer are those of the papers' published code
+(`vqcodec/networks/vqvae.py`, `vqcodec/training/autoencoder_settings.py`); settings and published figures of the
+rows are in `vqcodec/reproduction/tables/*.toml`.
+
+**Epochs.** The papers train for 500. A budget of X is X × 500 epochs of the training pictures at hand, of which there
+may be fewer than in the official set. With fewer epochs PSNR and SSIM are lower bounds of what a method reaches, a
+difference from the paper says little about either, and rows of a large batch have had few steps.
+
+**Pictures.** Figures are means over the exact test pictures, of models as they are in their files, in eval mode. `PSNR`
+is of the 8-bit pixels that a decoder shows. `L1`, `SSIM` and `PSNR, papers'` are taken the papers' way: original
+and reconstruction are cut down to whole values, written as JPEG of quality 75, read back, and compared in RGB;
+SSIM has windows of 11 × 11 equal weights. `paper` is what was published, `difference` what was measured the papers'
+way less that. LPIPS and rFID are not measured: they need networks whose weights are not part of this package.
+
+**Codevectors.** `usage` is the share of codevectors that an index of the test pictures names. Where units have books
+of their own, `perplexity` is the mean of theirs.
+
+**Bits.** `bpp, paper` is m h w log2 K over the pixels of a picture; `bpp, decoder` is what a decoder needs at fixed
+length, beta² times as much where beta² indices are stored. All K are powers of two, so whole bits are no more.
+`bpp, file` is the mean .vqc file of a test picture, whole; `bpp, payload` the indices in it, coded by tables that
+were counted on the training pictures. In files this small the header weighs much.
+"""
+
+Found = dict[str, Values]
+
+
+def write(work: Path, output: Path) -> int:
+    """Write the report, and the plots into a folder beside it; return how many runs it has.
+
+    InputError where nothing was measured yet; an existing file is replaced if it is such a report.
+    """
+    check_replaceable(output)
+    found = _found(work)
+    if not found:
+        raise InputError(f"{work} holds no results of vqc reproduce; name a table to begin with, such as looc-1")
+    chosen = [choice for choice in _all_choices() if choice.run is not None and choice.run.name in found]
+    datasets = dict.fromkeys(choice.dataset for choice in chosen)
+    parts = [TITLE, "", _PREFACE]
+    for dataset in datasets:
+        lossless = results.read_lossless(work, dataset)
+        runs = distinct([choice for choice in chosen if choice.dataset == dataset])
+        figure = plot.draw(dataset, [(run, found[name]) for name, (run, _) in runs.items()], lossless)
+        _write(output.parent / PLOTS / _plot_name(output, dataset), rendered(figure, "png"))
+        parts += _dataset_section(dataset, sorted({found[name]["data"] for name in runs}), lossless, output)
+    for name in dict.fromkeys(choice.table.name for choice in chosen):
+        parts += _table_section(tables.load(name), found)
+    _write(output, ("\n".join(parts)).encode())
+    return len(found)
+
+
+def check_replaceable(output: Path) -> None:
+    """Raise OutputError where a report cannot be written: no folder, or another file is there."""
+    check_output(output, force=True)
+    if output.exists() and not read_file(output).startswith(TITLE.encode()):
+        raise OutputError(f"{output} is there and is not a report of vqc reproduce; choose another name with -o")
+
+
+def _all_choices() -> list[Choice]:
+    return [choice for name in tables.names() for choice in choices(tables.load(name))]
+
+
+def _found(work: Path) -> Found:
+    """Return what was measured, by the names of runs."""
+    found = {name: results.read_run(work, name) for name in distinct(_all_choices())}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def _plot_name(output: Path, dataset: str) -> str:
+    return f"{output.stem}-{dataset}.png"
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent} cannot be made a folder: {error.strerror}") from error
+    with atomic_write(path, force=True) as file:
+        file.write(data)
+
+
+def _dataset_section(dataset: str, texts: list[str], lossless: Values | None, output: Path) -> list[str]:
+    lines = [f"## {dataset}", "", *(f"{text}." for text in texts)]
+    if lossless is not None:
+        sizes = [_size(kind.label, lossless["bytes"][kind.name], lossless["pixels"]) for kind in FORMATS]
+        lines.append(f"Without loss a test picture takes {' and '.join(sizes)} on average.")
+    picture = f"{PLOTS}/{_plot_name(output, dataset)}"
+    return [*lines, "", f"![PSNR against bytes per picture on {dataset}]({picture})", ""]
+
+
+def _size(label: str, size: float, pixels: int) -> str:
+    return f"{size:,.0f} bytes as {label} ({8 * size / pixels:.2f} bpp)"
+
+
+def _table_section(table: Table, found: Found) -> list[str]:
+    """Return a table on each data set of which anything was measured."""
+    lines = [f"## {table.name}: {table.title}", "", f"{table.source}. {table.note}", ""]
+    for dataset in table.datasets:
+        chosen = [choice for choice in choices(table) if choice.dataset == dataset]
+        if not any(name in found for name in distinct(chosen)):
+            continue
+        lines += [f"### {table.name} on {dataset}", "", *markdown.rows(chosen, found), ""]
+        shared = markdown.sharing(chosen, found)
+        lines += ["How units share codevectors (LooC, Figures 7 and 8):", "", *shared, ""] if shared else []
+    return lines

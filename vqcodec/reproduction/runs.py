@@ -1,0 +1,120 @@
+"""Which runs the rows of tables need. What is the same in two tables is one run, known by its name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, get_args
+
+from vqcodec.errors import SettingsError
+from vqcodec.reproduction import tables
+from vqcodec.reproduction.tables import Row, Table
+from vqcodec.training.autoencoder_settings import AutoencoderSettings
+from vqcodec.training.datasets import Name
+
+LATENT = 128
+"""Channels of the latents in all tables."""
+_GREY = ("mnist", "fashion")
+# What says how long a run lasts, where and under which name: not what it is.
+_NOT_OF_THE_RUN = {"name", "data", "steps", "seconds", "threads", "checkpoint_minutes"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A data set and the settings of an autoencoder on it, whatever its length."""
+
+    dataset: Name
+    settings: AutoencoderSettings
+
+    @property
+    def size(self) -> str:
+        """The codebooks in words: K × d*, and how many of them where there are several."""
+        quantizer = self.settings.quantizer_settings()
+        books = f" × {quantizer.m}" if quantizer.has_own_tables else ""
+        return f"{quantizer.K} × {quantizer.d_star}{books}"
+
+    @cached_property
+    def name(self) -> str:
+        """What is readable of the settings, and a hash of all that are not the usual ones."""
+        settings, quantizer = self.settings, self.settings.quantizer_settings()
+        parts = [self.dataset, settings.quantizer, f"{quantizer.K}x{quantizer.d_star}"]
+        parts += [f"beta{settings.beta}", settings.mode] if settings.beta > 1 else []
+        return "-".join([*parts, settings.match, f"b{settings.batch}", self._hash()])
+
+    def _hash(self) -> str:
+        usual = AutoencoderSettings().as_dict()
+        mine = {
+            key: value
+            for key, value in self.settings.as_dict().items()
+            if key not in _NOT_OF_THE_RUN and value != usual[key]
+        }
+        return hashlib.sha256(json.dumps([self.dataset, mine], sort_keys=True).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A row of a table on one data set; its run is None where it is not built here."""
+
+    table: Table
+    row: Row
+    dataset: Name
+
+    @cached_property
+    def run(self) -> Run | None:
+        """The run that makes the row."""
+        if self.row.settings is None:
+            return None
+        values: dict[str, Any] = {"network": "vqvae", "d": LATENT, "channels": 1 if self.dataset in _GREY else 3}
+        return Run(self.dataset, AutoencoderSettings(**(values | dict(self.row.settings))))
+
+    @property
+    def text(self) -> str:
+        """The row in words that are easy to type, which patterns look at: method and size."""
+        label, _, variant = self.row.method.partition(", ")
+        size = [] if self.run is None else [self.run.size.replace(" × ", "x")]
+        return ", ".join([" ".join([label, *size]), *([variant] if variant else [])])
+
+
+def choices(table: Table) -> list[Choice]:
+    """Return all rows of a table on all its data sets, one data set after the other."""
+    return [Choice(table, row, dataset) for dataset in table.datasets for row in table.rows]
+
+
+def choose(names: Sequence[str], only: Sequence[str] = (), pattern: str = "") -> list[Choice]:
+    """Return the rows of tables on the data sets `only` whose text the regular expression is found in.
+
+    Without names all tables, without `only` all their data sets; capitals do not matter. SettingsError where
+    a name is unknown, or nothing is left.
+    """
+    found = [choice for name in names or tables.names() for choice in choices(tables.load(name))]
+    for dataset in only:
+        if dataset not in get_args(Name):
+            raise SettingsError(f"there is no data set {dataset!r}; choose from {', '.join(get_args(Name))}")
+    on_these = [choice for choice in found if not only or choice.dataset in only]
+    if not on_these:
+        raise SettingsError(f"{', '.join(names)} has no rows on {', '.join(only)}; choose another data set")
+    matching = [choice for choice in on_these if _pattern(pattern).search(choice.text)]
+    if not matching:
+        raise SettingsError(f"no row is like {pattern!r}; --list shows them all")
+    return matching
+
+
+def distinct(chosen: Sequence[Choice]) -> dict[str, tuple[Run, int]]:
+    """Return the runs that rows need by their names, each once, with the most epochs that a table has for it."""
+    found: dict[str, tuple[Run, int]] = {}
+    for choice in chosen:
+        if choice.run is not None:
+            epochs = found.get(choice.run.name, (choice.run, 0))[1]
+            found[choice.run.name] = choice.run, max(epochs, choice.table.epochs)
+    return found
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text, re.IGNORECASE)
+    except re.error as error:
+        raise SettingsError(f"the pattern {text!r} is not a regular expression: {error}") from error

@@ -1,0 +1,95 @@
+"""The papers' tables as data: tables/*.toml, one a table.
+
+    title, source, datasets, epochs, note
+    [[rows]]      label, settings (those of AutoencoderSettings), published.DATASET (figures)
+                  variants.NAME (settings that differ), like (a row of another table that holds where this is silent)
+
+A row without settings is published, but not built here. Published figures under another name than that of a
+data set are of other data.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from vqcodec.errors import SettingsError
+from vqcodec.training.datasets import Name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = Path(__file__).parent / "tables"
+FIGURES = ("psnr_db", "ssim", "l1", "lpips", "rfid", "usage")
+"""Names of published figures."""
+
+_Raw = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table, or one of its variants.
+
+    settings: those of AutoencoderSettings that make it, None where it is not built here;
+    published: figures by their names, by data set; variant: how the row differs from what is published, or "".
+    """
+
+    label: str
+    variant: str
+    settings: Mapping[str, Any] | None
+    published: Mapping[str, Mapping[str, float]]
+
+    @property
+    def method(self) -> str:
+        """The label with the variant."""
+        return f"{self.label}, {self.variant}" if self.variant else self.label
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: where it is from, the data sets on which its rows are trained here, and the epochs published."""
+
+    name: str
+    title: str
+    source: str
+    note: str
+    datasets: tuple[Name, ...]
+    epochs: int
+    rows: tuple[Row, ...]
+
+
+def names() -> list[str]:
+    """Return the names of all tables."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load(name: str) -> Table:
+    """Return a table; SettingsError where there is none of that name."""
+    raw = _read(name)
+    rows = tuple(row for values in raw["rows"] for row in _rows(values))
+    datasets = tuple(cast(Name, dataset) for dataset in raw["datasets"])
+    return Table(name, raw["title"], raw["source"], raw["note"], datasets, raw["epochs"], rows)
+
+
+def _read(name: str) -> _Raw:
+    if name not in names():
+        raise SettingsError(f"there is no table {name!r}; choose from {', '.join(names())}")
+    return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _rows(values: _Raw) -> list[Row]:
+    """Return a row as it is published, then its variants."""
+    if "like" in values:
+        values = _found(**values["like"]) | values
+    label, published, settings = values["label"], values["published"], values.get("settings")
+    changes = {"": {}} | values.get("variants", {})
+    return [Row(label, name, settings and settings | changed, published) for name, changed in changes.items()]
+
+
+def _found(table: str, label: str) -> _Raw:
+    return next(values for values in _read(table)["rows"] if values.get("label") == label)

@@ -1,0 +1,164 @@
+"""Trains and measures what a work folder lacks.
+
+NAME.safetensors             the model of a run
+NAME.safetensors.checkpoint  how far its training is, from which it goes on
+NAME.json                    what was measured of the model
+lossless-DATASET.json        bytes of lossless formats on the same pictures
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vqcodec import model_file
+from vqcodec.errors import InputError, OutputError, SettingsError
+from vqcodec.files import atomic_write
+from vqcodec.quantizers import Quantizer
+from vqcodec.reproduction import results
+from vqcodec.reproduction.lossless import mean_bytes
+from vqcodec.reproduction.measure import measure
+from vqcodec.reproduction.results import Values
+from vqcodec.reproduction.runs import Run
+from vqcodec.training import AutoencoderSettings, autoencoder_export, checkpoint_path, resumed_settings
+from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer, restore
+from vqcodec.training.datasets import Images, Name, load_dataset
+
+# Epochs are whole steps: a rounding error must not ask for one more.
+_EPSILON = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Pictures uint8 [N, H, W, C] of a data set to train on and to measure; `text` says what they are."""
+
+    train: npt.NDArray[np.uint8]
+    test: npt.NDArray[np.uint8]
+    text: str
+
+
+class Workbench:
+    """A folder of data sets, a work folder, and the share of the published epochs that runs are to have.
+
+    `threads` is how many torch works with from then on, 0 for what it has chosen itself.
+    """
+
+    def __init__(self, data: Path, work: Path, budget: float, threads: int = 0) -> None:
+        if threads:
+            torch.set_num_threads(threads)
+        self.data, self.work, self.budget = data, work, budget
+        self._splits: dict[Name, Split] = {}
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{work} cannot be made a folder: {error.strerror}") from error
+
+    def bring(self, run: Run, epochs: int) -> Values | None:
+        """Return what was measured of a run of at least budget * epochs; trains and measures it first where needed.
+
+        None where the training was interrupted; it goes on from there the next time.
+        """
+        split, target = self._split(run.dataset), self.budget * epochs
+        done = self._done(run, split)
+        if done is not None and done["epochs"] >= target - _EPSILON:
+            return done
+        images = Images(split.train, run.settings.batch, run.settings.seed, _device())
+        steps = max(1, math.ceil(target * images.steps_per_epoch - _EPSILON))
+        settings = replace(run.settings, name=run.name, data=split.text, steps=steps, threads=torch.get_num_threads())
+        state = _resumed(self._model(run), settings)
+        if not AutoencoderTrainer(state, images.batch, images.variance, checkpoint_path(self._model(run))).run():
+            return None
+        return self._finished(run, state, images, split)
+
+    def lossless(self, dataset: Name) -> Values:
+        """Return the bytes of lossless formats on a data set's test pictures; measures them where needed."""
+        split = self._split(dataset)
+        found = results.read_lossless(self.work, dataset)
+        if found is not None and found["data"] == split.text:
+            return found
+        values = {
+            "data": split.text,
+            "pictures": len(split.test),
+            "pixels": math.prod(split.test.shape[1:3]),
+            "bytes": mean_bytes(split.test),
+        }
+        return results.write_lossless(self.work, dataset, values)
+
+    def _split(self, dataset: Name) -> Split:
+        if dataset not in self._splits:
+            train, test = (load_dataset(self.data, dataset, split) for split in ("train", "test"))
+            pixels = test.pixels[test.exact]
+            crc = zlib.crc32(pixels.tobytes(), zlib.crc32(train.pixels.tobytes()))
+            text = f"{dataset}: {len(train.pixels)} pictures to train on, {len(pixels)} to test, crc {crc:08x}"
+            self._splits[dataset] = Split(train.pixels, pixels, text)
+        return self._splits[dataset]
+
+    def _model(self, run: Run) -> Path:
+        return self.work / f"{run.name}.safetensors"
+
+    def _done(self, run: Run, split: Split) -> Values | None:
+        """Return what was measured of the model that is there; None where nothing was, or of an earlier model."""
+        values = results.read_run(self.work, run.name)
+        if values is None:
+            return None
+        _check_data(values["data"], split.text, self.work / f"{run.name}.json")
+        model = self._model(run)
+        if model.exists() and model_file.read_metadata(model).fingerprint != values["fingerprint"]:
+            return None
+        return values
+
+    def _finished(self, run: Run, state: Autoencoder, images: Images, split: Split) -> Values:
+        """Write the model with tables counted on all training pictures, and what is measured of the written file."""
+        metadata, arrays = autoencoder_export.export(state, map(images.batch, range(images.steps_per_epoch)))
+        with atomic_write(self._model(run), force=True) as file:
+            file.write(model_file.to_bytes(metadata, arrays))
+        progress = state.progress
+        values = {
+            "run": run.name,
+            "data": split.text,
+            "train_pictures": len(images),
+            "steps": progress.step,
+            "epochs": progress.step / images.steps_per_epoch,
+            "seconds": round(progress.seconds),
+            "settings": state.settings.as_dict(),
+            "fingerprint": metadata.fingerprint,
+            "measured": measure(self._model(run), split.test),
+        }
+        return results.write_run(self.work, run.name, values)
+
+
+def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:
+    """Return the run as its checkpoint has it, or a new one where there is none.
+
+    Methods that anneal know the length of a run from its first step, so one of another length starts anew.
+    """
+    path, new = checkpoint_path(model), Autoencoder(settings, _device())
+    if not path.exists():
+        return new
+    try:
+        old = resumed_settings(model)
+        is_other = _anneals(new.quantizer) and old["steps"] != settings.steps
+        state = new if is_other else restore(path, settings, _device())
+    except (InputError, SettingsError) as error:
+        raise InputError(f"{path} cannot be gone on with; delete it, and the run starts anew") from error
+    _check_data(old["data"], settings.data, path)
+    return state
+
+
+def _anneals(quantizer: Quantizer) -> bool:
+    return type(quantizer).advance is not Quantizer.advance
+
+
+def _check_data(was: str, now: str, path: Path) -> None:
+    if was != now:
+        raise SettingsError(f"{path} is of other pictures ({was}) than these ({now}); choose another work folder")
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
