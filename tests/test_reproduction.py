@@ -14,7 +14,6 @@ import torch
 from dataset_forms import made, write_strips, write_xz
 from tiny import Run as Cli
 
-from vqcodec import quantizers
 from vqcodec.errors import InputError, OutputError, SettingsError
 from vqcodec.reproduction import report, results, runs, tables
 from vqcodec.reproduction.runs import choose, distinct
@@ -103,35 +102,6 @@ def trained(sets: Path, work: Path, budgets: tuple[float, ...], pattern: str) ->
             values = Workbench(sets, work, budget).bring(run, epochs)
             assert values is not None and values["epochs"] == budget * epochs
     return fingerprints(work)
-
-
-def test_every_shipped_row_can_be_built() -> None:
-    assert tables.names() == "cvq-3 cvq-4c cvq-4d dual-2 looc-1 looc-3 looc-4 looc-5 looc-6 looc-7".split()
-    chosen = choose([])
-    for choice in chosen:
-        figures = [figure for published in choice.row.published.values() for figure in published]
-        assert figures and set(figures) <= set(tables.FIGURES)
-        assert choice.table.epochs == 500 and choice.table.title and choice.table.source and choice.table.note
-    for run, _ in distinct(chosen).values():
-        settings = run.settings
-        assert (settings.network, settings.d, settings.seed) == ("vqvae", runs.LATENT, 42)
-        assert settings.channels == (3 if run.dataset == "cifar10" else 1)
-        quantizer = quantizers.build(settings.quantizer_settings(), settings.options)
-        assert quantizer.d == 128
-
-
-def test_shipped_figures_and_names() -> None:
-    looc = choose(["looc-1", "looc-3", "looc-5"], ["cifar10"], "^looc 256x4$")
-    assert [choice.row.published["cifar10"]["psnr_db"] for choice in looc] == [34.51] * 3
-    assert len(distinct(looc)) == 1, "three tables share a run"
-    vq = choose(["looc-1", "looc-4", "cvq-3"], ["cifar10"], "vq-vae 1024x128$")
-    assert {choice.row.method for choice in vq} == {"VQ-VAE", "HVQ-VAE", "CVQ-VAE", "A VQ-VAE"}
-    assert len(distinct(vq)) == 3, "A is VQ-VAE"
-    beta = [choice.run.settings for choice in choose(["looc-6"], (), "256x4, beta 4") if choice.run]
-    ways = {(mode, match) for mode in ("all", "conditional", "smooth") for match in ("l2", "cosine")}
-    assert {(settings.mode, settings.match) for settings in beta} == ways and {s.beta for s in beta} == {4}
-    pq = choose(["looc-1"], ["mnist"], "^pq")[0]
-    assert pq.run is not None and pq.run.size == "256 × 4 × 32" and pq.run.name.startswith("mnist-pq-256x4-l2-b128-")
 
 
 def test_the_name_of_a_run_says_what_it_is_and_not_how_long_it_lasts(small: None) -> None:
