@@ -50,7 +50,7 @@ def plugged_in() -> ForeignVQModel:
 
 
 def test_the_documented_lines_are_three() -> None:
-    assert len(documented_lines().splitlines()) == 3
+    assert len([line for line in documented_lines().splitlines() if line]) == 3
 
 
 def test_a_foreign_model_trains_with_looc() -> None:
