@@ -177,7 +177,7 @@ def test_other_pictures_and_damage_are_refused(small: None, sets: Path, tmp_path
         Workbench(tmp_path, work, 1.0).bring(run, epochs)
     checkpoint = work / f"{run.name}.safetensors.checkpoint"
     values = torch.load(checkpoint, weights_only=True)
-    values["autoencoder_settings"]["learning_rate"] = 1.0
+    values["settings"]["learning_rate"] = 1.0
     for damage in (lambda: torch.save(values, checkpoint), lambda: checkpoint.write_bytes(b"no checkpoint")):
         damage()
         with pytest.raises(InputError, match="delete it, and the run starts anew"):

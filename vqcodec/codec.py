@@ -39,7 +39,6 @@ from vqcodec.encoder import choose_context, choose_static, make_assigner
 from vqcodec.errors import InputError, ModelError, SettingsError
 from vqcodec.image import Picture
 from vqcodec.indices import Encoded, check_size, index_crc, latent_grid, tiles_crc, to_int16, unpack, unpack_codes
-from vqcodec.networks import PhotoNetwork
 from vqcodec.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.priors.integer_net import SIXTEENTHS
 from vqcodec.priors.tables import Decoded
@@ -182,7 +181,6 @@ class Codec:
         choose = partial(self._choose, quality=quality, weight=weight)
         if not EFFORT_STEPS[effort] or not self.network.has_rates:
             return choose(z[:, :, inner[0], inner[1]])
-        assert isinstance(self.network, PhotoNetwork)  # the one network with rates, for which the search is made
         scene = Scene(self.network, _pad(_to_tensor(pixels), self.network.stride), z.clone(), inner, quality)
         bits = partial(self._bits, quality=quality)
         return refine(scene, choose, self._dequantise, bits, EFFORT_STEPS[effort])

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.networks.photo import GREY_LEVELS, PhotoNetwork, rate_lambda
+from vqcodec.networks import Network
+from vqcodec.networks.photo import GREY_LEVELS, rate_lambda
 from vqcodec.priors.tables import Decoded
 from vqcodec.quantizers.settings import RATE_WEIGHT
 
@@ -26,9 +27,7 @@ STEP = RATE_WEIGHT / 2
 """How far a proximal step goes against the gradient of the error in bits."""
 
 
-def distortion(
-    network: PhotoNetwork, x: Tensor, latents: Tensor, quality: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor]:
+def distortion(network: Network, x: Tensor, latents: Tensor, quality: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return weight [B] times the MSE of pictures x [B, 3, H, W] in [0, 1], and its gradient.
 
     latents [B, d, h, w] are what the decoder has; the gradient has their shape.
@@ -47,7 +46,7 @@ class Scene:
     inner: where in them the tile lies.
     """
 
-    def __init__(self, network: PhotoNetwork, x: Tensor, z: Tensor, inner: Slices, quality: float) -> None:
+    def __init__(self, network: Network, x: Tensor, z: Tensor, inner: Slices, quality: float) -> None:
         self.network, self.x, self.z, self.inner = network, x, z, inner
         self.quality = torch.tensor([quality])
         self.weight = torch.tensor([rate_lambda(self.quality).item() * GREY_LEVELS**2 * x.shape[2] * x.shape[3]])

@@ -26,8 +26,8 @@ from vqcodec.reproduction.lossless import mean_bytes
 from vqcodec.reproduction.measure import measure
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run
-from vqcodec.training import AutoencoderSettings, autoencoder_export, checkpoint_path, resumed_settings
-from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer, restore
+from vqcodec.training import AutoencoderSettings, autoencoder_export, checkpoint, checkpoint_path, resumed_settings
+from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
 from vqcodec.training.datasets import Images, Name, load_dataset
 
 # Epochs are whole steps: a rounding error must not ask for one more.
@@ -144,7 +144,7 @@ def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:
     try:
         old = resumed_settings(model)
         is_other = _anneals(new.quantizer) and old["steps"] != settings.steps
-        state = new if is_other else restore(path, settings, _device())
+        state = new if is_other else checkpoint.restore(path, Autoencoder, settings, _device())
     except (InputError, SettingsError) as error:
         raise InputError(f"{path} cannot be gone on with; delete it, and the run starts anew") from error
     _check_data(old["data"], settings.data, path)

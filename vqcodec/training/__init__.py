@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from vqcodec import model_file
-from vqcodec.errors import InputError
 from vqcodec.files import atomic_write
-from vqcodec.training import autoencoder, autoencoder_export, checkpoint
+from vqcodec.training import autoencoder_export, checkpoint
 from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.data import PictureSet, load_pictures
@@ -42,10 +41,7 @@ def checkpoint_path(output: Path) -> Path:
 
 def resumed_settings(output: Path) -> dict[str, Any]:
     """Return the settings of the run whose checkpoint stands beside `output`; InputError where there is none."""
-    values = checkpoint.read_values(checkpoint_path(output), set())
-    settings: dict[str, Any] | None = values.get("settings", values.get("autoencoder_settings"))
-    if settings is None:
-        raise InputError(f"{checkpoint_path(output)} is not a checkpoint of vqc train; start without --resume")
+    settings: dict[str, Any] = checkpoint.read(checkpoint_path(output))["settings"]
     return settings
 
 
@@ -78,7 +74,7 @@ def _train_photo(
     resume: bool,
     stop_after: int | None,
 ) -> tuple[model_file.Metadata, model_file.Arrays] | None:
-    state = checkpoint.restore(path, settings, device) if resume else TrainingState(settings, device)
+    state = checkpoint.restore(path, TrainingState, settings, device) if resume else TrainingState(settings, device)
     training, validation = load_pictures(sources, device).split(settings.validation_pictures)
     if not Trainer(state, training, validation, path).run(stop_after):
         return None
@@ -93,7 +89,7 @@ def _train_autoencoder(
     resume: bool,
     stop_after: int | None,
 ) -> tuple[model_file.Metadata, model_file.Arrays] | None:
-    state = autoencoder.restore(path, settings, device) if resume else Autoencoder(settings, device)
+    state = checkpoint.restore(path, Autoencoder, settings, device) if resume else Autoencoder(settings, device)
     pictures = load_pictures(sources, device)
     sample = pictures.crops(np.random.default_rng(settings.seed), _VARIANCE_CROPS, settings.crop, 0.0)
     batches = partial(_crops, pictures, settings, 0)

@@ -16,16 +16,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec import networks, quantizers
-from vqcodec.errors import InputError, SettingsError
-from vqcodec.files import atomic_write
+from vqcodec.training import checkpoint
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
-from vqcodec.training.checkpoint import read_values
 from vqcodec.training.interrupt import interrupt_flag
 from vqcodec.training.usage import usage_figures
 
 _LOG_STEPS = 50
-_MAY_CHANGE = ("threads", "checkpoint_minutes", "data", "steps", "seconds")
-_KEYS = {"autoencoder_settings", "network", "quantizer", "optimizer", "progress"}
 
 Batches = Callable[[int], Tensor]
 """The training batch float32 [B, 3, H, W] in [0, 1] of a step, the same for the same step."""
@@ -61,7 +57,7 @@ class Autoencoder:
     def state_dict(self) -> dict[str, Any]:
         """Return everything as tensors and plain values."""
         return {
-            "autoencoder_settings": self.settings.as_dict(),
+            "settings": self.settings.as_dict(),
             "network": self.network.state_dict(),
             "quantizer": self.quantizer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -74,24 +70,6 @@ class Autoencoder:
         self.quantizer.load_state_dict(state["quantizer"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
-
-
-def restore(path: Path, settings: AutoencoderSettings, device: torch.device) -> Autoencoder:
-    """Return the run in a checkpoint; its settings must be those of the run except for length and intervals."""
-    values = read_values(path, _KEYS)
-    old, new = values["autoencoder_settings"], settings.as_dict()
-    changed = sorted(key for key in new if key not in _MAY_CHANGE and old.get(key) != new[key])
-    if changed:
-        raise SettingsError(
-            f"the checkpoint {path} was made with other settings ({', '.join(f'{k}={old.get(k)}' for k in changed)}); "
-            "resume with those or start without --resume"
-        )
-    state = Autoencoder(settings, device)
-    try:
-        state.load_state_dict(values)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is a checkpoint of another version of vqc; start without --resume") from error
-    return state
 
 
 class AutoencoderTrainer:
@@ -107,13 +85,8 @@ class AutoencoderTrainer:
         """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
         with interrupt_flag() as interrupted:
             finished = self._run(stop_after, interrupted)
-        self.save()
+        checkpoint.save(self.checkpoint_path, self.state)
         return finished
-
-    def save(self) -> None:
-        """Write the checkpoint beside its target, then rename it; OutputError if that fails."""
-        with atomic_write(self.checkpoint_path, force=True) as file:
-            torch.save(self.state.state_dict(), file)
 
     def _run(self, stop_after: int | None, interrupted: Callable[[], bool]) -> bool:
         settings, progress = self.state.settings, self.state.progress
@@ -130,7 +103,7 @@ class AutoencoderTrainer:
                 progress.seconds += time.monotonic() - started
                 if progress.seconds - self._saved >= 60 * settings.checkpoint_minutes:
                     self._saved = progress.seconds
-                    self.save()
+                    checkpoint.save(self.checkpoint_path, self.state)
         return True
 
     def _fraction(self) -> float:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +16,7 @@ from vqcodec.priors.static import StaticPrior
 from vqcodec.quantizers import Quantizer
 from vqcodec.training import tables
 from vqcodec.training.autoencoder import Autoencoder
+from vqcodec.training.facts import facts
 
 _PAIR_TABLES = 256
 
@@ -37,7 +36,7 @@ def export(state: Autoencoder, pictures: Iterable[Tensor]) -> tuple[Metadata, Ar
         stride=state.network.stride,
         quantizer=state.quantizer.settings.as_dict(),
         table_bits=state.settings.table_bits,
-        training=_facts(state),
+        training=facts(state),
     )
     return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
 
@@ -79,14 +78,3 @@ def _count(
         pairs += np.bincount((given * K + indices).reshape(-1), minlength=K * K).reshape(K, K)
     place = np.arange(len(counts))[:, None, None] * K + base
     counts += np.bincount(place.reshape(-1), minlength=counts.size).reshape(counts.shape)
-
-
-def _facts(state: Autoencoder) -> dict[str, Any]:
-    return {
-        "data": state.settings.data,
-        "steps": state.progress.step,
-        "seconds": round(state.progress.seconds),
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {state.device.type}",
-        "settings": state.settings.as_dict(),
-    }

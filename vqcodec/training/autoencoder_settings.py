@@ -13,6 +13,7 @@ from typing import Any
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import NAMES, QuantizerSettings
+from vqcodec.training.limits import Ranges, check_length, check_ranges, unit_channels
 
 NETWORK_NAMES = ("vqvae", "vqgan")
 _METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -23,19 +24,13 @@ _METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "fsq": {"levels": (8, 5, 5, 5)},
     "lfq": {"K": 1024},
 }
-_RANGES: dict[str, tuple[float, float]] = {
+_RANGES: Ranges = {
     "d": (1, 4096),
     "channels": (1, 3),
     "width": (0, 1024),
     "batch": (1, 65536),
     "crop": (16, 4096),
-    "learning_rate": (1e-9, 1),
     "variance": (0, 1e6),
-    "quantizer_weight": (0, 1e3),
-    "table_bits": (8, 24),
-    "checkpoint_minutes": (0.05, 10**6),
-    "seed": (0, 2**62),
-    "threads": (0, 1024),
 }
 
 
@@ -80,12 +75,8 @@ class AutoencoderSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for key, (low, high) in _RANGES.items():
-            value = getattr(self, key)
-            if not low <= value <= high:
-                raise SettingsError(f"{key}={value} is outside {low:g}..{high:g}")
-        if self.steps <= 0 and self.seconds <= 0:
-            raise SettingsError("a run needs steps or a time; give --steps N or --time 30m")
+        check_ranges(self, _RANGES)
+        check_length(self.steps, self.seconds)
         if self.network not in NETWORK_NAMES:
             raise SettingsError(f"network {self.network!r} is unknown; choose one of {', '.join(NETWORK_NAMES)}")
         if self.quantizer not in NAMES:
@@ -107,13 +98,11 @@ class AutoencoderSettings:
 
     def quantizer_settings(self) -> QuantizerSettings:
         """Return the quantizer of this run; SettingsError where K, m, d and the rest do not fit."""
-        if self.m < 1 or self.d % self.m:
-            raise SettingsError(f"d={self.d} latent channels do not divide into m={self.m} units; choose m that does")
         return QuantizerSettings(
             self.quantizer,
             self.K,
             self.m,
-            self.d // self.m,
+            unit_channels(self.d, self.m),
             self.beta,
             self.mode,
             self.depth,

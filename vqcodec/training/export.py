@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import platform
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from vqcodec.priors.static import StaticPrior, row_quality
 from vqcodec.quantizers import Learned
 from vqcodec.training.context_fit import fit_pairs
 from vqcodec.training.data import PictureSet
+from vqcodec.training.facts import facts
 from vqcodec.training.fit import Latents, PriorFitter
 from vqcodec.training.lattice import initial_codebook
 from vqcodec.training.state import NOISE, SYNTHESIS, TrainingState
@@ -99,12 +99,12 @@ def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[
     arrays |= {name: value.cpu().numpy() for name, value in tensors.items()}
     metadata = Metadata(
         name=state.settings.name,
-        network={"name": "photo", "d": state.network.d, "widths": list(state.network.widths)},
+        network=state.network.settings(),
         stride=state.network.stride,
         quantizer=state.quantizer.settings.as_dict(),
         table_bits=state.settings.table_bits,
         context=context,
-        training=_facts(state, pictures),
+        training=facts(state) | {"pictures": len(pictures)},
     )
     return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
 
@@ -139,15 +139,3 @@ def _context_tensors(
     }
     settings = {"groups": list(net.groups), "embed": net.embed, "hidden": net.hidden, "bound": BOUND}
     return settings, codebook, {CONTEXT_PREFIX + name: array for name, array in tensors.items()}
-
-
-def _facts(state: TrainingState, pictures: PictureSet) -> dict[str, Any]:
-    return {
-        "data": state.settings.data,
-        "pictures": len(pictures),
-        "steps": state.progress.step,
-        "seconds": round(state.progress.seconds),
-        "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {state.device.type}",
-        "settings": state.settings.as_dict(),
-    }

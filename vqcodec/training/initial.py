@@ -18,7 +18,7 @@ def start_from(state: TrainingState, model: str) -> None:
     The codebook, the tables and the density are made anew. SettingsError where the networks differ.
     """
     metadata, arrays = model_file.load(model_file.resolve(model))
-    wanted = {"name": "photo", "d": state.network.d, "widths": list(state.network.widths)}
+    wanted = state.network.settings()
     if metadata.network != wanted:
         raise SettingsError(f"the model {model} has the network {metadata.network}, this run {wanted}; set d and width")
     weights = model_file.tensors_under(NETWORK_PREFIX, arrays)

@@ -105,8 +105,8 @@ def _quantise_frozen(state: TrainingState, x: Tensor, quality: Tensor) -> tuple[
     classes = state.density.classify(z, state.network.gain(quality))
     z = refined(state.network, x, z, quality, lambda y: _restore(state, y, quality, classes), steps)
     indices, hard = _assign(state, z, quality, classes)
-    usage = torch.bincount(indices.flatten(), minlength=state.quantizer.K) / indices.numel()
-    return state.quantizer.decode(indices), hard + state.density.class_bits(classes).sum((1, 2)), usage
+    bits_of_all = hard + state.density.class_bits(classes).sum((1, 2))
+    return state.quantizer.decode(indices), bits_of_all, state.quantizer.usage_of(indices)
 
 
 def _restore(state: TrainingState, z: Tensor, quality: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import QuantizerSettings
+from vqcodec.training.limits import Ranges, check_length, check_ranges, unit_channels
 
 DEFAULT_STEPS = 2000
 MOST_COUNTS = 1 << 28
@@ -18,7 +19,7 @@ _COARSE_FILL = 0.9
 _WIDE_SHARE = 0.3
 _GROUP_EDGES = (0.05, 0.15, 0.3, 0.55)
 _MOST_CHANNELS = 768
-_RANGES: dict[str, tuple[float, float]] = {
+_RANGES: Ranges = {
     "K": (2, 65536),
     "m": (1, 4096),
     "d": (1, _MOST_CHANNELS),
@@ -30,24 +31,18 @@ _RANGES: dict[str, tuple[float, float]] = {
     "refine_steps": (0, 100),
     "batch": (1, 4096),
     "crop": (64, 4096),
-    "learning_rate": (1e-9, 1),
     "warmup_steps": (1, 10**6),
     "clip": (1e-6, 1e6),
-    "quantizer_weight": (0, 1e3),
     "rescale_share": (0, 1),
     "validation_pictures": (1, 10**4),
     "validation_minutes": (0.05, 10**6),
-    "checkpoint_minutes": (0.05, 10**6),
     "context_width": (4, 4096),
     "context_rows": (2, 199),
     "classes": (1, 256),
     "table_rows": (1, 199),
     "table_count": (1, 32767),
-    "table_bits": (8, 24),
     "lattice_spacing": (0.01, 100),
     "fit_crops": (1, 10**5),
-    "seed": (0, 2**62),
-    "threads": (0, 1024),
 }
 
 
@@ -110,18 +105,14 @@ class TrainingSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        for key, (low, high) in _RANGES.items():
-            value = getattr(self, key)
-            if not low <= value <= high:
-                raise SettingsError(f"{key}={value} is outside {low:g}..{high:g}")
+        check_ranges(self, _RANGES)
         if self.network != "photo" or self.quantizer not in METHODS:
             raise SettingsError(
                 f"network {self.network!r} with quantizer {self.quantizer!r} is not trained by rate and distortion; "
                 f"network photo has the quantizers {', '.join(METHODS)}"
             )
         quantizer = self.quantizer_settings()
-        if self.steps <= 0 and self.seconds <= 0:
-            raise SettingsError("a run needs steps or a time; give --steps N or --time 30m")
+        check_length(self.steps, self.seconds)
         if self.quantised_from < 0:
             raise SettingsError("prior_share + quantised_share + synthesis_share must not be above 1")
         self._check_prior(quantizer)
@@ -171,11 +162,7 @@ class TrainingSettings:
 
     def quantizer_settings(self) -> QuantizerSettings:
         """Return the quantizer of this run; raise SettingsError where K, m, d and beta do not fit."""
-        if self.m < 1 or self.d % self.m:
-            raise SettingsError(
-                f"d={self.d} latent channels do not divide into m={self.m} units; choose m that divides d"
-            )
-        d_star = self.d // self.m
+        d_star = unit_channels(self.d, self.m)
         return QuantizerSettings(
             self.quantizer,
             self.K,

@@ -1,0 +1,23 @@
+"""What a model file says of how it was made."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+
+from vqcodec.training.autoencoder import Autoencoder
+from vqcodec.training.state import TrainingState
+
+
+def facts(state: TrainingState | Autoencoder) -> dict[str, Any]:
+    """Return data, length, machine and settings of a run as plain values."""
+    return {
+        "data": state.settings.data,
+        "steps": state.progress.step,
+        "seconds": round(state.progress.seconds),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {state.device.type}",
+        "settings": state.settings.as_dict(),
+    }
