@@ -35,6 +35,10 @@ def one_unit(name: str, **changes: Any) -> QuantizerSettings:
 CASES = {
     "vq": Case(one_unit("vq")),
     "vq-ema": Case(one_unit("vq"), {"learn": "ema"}),
+    "looc-ema": Case(QuantizerSettings("looc", K=32, m=2, d_star=2), {"learn": "ema"}),
+    "looc-beta-ema": Case(QuantizerSettings("looc", K=32, m=2, d_star=2, beta=2), {"learn": "ema"}),
+    "cvq-ema": Case(one_unit("cvq"), {"learn": "ema"}),
+    "pq-ema": Case(QuantizerSettings("pq", K=8, m=2, d_star=2), {"learn": "ema"}),
     "vq-unit": Case(one_unit("vq", match="cosine"), {"codes": "unit"}),
     "vq-unit-ema": Case(one_unit("vq", match="cosine"), {"codes": "unit", "learn": "ema"}),
     "cvq-cosine": Case(one_unit("cvq", match="cosine")),

@@ -32,9 +32,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "looc": {"m": 4},
     "pq": {"m": 4},
 }
-BETAS = {
+VARIANTS = {
     "looc-all": {"quantizer": "looc", "m": 4, "beta": 2},
     "looc-conditional": {"quantizer": "looc", "m": 4, "beta": 2, "mode": "conditional"},
+    "looc-quick": {"quantizer": "looc", "m": 4, "options": {"learn": "ema"}, "schedule": "cosine", "adam_beta2": 0.95},
     "looc-smooth": {"quantizer": "looc", "m": 4, "beta": 2, "mode": "smooth"},
 }
 
@@ -44,7 +45,7 @@ def settings_of(method: str, **changes: Any) -> AutoencoderSettings:
     common = {"network": "vqvae", "K": 16, "d": 16, "steps": 4, "batch": 2, "crop": 32, "threads": 1, "table_bits": 12}
     if method in ("fsq", "lfq"):
         del common["d"], common["K"]
-    own = BETAS.get(method) or {"quantizer": method} | METHODS.get(method, {})
+    own = VARIANTS.get(method) or {"quantizer": method} | METHODS.get(method, {})
     made = make_settings(None, common | own | changes)
     assert isinstance(made, AutoencoderSettings)
     return made
@@ -64,7 +65,7 @@ def require_package(method: str) -> None:
         pytest.skip("needs vector-quantize-pytorch")
 
 
-@pytest.mark.parametrize("method", [*NAMES, *BETAS])
+@pytest.mark.parametrize("method", [*NAMES, *VARIANTS])
 def test_a_resumed_run_equals_an_uninterrupted_one_and_compresses(folder: Path, tmp_path: Path, method: str) -> None:
     require_package(method)
     settings = settings_of(method)
@@ -117,6 +118,19 @@ def test_the_objective_is_the_papers(folder: Path, tmp_path: Path) -> None:
         assert objective == pytest.approx(float(signed) if method == "vq" else bound, rel=1e-4)
 
 
+def test_the_learning_rate_rises_and_falls_along_half_a_cosine() -> None:
+    state = Autoencoder(settings_of("vq", learning_rate=0.01, schedule="cosine", adam_beta2=0.9), torch.device("cpu"))
+    assert state.optimizer.param_groups[0]["betas"] == (0.9, 0.9)
+    rates = {}
+    for step in (0, 49, 100, 500, 750, 1000):
+        state.progress.step = step
+        state.advance(step / 1000)
+        rates[step] = state.optimizer.param_groups[0]["lr"]
+    half = [0.01, 0.005 * (1 + math.cos(0.049 * math.pi)), 0.005 * (1 + math.cos(0.1 * math.pi))]
+    expected = [half[0] / 100, half[1] / 2, half[2], 0.005, 0.005 * (1 - math.sqrt(0.5)), 0]
+    assert list(rates.values()) == pytest.approx(expected, abs=1e-12)
+
+
 def test_settings_that_do_not_fit_are_refused() -> None:
     for values, match in (
         ({"quantizer": "pq", "m": 7}, "do not divide"),
@@ -127,6 +141,8 @@ def test_settings_that_do_not_fit_are_refused() -> None:
         ({"quantizer": "pq", "width": 8}, "width"),
         ({"quantizer": "pq", "batch": 0}, "batch=0"),
         ({"quantizer": "pq", "steps": 0}, "--steps"),
+        ({"quantizer": "pq", "schedule": "linear"}, "schedule 'linear' is unknown; choose one of constant, cosine"),
+        ({"quantizer": "pq", "adam_beta2": 1}, "adam_beta2=1 is outside"),
         ({"quantizer": "pq", "network": "vqvae", "match": "near"}, "match 'near'"),
     ):
         with pytest.raises(SettingsError, match=match):

@@ -14,8 +14,8 @@ from torch import Tensor
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import QuantizerSettings, gradients
+from vqcodec.quantizers.averages import DECAY
 from vqcodec.quantizers.base import COMMITMENT
-from vqcodec.quantizers.vq import DECAY
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -99,7 +99,7 @@ def test_sums_and_losses_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch
     one_hot = F.one_hot(indices[:, :1].flatten(), 7).double()
     whole = gradients.residual_loss(z, codebook, indices, 0.25)
     monkeypatch.setattr(gradients, "_CHUNK_VALUES", 2 * 4 * 36)
-    assert torch.allclose(gradients.vector_sums(z, indices[:, :1], 7), one_hot.t() @ vectors_of(z))
+    assert torch.allclose(gradients.vector_sums(z, indices[:, :1], 7, 4), one_hot.t() @ vectors_of(z))
     assert torch.allclose(gradients.residual_loss(z, codebook, indices, 0.25), whole, rtol=1e-12)
 
 
@@ -121,6 +121,29 @@ def test_moving_averages_are_those_of_the_paper() -> None:
         smooth = (counts + 1e-5) / (counts.sum() + 6e-5) * counts.sum()
         assert torch.allclose(quantizer.codebook, sums / smooth[:, None], rtol=1e-3, atol=1e-4)
     assert (counts < 0.9).tolist() == [False] * 4 + [True] * 2
+
+
+@pytest.mark.parametrize("name", ["looc", "pq"])
+def test_moving_averages_of_units_are_those_of_whole_vectors_that_are_the_units(name: str) -> None:
+    options = {"learn": "ema"} | ({"online_clustering": "off"} if name == "looc" else {})
+    quantizer = Case(QuantizerSettings(name, K=8, m=2, d_star=2), options).make()
+    books = quantizer.codebook.detach().clone().reshape(-1, 8, 2)
+    parts = [Case(QuantizerSettings("vq", K=8, m=1, d_star=2), {"learn": "ema"}).make() for _ in books]
+    for part, book in zip(parts, books, strict=True):
+        part.load_state_dict(part.state_dict() | {"codebook": book})
+    for seed in range(5):
+        z = clustered(seed)
+        quantizer(z)
+        units = [z.reshape(-1, 2, 12, 12)] if name == "looc" else [z[:, :2], z[:, 2:]]
+        for part, unit in zip(parts, units, strict=True):
+            part(unit)
+    expected = torch.stack([part.codebook for part in parts]).reshape(quantizer.codebook.shape)
+    torch.testing.assert_close(quantizer.codebook, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_moving_averages_are_not_for_indices_that_add_up() -> None:
+    with pytest.raises(SettingsError, match="learn='ema' does not fit depth=2"):
+        Case(QuantizerSettings("looc", K=8, m=2, d_star=2, depth=2, wide=1), {"learn": "ema"}).make()
 
 
 def test_moving_averages_go_on_from_a_codebook_and_usage_counted_elsewhere() -> None:

@@ -42,6 +42,8 @@ def test_unused_codevectors_come_back_and_used_ones_stay_where_they_are(name: st
         if bool((usage > 0).all()):
             break
     assert bool((usage > 0).all())
+    if name.endswith("ema"):  # Those that are used follow their features.
+        return
     stayed = (quantizer.codebook.detach() - start).norm(dim=1)[:8] < 1e-3
     assert int(stayed.sum()) >= 7 and bool(stayed[usage[:8] > 0.25 / 16].all())
 

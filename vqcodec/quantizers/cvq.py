@@ -15,7 +15,7 @@ from torch import Tensor
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import anchors, assignment
 from vqcodec.quantizers.anchors import Anchor, Features
-from vqcodec.quantizers.base import Learned
+from vqcodec.quantizers.averages import Averaged, Learn
 from vqcodec.quantizers.clustering import OnlineClustering, When
 from vqcodec.quantizers.settings import QuantizerSettings
 
@@ -26,19 +26,21 @@ _TEMPERATURE = 0.07
 class Options:
     """anchor: what unused codevectors move to; when: after every batch, or `offline`, after the first one only.
 
-    contrastive: weight of the contrastive loss, 0 for none.
+    contrastive: weight of the contrastive loss, 0 for none. learn: what moves codevectors that are used, the
+    gradient of the loss or moving averages of their features (`ema`).
     """
 
     anchor: Anchor = "closest"
     when: When = "online"
     contrastive: float = 0.0
+    learn: Learn = "loss"
 
 
-class CVQ(Learned):
+class CVQ(Averaged):
     """A codebook [K, d] that learns by gradient and by online clustering."""
 
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
-        super().__init__(settings)
+        super().__init__(settings, options.learn)
         if not 0 <= options.contrastive < float("inf"):
             raise SettingsError(
                 f"option contrastive of quantizer {settings.name!r} is {options.contrastive:g}; choose 0 or more"
@@ -59,10 +61,12 @@ class CVQ(Learned):
 
     def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
         """Revive unused codevectors at features of this batch."""
+        super().update(z, indices, usage)
         self.clustering.update(self.codebook, usage, Features(z, self.d_star))
 
     def note_usage(self, usage: Tensor) -> None:
         """Start online clustering from a counted usage [K] instead of from nothing."""
+        super().note_usage(usage)
         self.clustering.average.copy_(usage)
 
 

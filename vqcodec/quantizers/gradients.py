@@ -36,11 +36,12 @@ def residual_loss(z: Tensor, codebook: Tensor, indices: Tensor, commitment: floa
     return loss
 
 
-def vector_sums(z: Tensor, indices: Tensor, K: int) -> Tensor:
-    """Return float32 [K, d], for each codevector the sum of the vectors of z whose index [B, 1, h, w] names it."""
-    sums = z.new_zeros(K, z.shape[1])
+def vector_sums(z: Tensor, indices: Tensor, K: int, d_star: int) -> Tensor:
+    """Return float32 [K, d_star], for each codevector the sum of the units of z whose index [B, P, h, w] names it."""
+    sums = z.new_zeros(K, d_star)
     for some in _chunks(z):
-        sums.index_add_(0, indices[some].flatten(), _vectors(z[some]))
+        units = z[some].reshape(-1, d_star, *z.shape[2:])
+        sums.index_add_(0, indices[some].flatten(), _vectors(units))
     return sums
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 from torch import Tensor
 
 from vqcodec.quantizers.anchors import Anchor, Features
-from vqcodec.quantizers.base import Learned
+from vqcodec.quantizers.averages import Averaged, Learn
 from vqcodec.quantizers.clustering import OnlineClustering
 from vqcodec.quantizers.settings import QuantizerSettings
 
@@ -25,27 +25,31 @@ class Options:
     """online_clustering: whether training revives unused codevectors; anchor: what they move to (anchors.py).
 
     `auto` does with depth 1; with depth 2 entropy coding makes far codevectors rare on purpose, and
-    they must stay where they are.
+    they must stay where they are. learn: what moves codevectors that are used, the gradient of the loss or moving
+    averages of their features (`ema`).
     """
 
     online_clustering: Literal["auto", "on", "off"] = "auto"
     anchor: Anchor = "closest"
+    learn: Learn = "loss"
 
 
-class LooC(Learned):
+class LooC(Averaged):
     """A shared codebook [K, d_star] for m units, with beta and an optional coarse stage."""
 
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
-        super().__init__(settings)
+        super().__init__(settings, options.learn)
         self.clustering = OnlineClustering(self.K, self.d_star, settings.match, options.anchor)
         on = {"auto": settings.depth == 1, "on": True, "off": False}
         self.online_clustering = on[options.online_clustering]
 
     def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
         """Revive unused codevectors at features of this batch."""
+        super().update(z, indices, usage)
         if self.online_clustering:
             self.clustering.update(self.codebook, usage, Features(z, self.d_star))
 
     def note_usage(self, usage: Tensor) -> None:
         """Start online clustering from a counted usage [K] instead of from nothing."""
+        super().note_usage(usage)
         self.clustering.average.copy_(usage)

@@ -6,8 +6,21 @@ VQ-VAE. The index of a unit names one of K codevectors of that unit's codebook; 
 
 from __future__ import annotations
 
-from vqcodec.quantizers.base import Learned
+from dataclasses import dataclass
+
+from vqcodec.quantizers.averages import Averaged, Learn
+from vqcodec.quantizers.settings import QuantizerSettings
 
 
-class PQ(Learned):
+@dataclass(frozen=True)
+class Options:
+    """learn: what moves codevectors, the gradient of the loss or moving averages of their features (`ema`)."""
+
+    learn: Learn = "loss"
+
+
+class PQ(Averaged):
     """Codebooks [m, K, d_star] for m units of d_star channels, each learned from its own unit alone."""
+
+    def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
+        super().__init__(settings, options.learn)

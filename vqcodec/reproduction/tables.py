@@ -2,7 +2,8 @@
 
     title, source, datasets, epochs, note
     [[rows]]      label, settings (those of AutoencoderSettings), published.DATASET (figures)
-                  variants.NAME (settings that differ), like (a row of another table that holds where this is silent)
+                  variants.NAME (settings that differ), quick (the same for the variant of that name, beside QUICK)
+                  like (a row of another table that holds where this is silent)
 
 A row without settings is published, but not built here. Published figures under another name than that of a
 data set are of other data.
@@ -27,6 +28,15 @@ else:
 FOLDER = Path(__file__).parent / "tables"
 FIGURES = ("psnr_db", "ssim", "l1", "lpips", "rfid", "usage")
 """Names of published figures."""
+QUICK = {
+    "match": "l2",
+    "batch": 8,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "adam_beta2": 0.95,
+    "quantizer_weight": 4.0,
+}
+"""Settings of the variant `quick`, which needs few epochs; train/README.md has the experiments."""
 
 _Raw = dict[str, Any]
 
@@ -88,6 +98,8 @@ def _rows(values: _Raw) -> list[Row]:
         values = _found(**values["like"]) | values
     label, published, settings = values["label"], values["published"], values.get("settings")
     changes = {"": {}} | values.get("variants", {})
+    if "quick" in values:
+        changes["quick"] = QUICK | values["quick"]
     return [Row(label, name, settings and settings | changed, published) for name, changed in changes.items()]
 
 

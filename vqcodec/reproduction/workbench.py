@@ -136,14 +136,15 @@ class Workbench:
 def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:
     """Return the run as its checkpoint has it, or a new one where there is none.
 
-    Methods that anneal know the length of a run from its first step, so one of another length starts anew.
+    What anneals, a method or the learning rate, knows the length of a run from its first step, so one of another
+    length starts anew.
     """
     path, new = checkpoint_path(model), Autoencoder(settings, _device())
     if not path.exists():
         return new
     try:
         old = resumed_settings(model)
-        is_other = _anneals(new.quantizer) and old["steps"] != settings.steps
+        is_other = _anneals(new) and old["steps"] != settings.steps
         state = new if is_other else checkpoint.restore(path, Autoencoder, settings, _device())
     except (InputError, SettingsError) as error:
         raise InputError(f"{path} cannot be gone on with; delete it, and the run starts anew") from error
@@ -151,8 +152,8 @@ def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:
     return state
 
 
-def _anneals(quantizer: Quantizer) -> bool:
-    return type(quantizer).advance is not Quantizer.advance
+def _anneals(state: Autoencoder) -> bool:
+    return state.settings.schedule != "constant" or type(state.quantizer).advance is not Quantizer.advance
 
 
 def _check_data(was: str, now: str, path: Path) -> None:

@@ -22,6 +22,7 @@ from vqcodec.training.interrupt import interrupt_flag
 from vqcodec.training.usage import usage_figures
 
 _LOG_STEPS = 50
+_WARM_UP_STEPS = 100
 
 Batches = Callable[[int], Tensor]
 """The training batch float32 [B, 3, H, W] in [0, 1] of a step, the same for the same step."""
@@ -46,7 +47,16 @@ class Autoencoder:
         self.quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
         self.progress = Progress()
         learning = [p for p in (*self.network.parameters(), *self.quantizer.parameters()) if p.requires_grad]
-        self.optimizer = torch.optim.Adam(learning, lr=settings.learning_rate)
+        self.optimizer = torch.optim.Adam(learning, lr=settings.learning_rate, betas=(0.9, settings.adam_beta2))
+
+    def advance(self, fraction: float) -> None:
+        """Set what depends on how much of the training is done, 0..1: the learning rate, and annealing quantizers."""
+        self.quantizer.advance(fraction)
+        if self.settings.schedule == "cosine":
+            rise = min(1.0, (self.progress.step + 1) / _WARM_UP_STEPS)
+            rate = self.settings.learning_rate * rise * (1 + math.cos(math.pi * fraction)) / 2
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
 
     def reconstruct(self, x: Tensor) -> tuple[Tensor, quantizers.Quantized]:
         """Return the pictures that a decoder shows for x [B, 3, H, W] in [0, 1], and what the quantizer did."""
@@ -97,7 +107,7 @@ class AutoencoderTrainer:
                 if interrupted() or (stop_after is not None and progress.step >= stop_after):
                     return False
                 started = time.monotonic()
-                self.state.quantizer.advance(fraction)
+                self.state.advance(fraction)
                 self._step(bar)
                 bar.update()
                 progress.seconds += time.monotonic() - started

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import NAMES, QuantizerSettings
 from vqcodec.training.limits import Ranges, check_length, check_ranges, unit_channels
 
+Schedule = Literal["constant", "cosine"]
 NETWORK_NAMES = ("vqvae", "vqgan")
 _METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "looc": {"m": 32},
@@ -31,6 +32,7 @@ _RANGES: Ranges = {
     "batch": (1, 65536),
     "crop": (16, 4096),
     "variance": (0, 1e6),
+    "adam_beta2": (0, 0.999999),
 }
 
 
@@ -43,7 +45,8 @@ class AutoencoderSettings:
     The loss is 4 MSE / variance + quantizer_weight * the quantizer's, on pixels in [0, 1]; variance 0 stands
     for that of the training pixels. (The papers' code has pixels in [-1, 1], hence the 4, and the variance in
     [0, 1].) A run lasts `steps` batches, or `seconds` if steps is 0. `crop` is the side of training
-    crops of photographs; data sets are taken whole.
+    crops of photographs; data sets are taken whole. Adam's learning_rate is `constant`, or it falls to nothing
+    along half a `cosine` after a short rise; adam_beta2 is the decay of its second moments.
     """
 
     name: str = "model"
@@ -67,6 +70,8 @@ class AutoencoderSettings:
     batch: int = 128
     crop: int = 128
     learning_rate: float = 3e-4
+    schedule: Schedule = "constant"
+    adam_beta2: float = 0.999
     variance: float = 0.0
     quantizer_weight: float = 1.0
     table_bits: int = 20
@@ -81,6 +86,8 @@ class AutoencoderSettings:
             raise SettingsError(f"network {self.network!r} is unknown; choose one of {', '.join(NETWORK_NAMES)}")
         if self.quantizer not in NAMES:
             raise SettingsError(f"quantizer {self.quantizer!r} is unknown; choose one of {', '.join(NAMES)}")
+        if self.schedule not in get_args(Schedule):
+            raise SettingsError(f"schedule {self.schedule!r} is unknown; choose one of {', '.join(get_args(Schedule))}")
         if self.network == "vqvae" and (self.width or self.modulated):
             raise SettingsError("width and modulated are for network vqgan; vqvae has one form")
         self.quantizer_settings()

@@ -1,0 +1,87 @@
+"""Codevectors as moving averages of the features that chose them (VQ-VAE, appendix A.1).
+
+The averages follow a latent space that grows while a gradient, whose steps have one length, lags behind. In short
+trainings that decides: LooC 256 x 4 on CIFAR-10 had 25.7 dB so and 24.0 dB by gradient after half an epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqcodec.errors import SettingsError
+from vqcodec.quantizers.base import COMMITMENT, Learned
+from vqcodec.quantizers.gradients import vector_sums
+from vqcodec.quantizers.settings import QuantizerSettings
+
+Learn = Literal["loss", "ema"]
+DECAY = 0.99
+_EPSILON = 1e-5
+
+
+class Averaged(Learned):
+    """A quantizer whose codebook learns by the gradient of `loss`, or as moving averages (`ema`).
+
+    SettingsError for averages of indices that add up, which are those of depth 2.
+    """
+
+    def __init__(self, settings: QuantizerSettings, learn: Learn = "loss") -> None:
+        super().__init__(settings)
+        if learn == "ema" and settings.depth > 1:
+            raise SettingsError(f"learn='ema' does not fit depth={settings.depth}; choose learn='loss' or depth 1")
+        self.averages = MovingAverages(self.codebook[..., 0].numel()) if learn == "ema" else None
+
+    def features(self, z: Tensor) -> Tensor:
+        """Return z [B, d, h, w] as codevectors and loss see it."""
+        return z
+
+    def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
+        """Return VQ-VAE's loss; with moving averages only the commitment, which leaves the codebook alone."""
+        features = self.features(z)
+        if self.averages is None:
+            return super().loss(features, z_q)
+        return COMMITMENT * F.mse_loss(features, z_q.detach())
+
+    def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
+        """Move codevectors to the averages of what chose them."""
+        if self.averages is None:
+            return
+        if self.settings.has_own_tables:
+            indices = indices + self.K * torch.arange(self.m, device=indices.device)[:, None, None]
+        self.averages.update(self.codebook.view(-1, self.d_star), self.features(self.expand(z)), indices)
+
+    def note_usage(self, usage: Tensor) -> None:
+        """Start the moving averages from a counted usage [K]; the codebook is then what they have averaged."""
+        if self.averages is not None:
+            counts = self.averages.counts.view(-1, self.K)
+            counts.copy_(usage * counts.sum(1, keepdim=True))
+
+
+class MovingAverages(nn.Module):
+    """Keeps how many features chose each codevector [K]; the codevectors keep their sums, divided by that.
+
+    Counts are smoothed as if there were a little of everything (Laplace), so that none is zero. A codevector that
+    nothing chose for long has almost no count, so wherever it is moved, the next features take it over.
+    """
+
+    counts: Tensor
+
+    def __init__(self, K: int) -> None:
+        super().__init__()
+        self.register_buffer("counts", torch.ones(K))
+
+    @torch.no_grad()
+    def update(self, codebook: Tensor, z: Tensor, indices: Tensor) -> None:
+        """Move the codebook [K, d_star] by a batch z [B, P * d_star, h, w] with its indices [B, P, h, w]."""
+        sums = codebook * self._smoothed()[:, None]
+        sums.mul_(DECAY).add_(vector_sums(z, indices, *codebook.shape), alpha=1 - DECAY)
+        chosen = torch.bincount(indices.flatten(), minlength=len(codebook))
+        self.counts.mul_(DECAY).add_(chosen, alpha=1 - DECAY)
+        codebook.copy_(sums / self._smoothed()[:, None])
+
+    def _smoothed(self) -> Tensor:
+        total = self.counts.sum()
+        return (self.counts + _EPSILON) * (total / (total + len(self.counts) * _EPSILON))
