@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import pytest
+
 from vqcodec import quantizers
 from vqcodec.reproduction import runs, tables
 from vqcodec.reproduction.runs import choose, distinct
 
 
 def test_every_shipped_row_can_be_built() -> None:
-    assert tables.names() == "cvq-3 cvq-4c cvq-4d dual-2 looc-1 looc-3 looc-4 looc-5 looc-6 looc-7".split()
+    pytest.importorskip("vector_quantize_pytorch")
+    assert tables.names() == "cvq-3 cvq-4c cvq-4d dual-2 looc-1 looc-3 looc-4 looc-5 looc-6 looc-7 methods".split()
     chosen = choose([])
     for choice in chosen:
         figures = [figure for published in choice.row.published.values() for figure in published]
-        assert figures and set(figures) <= set(tables.FIGURES)
+        assert bool(figures) == (choice.table.name != "methods") and set(figures) <= set(tables.FIGURES)
         assert choice.table.epochs == 500 and choice.table.title and choice.table.source and choice.table.note
     for run, _ in distinct(chosen).values():
         settings = run.settings
-        assert (settings.network, settings.d, settings.seed) == ("vqvae", runs.LATENT, 42)
+        d = {"fsq": 4, "lfq": 10}.get(settings.quantizer, runs.LATENT)
+        assert (settings.network, settings.d, settings.seed) == ("vqvae", d, 42)
         assert settings.channels == (3 if run.dataset == "cifar10" else 1)
-        quantizer = quantizers.build(settings.quantizer_settings(), settings.options)
-        assert quantizer.d == 128
+        assert quantizers.build(settings.quantizer_settings(), settings.options).d == d
+
+
+def test_the_table_of_methods_has_them_all_trained_alike() -> None:
+    quick = [choice.run.settings for choice in choose(["methods"], ["cifar10"], "quick$") if choice.run]
+    assert {settings.quantizer for settings in quick} == set(quantizers.NAMES)
+    assert {(s.batch, s.schedule, s.learning_rate, s.adam_beta2) for s in quick} == {(8, "cosine", 1e-3, 0.95)}
 
 
 def test_shipped_figures_and_names() -> None:

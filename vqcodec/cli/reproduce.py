@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 @click.option("--rows", "pattern", metavar="REGEX", default="", help="Only rows whose text, see --list, has a match.")
 @click.option(
     "--budget", metavar="X", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
-    help="Share of the published epochs to train for: 0.02 of 500 is 10. A larger one later goes on from there.",
+    help="Share of the published epochs to train for: 0.02 of 500 is 10. A larger one later goes on from there, "
+    "or anew where the learning rate falls towards the end.",
 )  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option(

@@ -13,12 +13,14 @@ name is put side by side or added up. What a method does while it trains is its 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from vqcodec.errors import ModelError
 from vqcodec.quantizers import coding
 from vqcodec.quantizers.gradients import codebook_loss, straight_through
 from vqcodec.quantizers.settings import QuantizerSettings
@@ -95,7 +97,15 @@ class Quantizer(nn.Module, ABC):
         return coding.expand(self.settings, z)
 
     def encode_grid(self, z: Tensor, bits: Tensor | None = None) -> Tensor:
-        """Return indices [B, P, h', w'] for z on the grid of the stored indices; see encode."""
+        """Return indices [B, P, h', w'] for z on the grid of the stored indices; see encode.
+
+        ModelError for latents that are infinite or no numbers: no codevector is nearest to them.
+        """
+        if not math.isfinite(z.detach().sum()):
+            raise ModelError(
+                "latents that are to be quantised are infinite or no numbers; the network before the quantizer "
+                "is damaged, or it has diverged in training, which a lower learning rate prevents"
+            )
         return coding.encode_grid(self.settings, self.table(), z, bits)
 
     def loss(self, z: Tensor, z_q: Tensor) -> Tensor:

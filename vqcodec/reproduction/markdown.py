@@ -43,8 +43,8 @@ _HEAD = ("method", "K × d*", *_COLUMNS, "paper", "difference", *(f"bpp, {name}"
 
 
 def rows(chosen: Sequence[Choice], found: Mapping[str, Values]) -> list[str]:
-    """Return the lines of a table; published rows without a result have dashes, variants without one are left out."""
-    shown = [choice for choice in chosen if _result(choice, found) or not choice.row.variant]
+    """Return the lines of a table; published rows without a result have dashes, others without one are left out."""
+    shown = [c for c in chosen if _result(c, found) or (c.row.published and not c.row.variant)]
     return _lines(_HEAD, (_cells(choice, _result(choice, found)) for choice in shown), left=2)
 
 

@@ -13,6 +13,7 @@ from vqcodec.evaluation.plots import MARKERS, OTHERS, OURS, STYLE, TITLE, Line, 
 from vqcodec.reproduction.lossless import FORMATS
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run
+from vqcodec.reproduction.tables import QUICK
 
 _NAMES = {"vq": "VQ-VAE", "cvq": "CVQ-VAE", "hvq": "HVQ-VAE", "sq": "SQ-VAE", "looc": "LooC", "dual": "Dual"}
 _MODES = {"all": "all", "conditional": "cond.", "smooth": "smooth"}
@@ -64,7 +65,11 @@ def _lines(points: list[tuple[Run, Values]]) -> list[Line]:
 def _group(run: Run) -> str:
     settings = run.settings
     name = _NAMES.get(settings.quantizer, settings.quantizer.upper())
-    return f"{name}{f' β {_MODES[settings.mode]}' if settings.beta > 1 else ''}, {settings.match}"
+    return f"{name}{f' β {_MODES[settings.mode]}' if settings.beta > 1 else ''}, {_training(run)}"
+
+
+def _training(run: Run) -> str:
+    return "quick" if run.settings.schedule == QUICK["schedule"] else run.settings.match
 
 
 def _sizes(axes: Axes, points: list[tuple[Run, Values]]) -> None:

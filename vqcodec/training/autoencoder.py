@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from vqcodec import networks, quantizers
 from vqcodec.training import checkpoint
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
+from vqcodec.training.health import CollapseWatch, check_loss
 from vqcodec.training.interrupt import interrupt_flag
 from vqcodec.training.usage import usage_figures
 
@@ -90,6 +92,7 @@ class AutoencoderTrainer:
         self.variance = state.settings.variance or variance
         self._recent: list[tuple[float, Tensor]] = []
         self._saved = state.progress.seconds
+        self._collapse = CollapseWatch()
 
     def run(self, stop_after: int | None = None) -> bool:
         """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
@@ -126,6 +129,7 @@ class AutoencoderTrainer:
         shown, quantized = state.reconstruct(x)
         mse = F.mse_loss(shown, x)
         loss = self._objective(mse, quantized, x)
+        check_loss(loss.item(), state.progress.step + 1, state.settings.learning_rate)
         state.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
@@ -145,11 +149,14 @@ class AutoencoderTrainer:
     def _log(self, bar: tqdm[None]) -> None:
         mse = float(np.mean([error for error, _ in self._recent]))
         progress = self.state.progress
-        entry = {
+        entry: dict[str, Any] = {
             "step": progress.step,
             "seconds": round(progress.seconds, 1),
             "psnr_db": round(-10 * math.log10(max(mse, 1e-12)), 3),
         } | usage_figures([usage for _, usage in self._recent])
         self._recent.clear()
         progress.log.append(entry)
+        said = self._collapse.see(progress.step, self.state.quantizer.K, entry["usage"], entry["perplexity"])
+        if said:
+            tqdm.write(said, file=sys.stderr)
         bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)

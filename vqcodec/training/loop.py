@@ -16,6 +16,7 @@ from vqcodec.training.basis import block_basis
 from vqcodec.training.context_fit import fit_pairs, start_context
 from vqcodec.training.data import PictureSet
 from vqcodec.training.export import collect_latents, fit_prior, row_latents
+from vqcodec.training.health import check_loss
 from vqcodec.training.initial import start_from
 from vqcodec.training.interrupt import interrupt_flag
 from vqcodec.training.reach import cap_gains
@@ -123,6 +124,7 @@ class Trainer:
         x = self.training.crops(numbers, settings.batch, settings.crop, settings.rescale_share)
         quality = torch.from_numpy(1 + 99 * numbers.random(settings.batch)).float().to(state.device)
         result = losses.compute(state, x.contiguous(memory_format=torch.channels_last), quality, noise)
+        check_loss(result.objective.item(), state.progress.step + 1, settings.learning_rate)
         state.optimizer.zero_grad(set_to_none=True)
         result.objective.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters_of(state.network), settings.clip)
