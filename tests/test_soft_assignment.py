@@ -15,8 +15,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vqcodec import quantizers
-from vqcodec.quantizers import QuantizerSettings, assignment, soft
+from vqcodec.quantizers import QuantizerSettings, assignment
 from vqcodec.quantizers.noise import gumbel
+from vqcodec.quantizers.posterior import Divergence, FreeEnergy, Result, Sample, together
 
 
 def vectors(count: int, K: int, d_star: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -64,29 +65,17 @@ def _energy(x: Tensor, codebook: Tensor, precision: Tensor) -> Tensor:
     return -(posterior * logits(x, codebook, precision)).sum(1) + _divergence(x, codebook, precision)
 
 
-def _sample(x: Tensor, codebook: Tensor, precision: Tensor) -> Tensor:
-    return soft.sample(x, codebook, precision, torch.tensor(0.5), False, 5)
-
-
-def _hard_sample(x: Tensor, codebook: Tensor, precision: Tensor) -> Tensor:
-    return soft.sample(x, codebook, precision, torch.tensor(0.5), True, 5)
-
-
 Function = Callable[[Tensor, Tensor, Tensor], Tensor]
+SAMPLE, HARD_SAMPLE = (Sample(torch.tensor(0.5), hard, 5) for hard in (False, True))
 
 
 @pytest.mark.parametrize(
-    ("function", "formula"),
-    [
-        (_sample, _mixture),
-        (_hard_sample, _straight_through),
-        (soft.divergence, _divergence),
-        (soft.free_energy, _energy),
-    ],
+    ("result", "formula"),
+    [(SAMPLE, _mixture), (HARD_SAMPLE, _straight_through), (Divergence(), _divergence), (FreeEnergy(), _energy)],
 )
-def test_values_and_gradients_are_those_of_the_formula(function: Function, formula: Function) -> None:
+def test_values_and_gradients_are_those_of_the_formula(result: Result, formula: Function) -> None:
     inputs = vectors(30, 9, 3)
-    found, expected = function(*inputs), formula(*inputs)
+    (found,), expected = together((result,), *inputs), formula(*inputs)
     assert torch.allclose(found, expected, atol=1e-5)
     weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(6))
     assert_close(*(torch.autograd.grad((y * weight).sum(), inputs) for y in (found, expected)))
@@ -100,34 +89,34 @@ def assert_close(one: Any, other: Any) -> None:
 def test_each_block_has_its_own_noise_and_the_same_in_the_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assignment, "BUDGET_VALUES", 9 * 10 + 5)
     inputs = vectors(30, 9, 3)
-    found, expected = _sample(*inputs), _mixture(*inputs, rows=10)
+    (found,), expected = together((SAMPLE,), *inputs), _mixture(*inputs, rows=10)
     assert torch.allclose(found, expected, atol=1e-5)
     weight = torch.randn(30, 3, generator=torch.Generator().manual_seed(6))
     assert_close(*(torch.autograd.grad((y * weight).sum(), inputs) for y in (found, expected)))
 
 
-@pytest.mark.parametrize("function", [soft.divergence, soft.free_energy])
-def test_blocks_change_neither_values_nor_gradients(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("result", [Divergence(), FreeEnergy()])
+def test_blocks_change_neither_values_nor_gradients(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = vectors(50, 16, 3)
-    whole = function(*inputs)
+    (whole,) = together((result,), *inputs)
     gradients = torch.autograd.grad(whole.sum(), inputs)
     monkeypatch.setattr(assignment, "BUDGET_VALUES", 100)
-    parts = function(*inputs)
+    (parts,) = together((result,), *inputs)
     assert torch.allclose(whole, parts, atol=1e-6)
     assert_close(gradients, torch.autograd.grad(parts.sum(), inputs))
 
 
 def test_hard_samples_are_codevectors_and_others_are_between_them() -> None:
     x, codebook, precision = (tensor.detach() for tensor in vectors(40, 9, 3))
-    for hard in (True, False):
-        y = soft.sample(x, codebook, precision, torch.tensor(0.5), hard, 5)
-        assert bool((torch.cdist(y, codebook).amin(1) < 1e-3).all()) == hard
+    for sample in (HARD_SAMPLE, SAMPLE):
+        (y,) = together((sample,), x, codebook, precision)
+        assert bool((torch.cdist(y, codebook).amin(1) < 1e-3).all()) == sample.hard
 
 
 def test_features_far_from_all_codevectors_but_one_give_finite_gradients() -> None:
     x = torch.tensor([[0.0], [1.0]], requires_grad=True)
     codebook = torch.tensor([[0.0], [1e3], [-1e4]], requires_grad=True)
-    found = soft.divergence(x, codebook, torch.tensor(1.0))
+    (found,) = together((Divergence(),), x, codebook, torch.tensor(1.0))
     assert torch.allclose(found, torch.full((2,), math.log(3)))
     (gradient,) = torch.autograd.grad(found.sum(), codebook)
     assert float(gradient.abs().max()) < 1e-12

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings
+from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings, assignment
+from vqcodec.quantizers.noise import gumbel
+from vqcodec.quantizers.posterior import Divergence, FreeEnergy, Nearest, Sample, together
 
 SMALL = {"layers": 2, "heads": 2, "feedforward": 16}
 CASES: dict[str, tuple[QuantizerSettings, dict[str, Any]]] = {
@@ -132,27 +135,55 @@ def test_a_temperature_that_falls_before_the_backward_pass_does_not_change_it() 
     assert torch.equal(*gradients)
 
 
-def test_loss_of_gumbel_is_the_weighted_divergence_from_uniform() -> None:
-    quantizer = make("gumbel", weight=0.5, sharpness=3.0)
-    z = latents(quantizer)
-    x = z.movedim(1, -1).reshape(-1, 4)
-    logs = (-3.0 * (x[:, None] - quantizer.codebook).square().sum(2)).log_softmax(1)
-    expected = 0.5 * (logs.exp() * (logs + math.log(12))).sum(1).mean()
-    assert float(quantizer(z).loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
-    torch.nn.init.zeros_(quantizer.codebook)
-    assert float(quantizer(z).loss.detach()) == pytest.approx(0.0, abs=1e-6)
+def _formulas(x: Tensor, codebook: Tensor, precision: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, divergence of the posteriors from uniform, and their free energy."""
+    logits = -precision * (x[:, None] - codebook).square().sum(2)
+    posterior = logits.softmax(1)
+    divergence = (posterior * logits.log_softmax(1)).sum(1) + math.log(len(codebook))
+    return logits, divergence, divergence - (posterior * logits).sum(1)
 
 
-def test_loss_of_sq_is_regularisation_less_entropy_per_value() -> None:
-    quantizer = make("sq", variance=0.8)
-    z = latents(quantizer)
-    x = z.movedim(1, -1).reshape(-1, 4)
-    squares = (x[:, None] - quantizer.codebook).square().sum(2)
-    posterior = (-squares / 1.6).softmax(1)
-    regularisation = (posterior * squares / 1.6).sum(1).mean()
-    entropy = -(posterior * posterior.log()).sum(1).mean()
-    expected = (regularisation - entropy + math.log(12)) / 4
-    assert float(quantizer(z).loss.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+def _mixed(logits: Tensor, codebook: Tensor, temperature: Tensor, hard: bool, rows: int) -> Tensor:
+    noise = torch.cat([gumbel(len(part), 9, 5 + rows * i, part.device) for i, part in enumerate(logits.split(rows))])
+    weights = ((logits + noise) / temperature).softmax(1)
+    through = (weights - weights.detach()) @ codebook.detach()
+    return codebook[weights.argmax(1)] + through if hard else weights @ codebook
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize(("scale", "heat"), [(1.0, 1.0), (1.0, 0.1), (9.0, 40.0)])
+@pytest.mark.parametrize("rows", [1, 7, 30])
+def test_a_step_is_that_of_the_formulas(hard: bool, scale: float, heat: float, rows: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(assignment, "BUDGET_VALUES", 9 * rows + 8)
+    torch.manual_seed(2)
+    values = scale * torch.randn(30, 3), scale * torch.randn(9, 3), torch.tensor(0.7)
+    inputs, temperature = [value.double().requires_grad_() for value in values], torch.tensor(heat).double()
+    nearest, *found = together((Nearest(), Sample(temperature, hard, 5), Divergence(), FreeEnergy()), *inputs)
+    logits, *measures = _formulas(*inputs)
+    expected = [_mixed(logits, inputs[1], temperature, hard, rows), *measures]
+    assert torch.equal(nearest, logits.argmax(1))
+    assert_close(found, expected)
+    pulls = [torch.randn_like(y) for y in found]
+    for some in (slice(1), slice(1, 2), slice(2, 3), slice(3)):
+        assert_close(*(torch.autograd.grad(y[some], inputs, pulls[some], retain_graph=True) for y in (found, expected)))
+
+
+def assert_close(ones: Iterable[Tensor], others: Iterable[Tensor]) -> None:
+    assert all(torch.allclose(one, other, rtol=1e-9, atol=1e-10) for one, other in zip(ones, others, strict=True))
+
+
+@pytest.mark.parametrize(("name", "options"), [("gumbel", {"weight": 0.5, "sharpness": 3}), ("sq", {"variance": 0.8})])
+def test_loss_is_weighted_divergence_or_free_energy_per_value(name: str, options: dict[str, float]) -> None:
+    quantizer: Any = quantizers.build(CASES[name][0], options).train()
+    z, precision = latents(quantizer), 3.0 if name == "gumbel" else 0.625
+    for _ in range(2):
+        _, divergence, energy = _formulas(z.movedim(1, -1).reshape(-1, 4), quantizer.codebook.detach(), precision)
+        expected = 0.5 * divergence.mean() if name == "gumbel" else energy.mean() / 4
+        trained, evaluated = quantizer(z), copy.deepcopy(quantizer).eval()(z)
+        assert float(trained.loss.detach()) == pytest.approx(float(expected), rel=1e-5, abs=1e-6)
+        assert all(map(torch.equal, trained[1:], evaluated[1:]))
+        torch.nn.init.zeros_(quantizer.codebook)
+    assert not trained.indices.any()
 
 
 def _train_sq(reconstruction: float) -> Iterator[float]:

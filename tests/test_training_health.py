@@ -7,23 +7,28 @@ from pathlib import Path
 
 import pytest
 import torch
-from learning import CASES, clustered
-from test_autoencoder import settings_of
+from test_autoencoder import require_package, settings_of
 
+from vqcodec import quantizers
 from vqcodec.errors import ModelError, SettingsError
+from vqcodec.quantizers import NAMES
 from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
 from vqcodec.training.health import CollapseWatch, check_loss
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_latents_that_are_no_numbers_are_refused(name: str, value: float) -> None:
-    quantizer, z = CASES[name].make(), clustered(0)
-    z[1, 2, 3, 4] = value
-    before = {key: tensor.clone() for key, tensor in quantizer.state_dict().items()}
+@pytest.mark.parametrize("training", [True, False])
+def test_latents_that_are_no_numbers_are_refused(name: str, value: float, training: bool) -> None:
+    require_package(name)
+    settings = settings_of(name)
+    quantizer = quantizers.build(settings.quantizer_settings(), settings.options).train(training)
+    z = torch.randn(2, quantizer.d, 8, 8)
+    z[1, 1, 3, 4] = value
+    before = [parameter.detach().clone() for parameter in quantizer.parameters()]
     with pytest.raises(ModelError, match="latents that are to be quantised are infinite or no numbers"):
         quantizer(z)
-    assert all(torch.equal(tensor, before[key]) for key, tensor in quantizer.state_dict().items())
+    assert all(torch.equal(*pair) for pair in zip(before, quantizer.parameters(), strict=True))
 
 
 def test_a_loss_that_is_no_number_ends_the_run_before_anything_learns_from_it(tmp_path: Path) -> None:

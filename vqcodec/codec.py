@@ -38,7 +38,18 @@ from vqcodec.bitstream.header import Header
 from vqcodec.encoder import choose_context, choose_static, make_assigner
 from vqcodec.errors import InputError, ModelError, SettingsError
 from vqcodec.image import Picture
-from vqcodec.indices import Encoded, check_size, index_crc, latent_grid, tiles_crc, to_int16, unpack, unpack_codes
+from vqcodec.indices import (
+    Encoded,
+    Size,
+    check_size,
+    index_crc,
+    latent_grid,
+    pack,
+    to_int16,
+    unpack,
+    unpack_codes,
+    write_file,
+)
 from vqcodec.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.priors.integer_net import SIXTEENTHS
 from vqcodec.priors.tables import Decoded
@@ -46,7 +57,7 @@ from vqcodec.quantizers import Fixed, QuantizerSettings
 from vqcodec.quantizers.by_table import TableAssigner
 from vqcodec.quantizers.settings import RATE_WEIGHT
 from vqcodec.refine import Scene, Slices, refine
-from vqcodec.tiles import Tile, tiles_of, write_streams
+from vqcodec.tiles import Tile, tiles_of
 
 DEFAULT_QUALITY = 50.0
 DEFAULT_EFFORT = 3
@@ -97,13 +108,17 @@ class Codec:
     @staticmethod
     def path_for(data: bytes, model: str | Path | None = None) -> Path:
         """Return the model file that a .vqc file needs; ModelError where it is not shipped and none is given."""
-        header = container.read(data).header
+        return Codec.path_of(container.read(data).header.fingerprint, model)
+
+    @staticmethod
+    def path_of(fingerprint: bytes, model: str | Path | None = None) -> Path:
+        """Return the model file of a fingerprint; ModelError where it is not shipped and none is given."""
         if model is not None:
             return model_file.resolve(model)
-        path = model_file.find(header.fingerprint)
+        path = model_file.find(fingerprint)
         if path is None:
             raise ModelError(
-                f"the file was made by the model {header.fingerprint.hex()}, which is not shipped with this vqc; "
+                f"the file was made by the model {fingerprint.hex()}, which is not shipped with this vqc; "
                 "name its file with --model"
             )
         return path
@@ -152,9 +167,8 @@ class Codec:
         return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
 
     def pack(self, encoded: Encoded, icc: bytes | None = None) -> bytes:
-        """Return the .vqc file that holds these indices as one tile."""
-        header = self._header(encoded.width, encoded.height, encoded.quality, index_crc(encoded.indices), 0)
-        return container.write(header, self.prior.encode(encoded.indices, encoded.classes, encoded.quality), icc)
+        """Return the .vqc file that holds these indices."""
+        return pack(encoded, self.metadata, self.prior, icc)
 
     def unpack(self, parsed: Container) -> Encoded:
         """Return the indices in a parsed .vqc file; see indices.unpack."""
@@ -171,8 +185,7 @@ class Codec:
             rows, columns = (slice(stride * part.start, stride * part.stop) for part in seen)
             chosen = self._encode_tile(picture.pixels[rows, columns], inner, quality, effort)
             streams.append((index_crc(chosen.indices), self.prior.encode(chosen.indices, chosen.classes, quality)))
-        header = self._header(width, height, quality, tiles_crc(streams), TILE)
-        return container.write(header, write_streams(streams), picture.icc)
+        return write_file(streams, Size(width, height, quality, TILE), self.metadata, self.prior, picture.icc)
 
     def _encode_tile(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Decoded:
         """Return the indices of a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
@@ -221,25 +234,6 @@ class Codec:
         factor = self.metadata.factor
         rows, columns = (slice(factor * part.start, factor * part.stop) for part in seen)
         return self.quantizer.decode(torch.from_numpy(codes[:, rows, columns].astype(np.int64))[None])
-
-    def _header(self, width: int, height: int, quality: float, crc: int, tile: int) -> Header:
-        settings = self.quantizer.settings
-        return Header(
-            fingerprint=bytes.fromhex(self.metadata.fingerprint),
-            width=width,
-            height=height,
-            K=settings.K,
-            m=settings.m,
-            d_star=settings.d_star,
-            beta=settings.beta,
-            mode=settings.mode,
-            depth=settings.depth,
-            quality=quality,
-            prior=self.prior.kind,
-            index_crc=crc,
-            tile=tile,
-            method=settings.name,
-        )
 
 
 def _with_margin(tile: Tile, grid: tuple[int, int], margin: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -1,4 +1,4 @@
-"""A picture as integers, and a parsed file's way to them; no torch."""
+"""A picture as integers, its file, and the way back from a parsed file to them; no torch."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from vqcodec.bitstream import container
 from vqcodec.bitstream.container import Container
 from vqcodec.bitstream.header import Header
 from vqcodec.errors import FormatError, ModelError
 from vqcodec.model_file import Metadata
 from vqcodec.priors import Prior
 from vqcodec.priors.tables import Decoded
-from vqcodec.tiles import Tile, read_streams, tiles_of
+from vqcodec.tiles import Tile, read_streams, tiles_of, write_streams
 
 MAX_INDICES = 1 << 28
 
@@ -41,20 +42,75 @@ class Encoded:
     tile: int = 0
 
 
+class Size(NamedTuple):
+    """What a file says of a picture besides its indices: pixels, quality 1..100, side of the tiles in latents or 0."""
+
+    width: int
+    height: int
+    quality: float
+    tile: int = 0
+
+
+def pack(encoded: Encoded, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
+    """Return the .vqc file that holds these indices, in tiles if encoded.tile says so."""
+    tiles = tiles_of(latent_grid(encoded.height, encoded.width, metadata.stride), encoded.tile)
+    streams = []
+    for tile in tiles:
+        indices = tile.of(encoded.indices, metadata.factor)
+        streams.append((index_crc(indices), prior.encode(indices, tile.of(encoded.classes), encoded.quality)))
+    size = Size(encoded.width, encoded.height, encoded.quality, encoded.tile)
+    return write_file(streams, size, metadata, prior, icc)
+
+
+def write_file(
+    streams: list[tuple[int, bytes]], size: Size, metadata: Metadata, prior: Prior, icc: bytes | None
+) -> bytes:
+    """Return the .vqc file of the streams of all tiles, each with the CRC-32 of its indices."""
+    crc = tiles_crc(streams) if size.tile else streams[0][0]
+    header = make_header(size, metadata, prior, crc)
+    return container.write(header, write_streams(streams) if size.tile else streams[0][1], icc)
+
+
+def make_header(size: Size, metadata: Metadata, prior: Prior, crc: int) -> Header:
+    """Return the header of a file with this CRC-32 of indices; FormatError for a size that no header can say."""
+    settings = metadata.quantizer
+    return Header(
+        fingerprint=bytes.fromhex(metadata.fingerprint),
+        width=size.width,
+        height=size.height,
+        K=settings["K"],
+        m=settings["m"],
+        d_star=settings["d_star"],
+        beta=settings["beta"],
+        mode=settings["mode"],
+        depth=settings["depth"],
+        quality=size.quality,
+        prior=prior.kind,
+        index_crc=crc,
+        tile=size.tile,
+        method=settings["name"],
+    )
+
+
 def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> Encoded:
     """Return the indices in a parsed .vqc file; FormatError or ModelError where they are not what was encoded."""
     header = parsed.header
-    grid = latent_grid(header.height, header.width, metadata.stride)
-    parts = list(decode_tiles(parsed, metadata, prior))
+    size = Size(header.width, header.height, header.quality, header.tile)
+    return assemble(decode_tiles(parsed, metadata, prior), size, metadata)
+
+
+def assemble(decoded: Iterable[tuple[Tile, Decoded]], size: Size, metadata: Metadata) -> Encoded:
+    """Return a picture's indices from those of its tiles."""
+    grid, parts = latent_grid(size.height, size.width, metadata.stride), list(decoded)
     latents = [(tile, to_int16(part.latents)) for tile, part in parts if part.latents is not None]
     return Encoded(
         _join(grid, ((tile, part.indices) for tile, part in parts)),
         _join(grid, ((tile, part.classes) for tile, part in parts)),
         _join(grid, latents) if latents else None,
-        header.width,
-        header.height,
-        header.quality,
-        header.tile,
+        size.width,
+        size.height,
+        size.quality,
+        size.tile,
     )
 
 
@@ -90,17 +146,22 @@ def decode_tiles(parsed: Container, metadata: Metadata, prior: Prior) -> Iterato
 
 def check_model(header: Header, metadata: Metadata) -> None:
     """Raise ModelError if a file needs another model, FormatError if its header contradicts this one."""
-    if header.fingerprint.hex() != metadata.fingerprint:
-        raise ModelError(
-            f"the file was made by the model {header.fingerprint.hex()}, not by {metadata.name} "
-            f"({metadata.fingerprint}); name the right one with --model"
-        )
+    check_fingerprint(header.fingerprint, metadata)
     quantizer = metadata.quantizer
     facts = {**quantizer, "method": quantizer["name"], "prior": "static" if metadata.context is None else "context"}
     for key in ("method", "K", "m", "d_star", "beta", "mode", "depth", "prior"):
         said, needed = getattr(header, key), facts[key]
         if said != needed:
             raise FormatError(f"the header says {key}={said}, the model has {key}={needed}; the file is damaged")
+
+
+def check_fingerprint(fingerprint: bytes, metadata: Metadata) -> None:
+    """Raise ModelError if a file needs another model."""
+    if fingerprint.hex() != metadata.fingerprint:
+        raise ModelError(
+            f"the file was made by the model {fingerprint.hex()}, not by {metadata.name} "
+            f"({metadata.fingerprint}); name the right one with --model"
+        )
 
 
 def check_size(height: int, width: int, metadata: Metadata) -> None:
@@ -141,9 +202,9 @@ def _join(grid: tuple[int, int], parts: Iterable[tuple[Tile, npt.NDArray[Any]]])
     """Put arrays [..., f * h, f * w] of tiles together over a latent grid; f is the same for all."""
     whole: npt.NDArray[Any] | None = None
     for tile, part in parts:
-        f = part.shape[-1] // tile.grid[1]
         if whole is None:
+            f = part.shape[-1] // tile.grid[1]
             whole = np.empty((*part.shape[:-2], f * grid[0], f * grid[1]), part.dtype)
-        whole[..., f * tile.top : f * tile.bottom, f * tile.left : f * tile.right] = part
+        tile.of(whole, part.shape[-1] // tile.grid[1])[:] = part
     assert whole is not None
     return whole

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from vqcodec.bitstream.container import CRC_BYTES
 from vqcodec.bitstream.header import Reader, varint
 from vqcodec.errors import FormatError
+
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,10 @@ class Tile:
     def grid(self) -> tuple[int, int]:
         """The height and width of the tile in latents."""
         return self.bottom - self.top, self.right - self.left
+
+    def of(self, array: npt.NDArray[T], factor: int = 1) -> npt.NDArray[T]:
+        """Return the view of this tile in an array [..., factor * h, factor * w] of the whole grid."""
+        return array[..., factor * self.top : factor * self.bottom, factor * self.left : factor * self.right]
 
     def __str__(self) -> str:
         row, column = divmod(self.number, self.columns)

@@ -48,6 +48,12 @@ class Decoder:
         padded = data + bytes(-len(data) % WORD_BYTES)
         self._coder = constriction.stream.stack.AnsCoder(np.frombuffer(padded, dtype="<u4").astype(np.uint32))
 
+    @classmethod
+    def of_noise(cls, numbers: np.random.Generator, symbols: int) -> Decoder:
+        """Return a decoder of random bits, enough for so many symbols: what it reads has the tables' distributions."""
+        words = numbers.integers(1 << 32, size=symbols * PRECISION_BITS // 32 + 2, dtype=np.uint32)
+        return cls(words.astype("<u4").tobytes() + b"\x01")
+
     def read(self, table: Table, count: int) -> npt.NDArray[np.int32]:
         """Return the next `count` symbols, int32 [count], coded with `table`."""
         symbols: npt.NDArray[np.int32] = self._coder.decode(table, count)

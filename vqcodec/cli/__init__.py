@@ -17,7 +17,19 @@ from vqcodec.errors import VqcError
 
 __all__ = ["main", "vqc"]
 
-COMMANDS = ("compress", "decompress", "info", "models", "train", "eval", "compare", "analyze", "reproduce")
+COMMANDS = (
+    "compress",
+    "decompress",
+    "info",
+    "models",
+    "train",
+    "eval",
+    "compare",
+    "analyze",
+    "reproduce",
+    "tokens",
+    "sample",
+)
 
 
 class _LazyGroup(click.Group):

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqcodec.bitstream import rans
-from vqcodec.errors import ModelError
+from vqcodec.errors import FormatError, ModelError
 from vqcodec.priors import integer_net, passes
 from vqcodec.priors.group_net import GroupNet
 from vqcodec.priors.tables import Decoded, IntArray, TableSet, check_map, table_row
@@ -108,10 +108,8 @@ class ContextPrior:
         groups = []
         flat = indices.reshape(len(indices), -1)
         for step in schedule(self.groups, indices.shape[1:]):
-            units = _units(step.channels)
             near = classes.reshape(len(classes), -1)[step.channels, step.places].T
-            coarse = flat[units, step.places].T.reshape(-1)
-            fine = flat[self.d // 2 + units.start : self.d // 2 + units.stop, step.places].T.reshape(-1)
+            coarse, fine = self._of_pass(flat, step)
             coarse_tables, wide = self.coarse_tables(near)
             groups += self.tables.symbol_groups(coarse_tables, coarse[wide])
             groups += self.tables.symbol_groups(self.fine_tables(near, coarse), fine)
@@ -119,7 +117,33 @@ class ContextPrior:
 
     def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Decoded:
         """Return the indices, classes and latents of a grid (h, w)."""
-        decoder, walk = rans.Decoder(data), self.walk(grid, quality)
+        decoder = rans.Decoder(data)
+        decoded = self._read(decoder, grid, quality)
+        decoder.finish()
+        return decoded
+
+    def sample(self, numbers: np.random.Generator, grid: tuple[int, int], quality: float) -> Decoded:
+        """Return a grid (h, w) drawn from the distribution that the tables are of."""
+        return self._read(rans.Decoder.of_noise(numbers, self.planes * grid[0] * grid[1]), grid, quality)
+
+    def follow(self, indices: IntArray, quality: float) -> Decoded:
+        """Return what a decoder makes of indices [2m, h, w]; FormatError for a coarse one where none is coded."""
+        walk, flat = self.walk(indices.shape[1:], quality), indices.reshape(len(indices), -1)
+        for step in walk.steps():
+            prediction = walk.predict(step)
+            coarse, fine = self._of_pass(flat, step)
+            narrow = np.ones(len(coarse), np.bool_)
+            narrow[self.coarse_tables(prediction.level)[1]] = False
+            if (coarse[narrow] != self.zero).any():
+                raise FormatError(
+                    f"a unit has a coarse index other than {self.zero} where this model codes none; the indices are "
+                    "not of this model and quality"
+                )
+            walk.put(step, prediction, coarse, fine)
+        return walk.result()
+
+    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Decoded:
+        walk = self.walk(grid, quality)
         for step in walk.steps():
             prediction = walk.predict(step)
             coarse_tables, wide = self.coarse_tables(prediction.level)
@@ -127,8 +151,13 @@ class ContextPrior:
             coarse[wide] = self.tables.read(decoder, coarse_tables)
             fine = self.tables.read(decoder, self.fine_tables(prediction.level, coarse))
             walk.put(step, prediction, coarse, fine)
-        decoder.finish()
         return walk.result()
+
+    def _of_pass(self, flat: IntArray, step: Pass) -> tuple[IntArray, IntArray]:
+        """Return coarse and fine indices [units] of a pass, place by place, of indices [2m, cells]."""
+        units = _units(step.channels)
+        fine = slice(self.d // 2 + units.start, self.d // 2 + units.stop)
+        return flat[units, step.places].T.reshape(-1), flat[fine, step.places].T.reshape(-1)
 
     def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
         """Return the bits of the classes, which cost nothing, and of the indices under the tables."""

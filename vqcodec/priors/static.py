@@ -120,14 +120,24 @@ class StaticPrior:
 
     def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Decoded:
         """Return indices [P, h', w'] and classes [h, w] for a latent grid (h, w)."""
-        decoder, row = rans.Decoder(data), self.row(quality)
+        decoder = rans.Decoder(data)
+        decoded = self._read(decoder, grid, quality)
+        decoder.finish()
+        return decoded
+
+    def sample(self, numbers: np.random.Generator, grid: tuple[int, int], quality: float) -> Decoded:
+        """Return a grid (h, w) drawn from the distribution that the tables are of."""
+        symbols = (self.planes * self.factor**2 + 1) * grid[0] * grid[1]
+        return self._read(rans.Decoder.of_noise(numbers, symbols), grid, quality)
+
+    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Decoded:
+        row = self.row(quality)
         classes = self._decode_classes(decoder, grid, row)
         shape = (self.table_map.shape[2], grid[0] * self.factor, grid[1] * self.factor)
         indices = np.zeros(shape, dtype=np.uint16)
         flat = indices.reshape(-1)
         for places, numbers in self._passes(indices, classes, row):
             flat[places] = self.index_tables.read(decoder, numbers)
-        decoder.finish()
         return Decoded(indices, classes, None)
 
     def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:

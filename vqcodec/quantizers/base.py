@@ -42,6 +42,15 @@ class Quantized(NamedTuple):
     usage: Tensor
 
 
+def check_finite(z: Tensor) -> None:
+    """Raise ModelError for latents that are infinite or no numbers: no codevector is nearest to them."""
+    if not math.isfinite(z.detach().sum()):
+        raise ModelError(
+            "latents that are to be quantised are infinite or no numbers; the network before the quantizer "
+            "is damaged, or it has diverged in training, which a lower learning rate prevents"
+        )
+
+
 class Quantizer(nn.Module, ABC):
     """Base class: subclasses say what their table is, and how it learns.
 
@@ -97,15 +106,8 @@ class Quantizer(nn.Module, ABC):
         return coding.expand(self.settings, z)
 
     def encode_grid(self, z: Tensor, bits: Tensor | None = None) -> Tensor:
-        """Return indices [B, P, h', w'] for z on the grid of the stored indices; see encode.
-
-        ModelError for latents that are infinite or no numbers: no codevector is nearest to them.
-        """
-        if not math.isfinite(z.detach().sum()):
-            raise ModelError(
-                "latents that are to be quantised are infinite or no numbers; the network before the quantizer "
-                "is damaged, or it has diverged in training, which a lower learning rate prevents"
-            )
+        """Return indices [B, P, h', w'] for z on the grid of the stored indices; see encode and check_finite."""
+        check_finite(z)
         return coding.encode_grid(self.settings, self.table(), z, bits)
 
     def loss(self, z: Tensor, z_q: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import matching
-from vqcodec.quantizers.base import COMMITMENT, Quantized, Quantizer
+from vqcodec.quantizers.base import COMMITMENT, Quantized, Quantizer, check_finite
 from vqcodec.quantizers.settings import QuantizerSettings
 
 
@@ -32,6 +32,7 @@ class External(Quantizer):
         """Quantise z [B, d, h, w]; in training z_q, its gradient and the loss are the package's."""
         if not self.training or indices is not None:
             return super().forward(z, indices)
+        check_finite(z)
         z_q, chosen, loss = self._train(z)
         indices = chosen.long().unsqueeze(1)
         return Quantized(z_q, indices, loss, self.usage_of(indices))

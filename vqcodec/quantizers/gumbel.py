@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from vqcodec.quantizers.posterior import Divergence
 from vqcodec.quantizers.settings import QuantizerSettings
-from vqcodec.quantizers.soft import SoftQuantizer, divergence
+from vqcodec.quantizers.soft import SoftQuantizer
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Options:
 class Gumbel(SoftQuantizer):
     """A codebook [K, d] that learns through Gumbel-softmax samples."""
 
+    measure = Divergence()
+
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
         super().__init__(settings, options.start, options.end)
         self.sharpness, self.weight, self.hard = options.sharpness, options.weight, options.hard
@@ -42,6 +45,6 @@ class Gumbel(SoftQuantizer):
         """Return the sharpness."""
         return self.codebook.new_tensor(self.sharpness)
 
-    def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
-        """Return weight * the posteriors' mean divergence from uniform in nats; z_q learns from what follows it."""
-        return self.weight * divergence(self.features(z), self.codebook, self.precision()).mean()
+    def objective(self, measures: Tensor) -> Tensor:
+        """Return weight * the posteriors' mean divergence from uniform in nats."""
+        return self.weight * measures.mean()

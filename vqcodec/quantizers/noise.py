@@ -46,6 +46,9 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def gumbel(rows: int, columns: int, seed: int, device: torch.device) -> Tensor:
     """Return float32 [rows, columns] of the standard Gumbel distribution: -log(-log(u)) of uniform u."""
     generator = torch.Generator(device).manual_seed(seed)
-    uniform = torch.empty(rows, columns, device=device).uniform_(generator=generator)
-    smallest = torch.finfo(uniform.dtype).tiny
-    return uniform.clamp_(min=smallest).log_().neg_().log_().neg_()
+    # Half as many numbers of 64 random bits take half the time of uniform_.
+    pairs = torch.empty((rows * columns + 1) // 2, dtype=torch.int64, device=device)
+    bits = pairs.random_(-(1 << 63), None, generator=generator).view(torch.int32)[: rows * columns]
+    # Odd multiples of 2^-24, which float32 holds exactly and which are neither 0 nor 1.
+    uniform = bits.bitwise_and_((1 << 23) - 1).float().add_(0.5).mul_(2.0**-23)
+    return uniform.log_().neg_().log_().neg_().view(rows, columns)

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.errors import SettingsError
+from vqcodec.quantizers.posterior import FreeEnergy
 from vqcodec.quantizers.settings import QuantizerSettings
-from vqcodec.quantizers.soft import SoftQuantizer, free_energy
+from vqcodec.quantizers.soft import SoftQuantizer
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class SQ(SoftQuantizer):
     """
 
     likelihood = True
+    measure = FreeEnergy()
 
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
         super().__init__(settings, options.start, options.end)
@@ -50,9 +52,9 @@ class SQ(SoftQuantizer):
         """Return 1 / (2 sigma^2)."""
         return 0.5 * torch.exp(-self.log_variance)
 
-    def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
+    def objective(self, measures: Tensor) -> Tensor:
         """Return ||z - c||^2 / (2 sigma^2) as the posteriors expect it, less their entropy, plus log K.
 
         In nats per value of z, as VQ's loss is a mean over values. The expectation is exact; nothing is sampled.
         """
-        return free_energy(self.features(z), self.codebook, self.precision()).mean() / self.d_star
+        return measures.mean() / self.d_star

@@ -1,0 +1,129 @@
+"""vqc tokens: indices as NumPy arrays, and back."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vqcodec.cli.console import print_result
+from vqcodec.cli.jobs import Job, Naming, Report, make_plan, read_input, run_plan, write_output
+from vqcodec.errors import SettingsError
+
+if TYPE_CHECKING:
+    from vqcodec.codec import Codec
+    from vqcodec.indices import Encoded
+
+NPZ, VQC = ".npz", ".vqc"
+
+
+@click.command("tokens")
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.option("-o", "--output", metavar="OUT", help="Output file; for several inputs, a folder. '-' is stdout.")
+@click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True, help="Of pictures.")
+@click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
+@click.option("--back", is_flag=True, help="Make .vqc files or pictures of .npz.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")
+def command(
+    inputs: tuple[str, ...],
+    output: str | None,
+    quality: float,
+    model: str | None,
+    back: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the codebook indices of pictures and .vqc files as NumPy arrays, and with --back the other way.
+
+    A .vqc file that goes there and back is the same byte for byte. docs/tokens.md says what the arrays are.
+    With --back the suffix of OUT chooses between a .vqc file and a picture.
+
+    \b
+    vqc tokens photo.png -o photo.npz
+    vqc tokens photo.vqc -o photo.npz
+    vqc tokens --back photo.npz -o photo.vqc
+    """
+    plan = make_plan(inputs, Naming(VQC if back else NPZ, output, force), False, _no_folders)
+    run_plan(plan, lambda job: _convert(job, quality, model, back, force, as_json))
+
+
+def check_suffix(name: str, suffix: str) -> None:
+    """Raise OutputError for a suffix that names no form of indices, no file and no picture."""
+    from vqcodec.image import output_format
+
+    if suffix not in (NPZ, VQC):
+        output_format(name, suffix)
+
+
+def as_file(codec: Codec, encoded: Encoded, icc: bytes | None, suffix: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return indices as a file, .npz, .vqc or a picture, and notes on what it cannot keep."""
+    from vqcodec import tokens
+    from vqcodec.image import Picture, write_picture
+
+    if suffix == NPZ:
+        return tokens.to_npz(encoded, codec.metadata, icc), ()
+    if suffix == VQC:
+        return codec.pack(encoded, icc), ()
+    written = io.BytesIO()
+    notes = write_picture(Picture(codec.decode(encoded), icc=icc), written, suffix)
+    return written.getvalue(), notes
+
+
+def _convert(job: Job, quality: float, model: str | None, back: bool, force: bool, as_json: bool) -> Report:
+    data = read_input(job)
+    suffix = job.target.suffix.lower() if job.target else (VQC if back else NPZ)
+    if not back and suffix != NPZ:
+        raise SettingsError(f"{job.target_name} is no .npz; indices become a file or picture with --back")
+    check_suffix(job.target_name, suffix)
+    codec, encoded, icc, notes = _from_npz(data, model) if back else _from_picture(data, job.name, model, quality)
+    written, more = as_file(codec, encoded, icc, suffix)
+    write_output(job, written, force)
+    planes, height, width = encoded.indices.shape
+    result = {
+        "input": job.name,
+        "output": job.target_name,
+        "indices": [planes, height, width],
+        "width": encoded.width,
+        "height": encoded.height,
+        "quality": encoded.quality,
+        "bytes": len(written),
+        "notes": (*notes, *more),
+    }
+    line = f"{job.name} -> {job.target_name}: {planes} planes of {height} x {width} indices, {len(written):,} bytes"
+    print_result(result if as_json else line, to_stderr=job.target is None)
+    return () if as_json else (*notes, *more)
+
+
+def _from_npz(data: bytes, model: str | None) -> tuple[Codec, Encoded, bytes | None, tuple[str, ...]]:
+    from vqcodec import tokens
+    from vqcodec.api import load_model
+    from vqcodec.codec import Codec
+
+    said = tokens.from_npz(data)
+    codec = load_model(Codec.path_of(said.fingerprint, model))
+    return codec, tokens.complete(said, codec.metadata, codec.prior), said.icc, ()
+
+
+def _from_picture(
+    data: bytes, name: str, model: str | None, quality: float
+) -> tuple[Codec, Encoded, bytes | None, tuple[str, ...]]:
+    """Return the indices of a .vqc file, or of a picture that is compressed first."""
+    from vqcodec.api import load_model
+    from vqcodec.bitstream import container
+    from vqcodec.bitstream.header import MAGIC
+    from vqcodec.codec import Codec
+    from vqcodec.image import read_picture
+
+    notes: tuple[str, ...] = ()
+    if not data.startswith(MAGIC):
+        picture = read_picture(data, name)
+        data, notes = load_model(model).compress(picture, quality), picture.notes
+    codec, parsed = load_model(Codec.path_for(data, model)), container.read(data)
+    return codec, codec.unpack(parsed), parsed.icc, notes
+
+
+def _no_folders(folder: Path) -> list[Path]:
+    return []
