@@ -15,7 +15,17 @@ from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run
 from vqcodec.reproduction.tables import QUICK
 
-_NAMES = {"vq": "VQ-VAE", "cvq": "CVQ-VAE", "hvq": "HVQ-VAE", "sq": "SQ-VAE", "looc": "LooC", "dual": "Dual"}
+_NAMES = {
+    "vq": "VQ-VAE",
+    "cvq": "CVQ-VAE",
+    "hvq": "HVQ-VAE",
+    "sq": "SQ-VAE",
+    "looc": "LooC",
+    "dual": "Dual",
+    "gumbel": "Gumbel",
+    "simvq": "SimVQ",
+    "rotation": "Rotation trick",
+}
 _MODES = {"all": "all", "conditional": "cond.", "smooth": "smooth"}
 _LOSSLESS_COLOUR = "#555555"
 
