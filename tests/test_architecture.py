@@ -32,7 +32,7 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 300, 60, 10
 LAYERS = (
     {"errors"},
     {"bitstream", "files"},
-    {"networks", "quantizers", "priors", "image", "image_depth", "model_file", "indices", "storage", "tiles"},
+    {"networks", "quantizers", "priors", "image", "image_depth", "model_file", "indices", "storage", "tiles", "tokens"},
     {"encoder", "refine", "search", "codec", "api", "training", "evaluation"},
     {"reproduction"},
     {"cli"},

@@ -155,6 +155,9 @@ def test_resuming_needs_the_same_settings(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="K=16"):
         training.run([folder], output, settings_of("vq", K=8), resume=True)
     values = torch.load(training.checkpoint_path(output), weights_only=True)
+    older = {key: value for key, value in values["settings"].items() if key != "schedule"}
+    torch.save(values | {"settings": older}, training.checkpoint_path(output))
+    assert not training.run([folder], output, settings_of("vq"), resume=True, stop_after=2), "as from before it was one"
     torch.save(values | {"network": {}}, training.checkpoint_path(output))
     with pytest.raises(InputError, match="another version"):
         training.run([folder], output, settings_of("vq"), resume=True)

@@ -14,7 +14,7 @@ import torch
 from dataset_forms import made, write_strips, write_xz
 from tiny import Run as Cli
 
-from vqcodec.errors import InputError, OutputError, SettingsError
+from vqcodec.errors import InputError, OutputError, SettingsError, TrainingError
 from vqcodec.reproduction import report, results, runs, tables
 from vqcodec.reproduction.runs import choose, distinct
 from vqcodec.reproduction.workbench import Workbench
@@ -224,6 +224,24 @@ def test_the_report_has_rows_plots_and_what_was_published(cli: Cli, small: None,
     assert [line.split(": ")[1].split(" epochs")[0] for line in listed] == ["1", "to do", "1", "not built here"] * 2
     facts = json.loads(cli("reproduce", "--list", "other", "--rows", "l2", "--work", work, "--json").out)
     assert (facts["table"], facts["row"], facts["result"]) == ("other", "ours 8x4, l2", None)
+
+
+def test_a_run_that_diverges_is_named_and_the_others_are_done(
+    cli: Cli, small: None, sets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring = Workbench.bring
+
+    def failing(bench: Workbench, run: Any, epochs: int) -> Any:
+        if run.settings.quantizer == "sq":
+            raise TrainingError("the loss of step 1 is nan")
+        return bring(bench, run, epochs)
+
+    monkeypatch.setattr(Workbench, "bring", failing)
+    output = tmp_path / "out.md"
+    common = ("--data", sets, "--only", "mnist", "--work", tmp_path / "work", "-o", output, "--rows", "sq|l2")
+    done = cli("reproduce", "tiny", "--budget", 0.5, *common)
+    assert done.code == 1 and output.exists() and "out.md: 1 run\n" in done.out.decode()
+    assert "mnist-sq-" in done.err and "the loss of step 1 is nan" in done.err
 
 
 def test_mistakes_are_named_in_a_sentence(cli: Cli, small: None, sets: Path, tmp_path: Path) -> None:

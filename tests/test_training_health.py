@@ -10,7 +10,7 @@ import torch
 from test_autoencoder import require_package, settings_of
 
 from vqcodec import quantizers
-from vqcodec.errors import ModelError, SettingsError
+from vqcodec.errors import ModelError, TrainingError
 from vqcodec.quantizers import NAMES
 from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
 from vqcodec.training.health import CollapseWatch, check_loss
@@ -31,14 +31,14 @@ def test_latents_that_are_no_numbers_are_refused(name: str, value: float, traini
     assert all(torch.equal(*pair) for pair in zip(before, quantizer.parameters(), strict=True))
 
 
-def test_a_loss_that_is_no_number_ends_the_run_before_anything_learns_from_it(tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_ends_the_run_before_a_step_is_taken(tmp_path: Path) -> None:
     state = Autoencoder(settings_of("vq", learning_rate=0.02), torch.device("cpu"))
     checkpoint = tmp_path / "checkpoint"
     good = torch.rand(2, 3, 32, 32)
     assert not AutoencoderTrainer(state, lambda step: good, 1.0, checkpoint).run(stop_after=2)
     saved = checkpoint.read_bytes()
     before = {key: tensor.clone() for key, tensor in state.network.state_dict().items()}
-    with pytest.raises(SettingsError, match=r"loss of step 3 is inf.* learning_rate below 0.02"):
+    with pytest.raises(TrainingError, match=r"loss of step 3 is inf.* learning_rate below 0.02"):
         AutoencoderTrainer(state, lambda step: good, 1e-45, checkpoint).run()
     assert all(torch.equal(tensor, before[key]) for key, tensor in state.network.state_dict().items())
     assert checkpoint.read_bytes() == saved
@@ -47,15 +47,13 @@ def test_a_loss_that_is_no_number_ends_the_run_before_anything_learns_from_it(tm
 
 def test_a_collapse_is_said_once_and_again_when_half_is_left() -> None:
     watch = CollapseWatch()
-    assert watch.see(50, 1024, 0.01, 3.0) is None, "the first steps do not count"
-    assert watch.see(250, 1024, 0.1, 50.0) is None
-    said = watch.see(300, 1024, 0.0625, 20.0)
+    assert watch.see(50, 1024, 9999, 0.01, 3.0) is None, "the first steps do not count"
+    assert watch.see(250, 1024, 4095, 0.01, 3.0) is None, "so few indices say nothing about 1024 codevectors"
+    assert watch.see(250, 1024, 9999, 0.1, 50.0) is None
+    said = watch.see(300, 1024, 4096, 0.0625, 20.0)
     assert said is not None and "64 of 1024 codevectors are in use at step 300 (6.2%, perplexity 20.0)" in said
-    assert [watch.see(step, 1024, usage, 9.0) is None for step, usage in ((350, 0.04), (400, 0.03), (450, 0.03))] == [
-        True,
-        False,
-        True,
-    ]
+    later = [watch.see(step, 1024, 9999, usage, 9.0) for step, usage in ((350, 0.04), (400, 0.03), (450, 0.03))]
+    assert [said is None for said in later] == [True, False, True]
 
 
 def test_a_run_says_it_while_it_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,6 +61,6 @@ def test_a_run_says_it_while_it_happens(tmp_path: Path, capsys: pytest.CaptureFi
     with torch.no_grad():
         state.quantizer.codebook[1:] += 1000  # type: ignore[operator]
     x = torch.rand(2, 3, 32, 32)
-    state.progress.step = 199
+    state.progress.step = 198
     assert not AutoencoderTrainer(state, lambda step: x, 1.0, tmp_path / "checkpoint").run(stop_after=200)
     assert "the codebook collapses: 1 of 64 codevectors are in use at step 200" in capsys.readouterr().err

@@ -164,7 +164,8 @@ class Codec:
 
     def decode(self, encoded: Encoded) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for indices."""
-        return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
+        with _memory_errors(encoded.width, encoded.height):
+            return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
 
     def pack(self, encoded: Encoded, icc: bytes | None = None) -> bytes:
         """Return the .vqc file that holds these indices."""

@@ -6,6 +6,7 @@
      +-- FormatError     a .vqc file that is damaged, or not one at all
      +-- ModelError      a model file that cannot be used, or a file's model that is not here
      +-- SettingsError   an option, recipe key or value that makes no sense
+     +-- TrainingError   a training that has diverged
      +-- TargetError     a size or PSNR that no quality reaches
 
 The text is one sentence that says what is wrong, where, and what to do about it. The
@@ -37,6 +38,10 @@ class ModelError(VqcError):
 
 class SettingsError(VqcError):
     """An option, recipe key or value that makes no sense."""
+
+
+class TrainingError(VqcError):
+    """A training that has diverged."""
 
 
 class TargetError(VqcError):

@@ -49,10 +49,13 @@ class Decoder:
         self._coder = constriction.stream.stack.AnsCoder(np.frombuffer(padded, dtype="<u4").astype(np.uint32))
 
     @classmethod
-    def of_noise(cls, numbers: np.random.Generator, symbols: int) -> Decoder:
-        """Return a decoder of random bits, enough for so many symbols: what it reads has the tables' distributions."""
-        words = numbers.integers(1 << 32, size=symbols * PRECISION_BITS // 32 + 2, dtype=np.uint32)
-        return cls(words.astype("<u4").tobytes() + b"\x01")
+    def of_noise(cls, noise: np.random.BitGenerator, symbols: int) -> Decoder:
+        """Return a decoder of random bits, enough for so many symbols: what it reads has the tables' distributions.
+
+        Raw bits, because what NumPy's Generator makes of them may change from version to version.
+        """
+        words: npt.NDArray[np.uint64] = noise.random_raw(symbols * PRECISION_BITS // 64 + 2)
+        return cls(words.astype("<u8").tobytes() + b"\x01")
 
     def read(self, table: Table, count: int) -> npt.NDArray[np.int32]:
         """Return the next `count` symbols, int32 [count], coded with `table`."""

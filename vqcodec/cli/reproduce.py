@@ -9,6 +9,7 @@ import click
 
 from vqcodec.cli.console import EXIT_INTERRUPTED, name_of, print_error, print_result
 from vqcodec.cli.eval import split
+from vqcodec.errors import ModelError, TrainingError
 
 if TYPE_CHECKING:
     from vqcodec.reproduction.results import Values
@@ -76,13 +77,16 @@ def command(
 
     usage_plots.require()
     report.check_replaceable(output)
+    failed = False
     if data is not None and not wants_report:
-        _bring(chosen, Workbench(data, work, selection["budget"], threads or 0), quiet=as_json)
+        failed = _bring(chosen, Workbench(data, work, selection["budget"], threads or 0), quiet=as_json)
     count = report.write(work, output)
     if as_json:
         _print(chosen, work, as_json)
     else:
-        print_result(f"{name_of(output)}: {count} runs")
+        print_result(f"{name_of(output)}: {count} {'run' if count == 1 else 'runs'}")
+    if failed:
+        raise click.exceptions.Exit(1)
 
 
 def _check_usage(tables: tuple[str, ...], data: Path | None, wants_list: bool, wants_report: bool) -> None:
@@ -98,18 +102,28 @@ def _check_usage(tables: tuple[str, ...], data: Path | None, wants_list: bool, w
         raise click.UsageError("--data FOLDER is missing: where the files of the data sets are")
 
 
-def _bring(chosen: list[Choice], bench: Workbench, quiet: bool) -> None:
-    """Train and measure what the work folder lacks; exit with 130 where that is interrupted."""
+def _bring(chosen: list[Choice], bench: Workbench, quiet: bool) -> bool:
+    """Train and measure what the work folder lacks; exit with 130 where that is interrupted.
+
+    Return whether a run has diverged, which is said; the others are done all the same.
+    """
     from vqcodec.reproduction.runs import distinct
 
+    failed = False
     for run, epochs in distinct(chosen).values():
-        values = bench.bring(run, epochs)
+        try:
+            values = bench.bring(run, epochs)
+        except (TrainingError, ModelError) as error:
+            print_error(f"{run.name}: {error}")
+            failed = True
+            continue
         if values is None:
             print_error("interrupted; the same command goes on, and --report writes what is done")
             raise click.exceptions.Exit(EXIT_INTERRUPTED)
         bench.lossless(run.dataset)
         if not quiet:
             print_result(f"{run.name}: {_figures(values)}")
+    return failed
 
 
 def _print(chosen: list[Choice], work: Path, as_json: bool) -> None:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 
-from vqcodec.cli.console import name_of, print_result
+from vqcodec.cli.console import STANDARD, print_result
+from vqcodec.cli.jobs import Job, write_output
 from vqcodec.errors import SettingsError
 
-_SIDE = 1 << 16
+_DIGITS = 5
 
 
 @click.command("sample")
 @click.option(
-    "-o", "--output", metavar="OUT", type=click.Path(path_type=Path), required=True,
-    help="A picture, a .vqc file or an .npz of indices.",
+    "-o", "--output", metavar="OUT", required=True,
+    help="A picture, a .vqc file or an .npz of indices; '-' is stdout, as a .vqc file.",
 )  # fmt: skip
 @click.option("--size", metavar="WxH", default="768x512", show_default=True, help="Width and height in pixels.")
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True, help="1..100.")
@@ -23,7 +24,7 @@ _SIDE = 1 << 16
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an output that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
-def command(output: Path, size: str, quality: float, seed: int, model: str | None, force: bool, as_json: bool) -> None:
+def command(output: str, size: str, quality: float, seed: int, model: str | None, force: bool, as_json: bool) -> None:
     """Draw a picture from the prior: what a .vqc file of random bits decodes to.
 
     It shows what the model expects of pictures before it has seen one. The same model, size, quality and seed give the
@@ -35,30 +36,32 @@ def command(output: Path, size: str, quality: float, seed: int, model: str | Non
     """
     from vqcodec import tokens
     from vqcodec.api import load_model
-    from vqcodec.cli.tokens import as_file, check_suffix
+    from vqcodec.cli.tokens import VQC, as_file, check_suffix
     from vqcodec.codec import TILE, TILED_LATENTS, check_quality
-    from vqcodec.files import atomic_write, check_output
+    from vqcodec.files import check_output
     from vqcodec.indices import Size, latent_grid
 
-    check_output(output, force)
-    check_suffix(name_of(output), output.suffix.lower())
+    job = Job(None, None if output == STANDARD else Path(output))
+    suffix = job.target.suffix.lower() if job.target else VQC
+    check_suffix(job.target_name, suffix)
+    if job.target:
+        check_output(job.target, force)
     width, height = _sides(size)
     codec = load_model(model)
     h, w = latent_grid(height, width, codec.metadata.stride)
     wanted = Size(width, height, check_quality(quality), TILE if h * w > TILED_LATENTS else 0)
     encoded = tokens.sample(seed, wanted, codec.metadata, codec.prior)
-    written, _ = as_file(codec, encoded, None, output.suffix.lower())
-    with atomic_write(output, force) as file:
-        file.write(written)
+    written, _ = as_file(codec, encoded, None, suffix)
+    write_output(job, written, force)
     file_bytes = len(codec.pack(encoded))
-    facts = {"output": name_of(output), "width": width, "height": height, "quality": encoded.quality, "seed": seed}
+    facts = {"output": job.target_name, "width": width, "height": height, "quality": encoded.quality, "seed": seed}
     bpp = 8 * file_bytes / (width * height)
-    line = f"{name_of(output)}: {width} x {height}, as a .vqc file {file_bytes:,} bytes, {bpp:.3f} bpp"
-    print_result(facts | {"vqc_bytes": file_bytes, "bpp": bpp} if as_json else line)
+    line = f"{job.target_name}: {width} x {height}, as a .vqc file {file_bytes:,} bytes, {bpp:.3f} bpp"
+    print_result(facts | {"vqc_bytes": file_bytes, "bpp": bpp} if as_json else line, to_stderr=job.target is None)
 
 
 def _sides(text: str) -> tuple[int, int]:
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() and 1 <= int(part) <= _SIDE for part in parts):
+    if len(parts) != 2 or not all(part.isdecimal() and len(part) <= _DIGITS for part in parts):
         raise SettingsError(f"--size {text} is not a width and height in pixels; write for example 768x512")
     return int(parts[0]), int(parts[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ NPZ, VQC = ".npz", ".vqc"
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True, help="Of pictures.")
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
 @click.option("--back", is_flag=True, help="Make .vqc files or pictures of .npz.")
+@click.option("-r", "--recursive", is_flag=True, help="Take folders, with all that is in them.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")
 def command(
@@ -33,12 +35,13 @@ def command(
     quality: float,
     model: str | None,
     back: bool,
+    recursive: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Write the codebook indices of pictures and .vqc files as NumPy arrays, and with --back the other way.
 
-    A .vqc file that goes there and back is the same byte for byte. docs/tokens.md says what the arrays are.
+    A .vqc file that vqc wrote comes back the same byte for byte. docs/tokens.md says what the arrays are.
     With --back the suffix of OUT chooses between a .vqc file and a picture.
 
     \b
@@ -46,7 +49,7 @@ def command(
     vqc tokens photo.vqc -o photo.npz
     vqc tokens --back photo.npz -o photo.vqc
     """
-    plan = make_plan(inputs, Naming(VQC if back else NPZ, output, force), False, _no_folders)
+    plan = make_plan(inputs, Naming(VQC if back else NPZ, output, force), recursive, partial(_find_files, back=back))
     run_plan(plan, lambda job: _convert(job, quality, model, back, force, as_json))
 
 
@@ -116,7 +119,10 @@ def _from_picture(
     from vqcodec.bitstream.header import MAGIC
     from vqcodec.codec import Codec
     from vqcodec.image import read_picture
+    from vqcodec.tokens import MAGIC as NPZ_MAGIC
 
+    if data.startswith(NPZ_MAGIC):
+        raise SettingsError(f"{name} holds arrays already; --back makes a file or picture of them")
     notes: tuple[str, ...] = ()
     if not data.startswith(MAGIC):
         picture = read_picture(data, name)
@@ -125,5 +131,10 @@ def _from_picture(
     return codec, codec.unpack(parsed), parsed.icc, notes
 
 
-def _no_folders(folder: Path) -> list[Path]:
-    return []
+def _find_files(folder: Path, back: bool) -> list[Path]:
+    from vqcodec.image import find_pictures
+
+    if back:
+        return sorted(path for path in folder.rglob(f"*{NPZ}") if path.is_file())
+    files = [path for path in folder.rglob(f"*{VQC}") if path.is_file()]
+    return sorted([*files, *find_pictures(folder, recursive=True)])

@@ -122,9 +122,9 @@ class ContextPrior:
         decoder.finish()
         return decoded
 
-    def sample(self, numbers: np.random.Generator, grid: tuple[int, int], quality: float) -> Decoded:
+    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Decoded:
         """Return a grid (h, w) drawn from the distribution that the tables are of."""
-        return self._read(rans.Decoder.of_noise(numbers, self.planes * grid[0] * grid[1]), grid, quality)
+        return self._read(rans.Decoder.of_noise(noise, self.planes * grid[0] * grid[1]), grid, quality)
 
     def follow(self, indices: IntArray, quality: float) -> Decoded:
         """Return what a decoder makes of indices [2m, h, w]; FormatError for a coarse one where none is coded."""

@@ -125,10 +125,10 @@ class StaticPrior:
         decoder.finish()
         return decoded
 
-    def sample(self, numbers: np.random.Generator, grid: tuple[int, int], quality: float) -> Decoded:
+    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Decoded:
         """Return a grid (h, w) drawn from the distribution that the tables are of."""
         symbols = (self.planes * self.factor**2 + 1) * grid[0] * grid[1]
-        return self._read(rans.Decoder.of_noise(numbers, symbols), grid, quality)
+        return self._read(rans.Decoder.of_noise(noise, symbols), grid, quality)
 
     def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Decoded:
         row = self.row(quality)

@@ -3,6 +3,7 @@
 settings.py   what a file's reader must know      matching.py   how a feature finds its codevector
 coding.py     latents to indices and back         clustering.py how unused codevectors come back
 gradients.py  what the codebook learns from       anchors.py    and what they move to
+averages.py   codebooks as moving averages        posterior.py  samples and losses of soft assignments, for soft.py
 """
 
 from __future__ import annotations

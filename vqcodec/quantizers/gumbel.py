@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from vqcodec.errors import SettingsError
 from vqcodec.quantizers.posterior import Divergence
 from vqcodec.quantizers.settings import QuantizerSettings
 from vqcodec.quantizers.soft import SoftQuantizer
@@ -39,6 +40,10 @@ class Gumbel(SoftQuantizer):
 
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
         super().__init__(settings, options.start, options.end)
+        for key, value, least in (("sharpness", options.sharpness, 1e-12), ("weight", options.weight, 0.0)):
+            if not least <= value < float("inf"):
+                above = "0 or more" if least == 0 else "a number above 0"
+                raise SettingsError(f"option {key} of quantizer 'gumbel' is {value:g}; choose {above}")
         self.sharpness, self.weight, self.hard = options.sharpness, options.weight, options.hard
 
     def precision(self) -> Tensor:

@@ -27,9 +27,10 @@ difference from the paper says little about either, and rows of a large batch ha
 
 **quick.** Rows of this name are the same network, codebook and loss, trained so that few epochs are enough: the nearest
 codevector, batches of 8, a learning rate of 0.001 that falls along half a cosine, Adam's second moments forgotten
-faster, the quantizer's loss at four times its weight, and codebooks that are moving averages of what chose them where
-the method allows it (`QUICK` in `vqcodec/reproduction/tables.py`). What is under the same name in a table
-was trained alike, so it is these rows that compare methods; the others compare with what was published.
+faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ and LooC codebooks that are moving
+averages of what chose them (`QUICK` in `vqcodec/reproduction/tables.py`). Exceptions: Gumbel, SQ-VAE and LFQ keep the
+weight of their losses, FSQ has no search, and Dual's Transformer has 2 layers of width 512. These rows compare
+methods with one another as far as their epochs are the same; the others compare with what was published.
 
 **Pictures.** Figures are means over the exact test pictures, of models as they are in their files, in eval mode. `PSNR`
 is of the 8-bit pixels that a decoder shows. `L1`, `SSIM` and `PSNR, papers'` are taken the papers' way: original

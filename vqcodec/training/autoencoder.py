@@ -92,7 +92,7 @@ class AutoencoderTrainer:
         self.variance = state.settings.variance or variance
         self._recent: list[tuple[float, Tensor]] = []
         self._saved = state.progress.seconds
-        self._collapse = CollapseWatch()
+        self._collapse, self._indices_seen = CollapseWatch(), 0
 
     def run(self, stop_after: int | None = None) -> bool:
         """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
@@ -135,6 +135,7 @@ class AutoencoderTrainer:
         state.optimizer.step()
         state.progress.step += 1
         self._recent.append((mse.item(), quantized.usage))
+        self._indices_seen += quantized.indices.numel()
         if state.progress.step % _LOG_STEPS == 0:
             self._log(bar)
 
@@ -154,9 +155,11 @@ class AutoencoderTrainer:
             "seconds": round(progress.seconds, 1),
             "psnr_db": round(-10 * math.log10(max(mse, 1e-12)), 3),
         } | usage_figures([usage for _, usage in self._recent])
-        self._recent.clear()
         progress.log.append(entry)
-        said = self._collapse.see(progress.step, self.state.quantizer.K, entry["usage"], entry["perplexity"])
+        K, seen = self.state.quantizer.K, self._indices_seen
+        said = self._collapse.see(progress.step, K, seen, entry["usage"], entry["perplexity"])
         if said:
             tqdm.write(said, file=sys.stderr)
+        self._recent.clear()
+        self._indices_seen = 0
         bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)

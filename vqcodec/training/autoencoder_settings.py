@@ -46,7 +46,8 @@ class AutoencoderSettings:
     for that of the training pixels. (The papers' code has pixels in [-1, 1], hence the 4, and the variance in
     [0, 1].) A run lasts `steps` batches, or `seconds` if steps is 0. `crop` is the side of training
     crops of photographs; data sets are taken whole. Adam's learning_rate is `constant`, or it falls to nothing
-    along half a `cosine` after a short rise; adam_beta2 is the decay of its second moments.
+    along half a `cosine` after a short rise; adam_beta2 is the decay of its second moments. Resumed
+    with other `steps`, a cosine goes on as if they had been said at first.
     """
 
     name: str = "model"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 
@@ -16,7 +17,9 @@ _MAY_CHANGE = ("threads", "validation_minutes", "checkpoint_minutes", "steps", "
 
 
 class Settings(Protocol):
-    """The settings of a run."""
+    """The settings of a run, a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
@@ -61,8 +64,9 @@ def restore(path: Path, kind: Callable[[S, torch.device], R], settings: S, devic
     SettingsError where the run had other settings, except for length and intervals; InputError where it is of another
     kind or version.
     """
-    values = read(path)
-    old, new = values["settings"], settings.as_dict()
+    values, new = read(path), settings.as_dict()
+    # A setting that is newer than the checkpoint was what is now its default.
+    old = {field.name: field.default for field in fields(type(settings))} | values["settings"]
     changed = sorted(key for key in new if key not in _MAY_CHANGE and old.get(key) != new[key])
     if changed:
         raise SettingsError(

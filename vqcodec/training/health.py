@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 
-from vqcodec.errors import SettingsError
+from vqcodec.errors import TrainingError
 
 _START_STEPS = 200
 _FEW = 0.1
+_SEEN = 4
 
 
 def check_loss(loss: float, step: int, learning_rate: float) -> None:
-    """Raise SettingsError where the loss of a step is infinite or no number; nothing has learned from it yet."""
+    """Raise TrainingError where the loss of a step is infinite or no number; no step was taken along its gradient."""
     if not math.isfinite(loss):
-        raise SettingsError(
+        raise TrainingError(
             f"the loss of step {step} is {loss}, so the training has diverged; "
             f"choose a learning_rate below {learning_rate:g} and start anew"
         )
@@ -25,13 +26,16 @@ class CollapseWatch:
     def __init__(self) -> None:
         self._threshold = _FEW
 
-    def see(self, step: int, K: int, usage: float, perplexity: float) -> str | None:
-        """Return a sentence to be said about a share of used codevectors, or None; the first steps do not count."""
-        if step < _START_STEPS or usage >= self._threshold:
+    def see(self, step: int, K: int, seen: int, usage: float, perplexity: float) -> str | None:
+        """Return a sentence to be said about the share of used codevectors among `seen` indices, or None.
+
+        The first steps do not count, nor do fewer indices than would use all codevectors several times.
+        """
+        if step < _START_STEPS or seen < _SEEN * K or usage >= self._threshold:
             return None
         self._threshold = usage / 2
         return (
             f"warning: the codebook collapses: {round(usage * K)} of {K} codevectors are in use at step {step} "
-            f"({usage:.1%}, perplexity {perplexity:.1f}); quantizer cvq or looc revives them, as do moving averages "
-            "and a lower learning rate"
+            f"({usage:.1%}, perplexity {perplexity:.1f}); what helps is a quantizer that revives them (cvq, looc), "
+            "moving averages (-O learn=ema) or a lower learning rate"
         )
