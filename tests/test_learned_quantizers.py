@@ -141,6 +141,21 @@ def test_moving_averages_of_units_are_those_of_whole_vectors_that_are_the_units(
     torch.testing.assert_close(quantizer.codebook, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_what_nothing_chooses_becomes_zero_and_no_denormal_number() -> None:
+    quantizer = Case(one_unit("vq", K=4), {"learn": "ema"}).make()
+    assert quantizer.averages is not None
+    with torch.no_grad():
+        quantizer.codebook[3] = 1e-20
+        quantizer.averages.counts[3] = 1e-29
+    seen = set()
+    one, index = torch.ones(1, 4, 1, 1), torch.zeros(1, 1, 1, 1, dtype=torch.int64)
+    for _ in range(3000):
+        quantizer.averages.update(quantizer.codebook, one, index)
+        seen |= {float(quantizer.codebook.detach()[3].abs().max()), float(quantizer.averages.counts[3])}
+    assert 0.0 in seen and min(seen - {0.0}) >= 1e-30
+    assert not quantizer.codebook[3].any() and quantizer.codebook.isfinite().all()
+
+
 def test_moving_averages_are_not_for_indices_that_add_up() -> None:
     with pytest.raises(SettingsError, match="learn='ema' does not fit depth=2"):
         Case(QuantizerSettings("looc", K=8, m=2, d_star=2, depth=2, wide=1), {"learn": "ema"}).make()

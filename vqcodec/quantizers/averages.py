@@ -20,6 +20,7 @@ from vqcodec.quantizers.settings import QuantizerSettings
 Learn = Literal["loss", "ema"]
 DECAY = 0.99
 _EPSILON = 1e-5
+_NOTHING = 1e-30
 
 
 class Averaged(Learned):
@@ -81,6 +82,9 @@ class MovingAverages(nn.Module):
         chosen = torch.bincount(indices.flatten(), minlength=len(codebook))
         self.counts.mul_(DECAY).add_(chosen, alpha=1 - DECAY)
         codebook.copy_(sums / self._smoothed()[:, None])
+        # What nothing chooses falls towards zero; below this, processors compute many times slower.
+        for values in (codebook, self.counts):
+            values.masked_fill_(values.abs() < _NOTHING, 0.0)
 
     def _smoothed(self) -> Tensor:
         total = self.counts.sum()
