@@ -10,7 +10,17 @@ import click
 from click.core import ParameterSource
 
 from vqcodec.cli.console import print_result
-from vqcodec.cli.jobs import Job, Naming, Report, make_plan, read_input, run_plan, write_output
+from vqcodec.cli.jobs import (
+    Job,
+    Naming,
+    Report,
+    batch_flags,
+    make_plan,
+    read_input,
+    run_plan,
+    takes_files,
+    write_output,
+)
 from vqcodec.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,8 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compress")
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option("-o", "--output", metavar="OUT", help="Output file; for several inputs, a folder. '-' is stdout.")
+@takes_files
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True, help="1..100.")
 @click.option(
     "--target-bpp", metavar="X", type=click.FloatRange(0, min_open=True),
@@ -40,9 +49,7 @@ if TYPE_CHECKING:
     help="0..9: more makes smaller files and takes longer.",
 )  # fmt: skip
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
-@click.option("-r", "--recursive", is_flag=True, help="Take folders, with all that is in them.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")
+@batch_flags
 def command(
     inputs: tuple[str, ...],
     output: str | None,

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import io
 import time
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from vqcodec.cli.console import print_result
-from vqcodec.cli.jobs import Job, Naming, Report, make_plan, read_input, run_plan, write_output
+from vqcodec.cli.jobs import (
+    Job,
+    Naming,
+    Report,
+    batch_flags,
+    files_under,
+    make_plan,
+    read_input,
+    run_plan,
+    takes_files,
+    write_output,
+)
 
 if TYPE_CHECKING:
     from vqcodec.image import Picture
@@ -19,15 +30,12 @@ DEFAULT_FORMAT = "png"
 
 
 @click.command("decompress")
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option("-o", "--output", metavar="OUT", help="Output file; for several inputs, a folder. '-' is stdout.")
+@takes_files
 @click.option(
     "--format", "format_name", metavar="FORMAT", help="png (the default), jpg, webp, tif, avif, jp2, bmp, ppm."
 )
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
-@click.option("-r", "--recursive", is_flag=True, help="Take folders, with all that is in them.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")
+@batch_flags
 def command(
     inputs: tuple[str, ...],
     output: str | None,
@@ -51,12 +59,8 @@ def command(
 
     suffix = "." + (format_name or DEFAULT_FORMAT).removeprefix(".")
     output_format(suffix, suffix)
-    plan = make_plan(inputs, Naming(suffix, output, force), recursive, _find_files)
+    plan = make_plan(inputs, Naming(suffix, output, force), recursive, partial(files_under, suffix=".vqc"))
     run_plan(plan, lambda job: _decompress(job, format_name, model, force, as_json))
-
-
-def _find_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.vqc") if path.is_file())
 
 
 def _decompress(job: Job, format_name: str | None, model: str | None, force: bool, as_json: bool) -> Report:

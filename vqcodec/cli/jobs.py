@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -15,6 +16,28 @@ from vqcodec.files import atomic_write, check_output, read_file, read_stream
 
 Report = tuple[str, ...]
 FindFiles = Callable[[Path], list[Path]]
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+def takes_files(command: C) -> C:
+    """Give a command what every one that makes files of files begins with: its inputs and -o."""
+    command = click.option(
+        "-o", "--output", metavar="OUT", help="Output file; for several inputs, a folder. '-' is stdout."
+    )(command)
+    kind = click.Path(allow_dash=True)
+    return click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=kind)(command)
+
+
+def batch_flags(command: C) -> C:
+    """Give a command the flags that they all end with: -r, -f and --json."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")(command)
+    command = click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")(command)
+    return click.option("-r", "--recursive", is_flag=True, help="Take folders, with all that is in them.")(command)
+
+
+def files_under(folder: Path, suffix: str) -> list[Path]:
+    """Return the files of a suffix in a folder and all that is in it, sorted."""
+    return sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING
 import click
 
 from vqcodec.cli.console import print_result
-from vqcodec.cli.jobs import Job, Naming, Report, make_plan, read_input, run_plan, write_output
+from vqcodec.cli.jobs import (
+    Job,
+    Naming,
+    Report,
+    batch_flags,
+    files_under,
+    make_plan,
+    read_input,
+    run_plan,
+    takes_files,
+    write_output,
+)
 from vqcodec.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,14 +32,11 @@ NPZ, VQC = ".npz", ".vqc"
 
 
 @click.command("tokens")
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=click.Path(allow_dash=True))
-@click.option("-o", "--output", metavar="OUT", help="Output file; for several inputs, a folder. '-' is stdout.")
+@takes_files
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True, help="Of pictures.")
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
 @click.option("--back", is_flag=True, help="Make .vqc files or pictures of .npz.")
-@click.option("-r", "--recursive", is_flag=True, help="Take folders, with all that is in them.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")
+@batch_flags
 def command(
     inputs: tuple[str, ...],
     output: str | None,
@@ -135,6 +143,5 @@ def _find_files(folder: Path, back: bool) -> list[Path]:
     from vqcodec.image import find_pictures
 
     if back:
-        return sorted(path for path in folder.rglob(f"*{NPZ}") if path.is_file())
-    files = [path for path in folder.rglob(f"*{VQC}") if path.is_file()]
-    return sorted([*files, *find_pictures(folder, recursive=True)])
+        return files_under(folder, NPZ)
+    return sorted([*files_under(folder, VQC), *find_pictures(folder, recursive=True)])

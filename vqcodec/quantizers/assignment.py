@@ -42,11 +42,15 @@ def assign(x: Tensor, codebook: Tensor, penalty: Tensor | None = None) -> tuple[
     return cost, index
 
 
+def block_values(device: torch.device) -> int:
+    """Return how many values the table of one block has: few stay in a core's own cache, many keep a GPU busy."""
+    return min(BUDGET_VALUES, _CPU_BLOCK) if device.type == "cpu" else BUDGET_VALUES
+
+
 def _block_shape(x: Tensor, K: int) -> tuple[int, int]:
     """Return how many vectors of how many groups one block takes."""
     groups, count, _ = x.shape
-    # A smaller block stays in a core's own cache; a larger one keeps a GPU busy.
-    values = min(BUDGET_VALUES, _CPU_BLOCK) if x.device.type == "cpu" else BUDGET_VALUES
+    values = block_values(x.device)
     rows = max(1, min(count, values // K))
     return rows, max(1, min(groups, values // (K * rows)))
 

@@ -23,8 +23,6 @@ from vqcodec.quantizers.noise import gumbel
 
 # A weight of exp(-60) is lost beside 1 in float32; below exp(-87) processors compute many times slower.
 _LEAST_LOG_WEIGHT = -60.0
-# A larger block leaves a core's own cache; a GPU has the whole budget to keep it busy.
-_CPU_BLOCK = 1 << 18
 
 
 class Block(NamedTuple):
@@ -206,8 +204,8 @@ def _blocks(x: Tensor, factor: Tensor, codebook: Tensor) -> Iterator[tuple[Tenso
 
 
 def _table(x: Tensor, factor: Tensor) -> Tensor:
-    values = min(assignment.BUDGET_VALUES, _CPU_BLOCK) if x.device.type == "cpu" else assignment.BUDGET_VALUES
-    return x.new_empty(max(1, min(len(x), values // len(factor))), len(factor))
+    rows = assignment.block_values(x.device) // len(factor)
+    return x.new_empty(max(1, min(len(x), rows)), len(factor))
 
 
 def _posterior(block: Block) -> tuple[Tensor, Tensor, Tensor]:

@@ -90,9 +90,9 @@ class AutoencoderTrainer:
     def __init__(self, state: Autoencoder, batches: Batches, variance: float, checkpoint_path: Path) -> None:
         self.state, self.batches, self.checkpoint_path = state, batches, checkpoint_path
         self.variance = state.settings.variance or variance
-        self._recent: list[tuple[float, Tensor]] = []
+        self._recent: list[tuple[float, Tensor, int]] = []
         self._saved = state.progress.seconds
-        self._collapse, self._indices_seen = CollapseWatch(), 0
+        self._collapse = CollapseWatch()
 
     def run(self, stop_after: int | None = None) -> bool:
         """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
@@ -134,8 +134,7 @@ class AutoencoderTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
         state.progress.step += 1
-        self._recent.append((mse.item(), quantized.usage))
-        self._indices_seen += quantized.indices.numel()
+        self._recent.append((mse.item(), quantized.usage, quantized.indices.numel()))
         if state.progress.step % _LOG_STEPS == 0:
             self._log(bar)
 
@@ -148,18 +147,17 @@ class AutoencoderTrainer:
         return mse.clamp(min=1e-12).log() + weight * 2 * quantized.z_q.numel() / values * quantized.loss
 
     def _log(self, bar: tqdm[None]) -> None:
-        mse = float(np.mean([error for error, _ in self._recent]))
+        mse = float(np.mean([error for error, _, _ in self._recent]))
         progress = self.state.progress
         entry: dict[str, Any] = {
             "step": progress.step,
             "seconds": round(progress.seconds, 1),
             "psnr_db": round(-10 * math.log10(max(mse, 1e-12)), 3),
-        } | usage_figures([usage for _, usage in self._recent])
+        } | usage_figures([usage for _, usage, _ in self._recent])
         progress.log.append(entry)
-        K, seen = self.state.quantizer.K, self._indices_seen
+        K, seen = self.state.quantizer.K, sum(count for _, _, count in self._recent)
         said = self._collapse.see(progress.step, K, seen, entry["usage"], entry["perplexity"])
         if said:
             tqdm.write(said, file=sys.stderr)
         self._recent.clear()
-        self._indices_seen = 0
         bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)
