@@ -32,13 +32,35 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 300, 60, 10
 LAYERS = (
     {"errors"},
     {"bitstream", "files"},
-    {"networks", "quantizers", "priors", "image", "image_depth", "model_file", "indices", "storage", "tiles", "tokens"},
+    {
+        "networks",
+        "quantizers",
+        "losses",
+        "priors",
+        "image",
+        "image_depth",
+        "model_file",
+        "indices",
+        "storage",
+        "tiles",
+        "tokens",
+    },
     {"encoder", "refine", "search", "codec", "api", "training", "evaluation"},
     {"reproduction"},
     {"cli"},
     {"__main__"},
 )
-MAY_IMPORT_TORCH = {"networks", "quantizers", "encoder", "refine", "codec", "training", "evaluation", "reproduction"}
+MAY_IMPORT_TORCH = {
+    "networks",
+    "quantizers",
+    "losses",
+    "encoder",
+    "refine",
+    "codec",
+    "training",
+    "evaluation",
+    "reproduction",
+}
 # evaluation/codecs.py measures Pillow's own encoders, which image.py has no business to know.
 ONLY_USER = {
     "constriction": {"bitstream/rans.py"},

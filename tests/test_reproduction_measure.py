@@ -85,6 +85,25 @@ def test_figures_are_those_of_real_files(kind: str, tmp_path: Path, monkeypatch:
     check_usage(found, indices, kind == "colour")
 
 
+def test_as_many_pictures_are_coded_at_once_as_their_size_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = pictures(32, 3)
+    path, code = model_of("one", tmp_path, pixels), measure._code
+    seen: list[int] = []
+
+    def counted(codec: Codec, batch: Pixels) -> measure.Coded:
+        seen.append(len(batch))
+        return code(codec, batch)
+
+    monkeypatch.setattr(measure, "_code", counted)
+    for most, area, expected in ((9, 4 * 32**2 - 1, [3, 2]), (2, 4 * 32**2, [2, 2, 1]), (9, 99, [1] * 5)):
+        monkeypatch.setattr(measure, "BATCH", most)
+        monkeypatch.setattr(measure, "BATCH_PIXELS", area)
+        assert measure.measure(path, pixels)["pictures"] == 5 and seen == expected
+        seen.clear()
+
+
 def check_usage(found: dict[str, Any], indices: npt.NDArray[np.uint16], own: bool) -> None:
     """Compare usage, perplexity and sharing with sets of indices [N, P, h', w'] of K = 8."""
     units = [indices[:, i].reshape(-1).tolist() for i in range(indices.shape[1])]

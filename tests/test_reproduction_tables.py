@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from vqcodec import quantizers
-from vqcodec.reproduction import runs, tables
+from vqcodec.reproduction import tables
 from vqcodec.reproduction.runs import choose, distinct
 
 EXTERNAL = ("fsq", "lfq", "simvq", "rotation")
@@ -20,9 +20,10 @@ def test_every_shipped_row_can_be_built() -> None:
         assert choice.table.epochs == 500 and choice.table.title and choice.table.source and choice.table.note
     for run, _ in distinct(chosen).values():
         settings = run.settings
-        d = {"fsq": 4, "lfq": 10}.get(settings.quantizer, runs.LATENT)
-        assert (settings.network, settings.d, settings.seed) == ("vqvae", d, 42)
-        assert settings.channels == (3 if run.dataset == "cifar10" else 1)
+        network, usual = ("vqgan", 256) if run.dataset == "photos" else ("vqvae", 128)
+        d = {"fsq": 4, "lfq": 10}.get(settings.quantizer, usual)
+        assert (settings.network, settings.d, settings.seed) == (network, d, 42)
+        assert settings.channels == (3 if run.dataset in ("cifar10", "photos") else 1)
         if settings.quantizer not in EXTERNAL or importlib.util.find_spec("vector_quantize_pytorch"):
             assert quantizers.build(settings.quantizer_settings(), settings.options).d == d
 
@@ -33,7 +34,7 @@ def test_the_table_of_methods_has_them_all_trained_alike() -> None:
     assert {(s.batch, s.schedule, s.learning_rate, s.adam_beta2) for s in quick} == {(8, "cosine", 1e-3, 0.95)}
     # What the report names as exceptions.
     weights = {settings.quantizer: settings.quantizer_weight for settings in quick}
-    assert {name for name, weight in weights.items() if weight != 4} == {"gumbel", "sq", "lfq"}
+    assert {name for name, weight in weights.items() if weight != 4} == {"gumbel", "sq", "lfq", "dual"}
     assert {s.quantizer for s in quick if s.options.get("learn") == "ema"} == {"vq", "cvq", "pq", "looc"}
     assert {s.quantizer for s in quick if s.match != "l2"} == {"fsq"}
 
@@ -45,8 +46,26 @@ def test_shipped_figures_and_names() -> None:
     vq = choose(["looc-1", "looc-4", "cvq-3"], ["cifar10"], "vq-vae 1024x128$")
     assert {choice.row.method for choice in vq} == {"VQ-VAE", "HVQ-VAE", "CVQ-VAE", "A VQ-VAE"}
     assert len(distinct(vq)) == 3, "A is VQ-VAE"
-    beta = [choice.run.settings for choice in choose(["looc-6"], (), "256x4, beta 4") if choice.run]
+    beta = [choice.run.settings for choice in choose(["looc-6"], ["cifar10"], "256x4, beta 4") if choice.run]
     ways = {(mode, match) for mode in ("all", "conditional", "smooth") for match in ("l2", "cosine")}
     assert {(settings.mode, settings.match) for settings in beta} == ways and {s.beta for s in beta} == {4}
     pq = choose(["looc-1"], ["mnist"], "^pq")[0]
     assert pq.run is not None and pq.run.size == "256 × 4 × 32" and pq.run.name.startswith("mnist-pq-256x4-l2-b128-")
+
+
+def test_tables_of_larger_pictures_are_on_photos_with_the_published_codebooks() -> None:
+    chosen = choose([], ["photos"])
+    assert {choice.table.name for choice in chosen} == {"looc-6", "dual-2"}
+    assert not any(choice.dataset in choice.row.published for choice in chosen), "published figures are of other data"
+    sizes = {choice.run.size for choice in chosen if choice.run}
+    assert sizes == {"1024 × 256", "256 × 4", "512 × 128 × 2"}
+    published, quick = (
+        [choice.run.settings for choice in chosen if choice.run and choice.row.variant.endswith("quick") == is_quick]
+        for is_quick in (False, True)
+    )
+    assert {(s.network_settings().get("width"), s.batch, s.learning_rate) for s in published} == {(None, 32, 1.44e-4)}
+    assert {(s.network_settings()["width"], s.batch, s.learning_rate) for s in quick} == {(16, 2, 1e-3)}
+    ways = {(s.quantizer, s.K, s.beta, s.mode) for s in quick}
+    assert {(name, 1024, 1, "all") for name in ("vq", "cvq")} <= ways
+    assert {("looc", 256, beta, "all") for beta in (1, 2, 3, 4)} <= ways
+    assert {("looc", 256, 2, mode) for mode in ("conditional", "smooth")} <= ways

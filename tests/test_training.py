@@ -18,7 +18,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import InputError, SettingsError
 from vqcodec.image import Picture
 from vqcodec.networks.photo import PhotoNetwork
-from vqcodec.training import losses
+from vqcodec.training import objective
 from vqcodec.training.basis import block_basis
 from vqcodec.training.data import load_pictures
 from vqcodec.training.density import ClassDensity, bits
@@ -121,7 +121,7 @@ def test_training_lowers_the_loss() -> None:
     assert state.progress.stage == NOISE
     seen = []
     for _ in range(25):
-        result = losses.compute(state, x, quality, noise)
+        result = objective.compute(state, x, quality, noise)
         state.optimizer.zero_grad()
         result.objective.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
@@ -230,17 +230,17 @@ def test_ctrl_c_in_the_middle_of_a_step_loses_nothing(
     settings = tiny_settings(options={"online_clustering": "on"})
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     assert training.run([folder], whole, settings, resume=False)
-    compute = losses.compute
+    compute = objective.compute
 
-    def interrupted(state: TrainingState, *rest: Any) -> losses.Losses:
+    def interrupted(state: TrainingState, *rest: Any) -> objective.Losses:
         result = compute(state, *rest)
         if state.progress.step == at_step:
             signal.raise_signal(signal.SIGINT)
         return result
 
-    monkeypatch.setattr(losses, "compute", interrupted)
+    monkeypatch.setattr(objective, "compute", interrupted)
     assert not training.run([folder], parts, settings, resume=False)
-    monkeypatch.setattr(losses, "compute", compute)
+    monkeypatch.setattr(objective, "compute", compute)
     assert training.run([folder], parts, settings, resume=True)
     assert model_file.load(whole)[0].fingerprint == model_file.load(parts)[0].fingerprint
 

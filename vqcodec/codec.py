@@ -167,6 +167,12 @@ class Codec:
         with _memory_errors(encoded.width, encoded.height):
             return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
 
+    def latents(self, encoded: Encoded) -> Tensor:
+        """Return the latents float32 [1, d, h, w] that a decoder has of indices."""
+        h, w = latent_grid(encoded.height, encoded.width, self.network.stride)
+        codes = encoded.indices if encoded.latents is None else encoded.latents
+        return self._latents(codes, (slice(0, h), slice(0, w)))
+
     def pack(self, encoded: Encoded, icc: bytes | None = None) -> bytes:
         """Return the .vqc file that holds these indices."""
         return pack(encoded, self.metadata, self.prior, icc)

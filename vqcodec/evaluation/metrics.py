@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from vqcodec.errors import SettingsError
-from vqcodec.evaluation import learned
+from vqcodec.evaluation import features_metric, learned
 
 Pixels = npt.NDArray[np.uint8]
 Function = Callable[[Pixels, Pixels], float]
@@ -119,6 +119,14 @@ METRICS: dict[str, Metric] = {
         Metric("ssimulacra2", "SSIMULACRA 2", "ssimulacra2 with libjxl's Gaussian", 8, _load_ssimulacra2),
         Metric("haarpsi", "HaarPSI", "HaarPSI of RGB", 16, _load_haarpsi),
         Metric("vif", "VIF", "torchmetrics: pixel domain, luma", 41, _load_vif),
+        Metric(
+            "features",
+            "Feature distance (EfficientNet-lite2)",
+            "vqc: squared distance of unit features at strides 2, 4, 8, 16, mean; less is better",
+            64,
+            features_metric.load_features,
+            "negative",
+        ),
         Metric("lpips", "LPIPS", "torchmetrics: AlexNet; less is better", 64, learned.load_lpips, "negative"),
         Metric("dists", "DISTS", "torchmetrics; less is better", 64, learned.load_dists, "negative"),
         Metric("rfid", "rFID", "torchmetrics: of all pictures; less is better", 1, learned.load_rfid, "negative"),

@@ -16,7 +16,9 @@ class Network(nn.Module, ABC):
     has_rates: whether quality changes the rate; where not, quality is ignored and an encoder takes
     the nearest codevectors, as in training;
     analysis_margin, synthesis_margin: how many latents around a tile each can see, None for the
-    whole picture, which is then never cut into tiles.
+    whole picture, which is then never cut into tiles;
+    synthesis_names: how the names of parameters begin that only the synthesis has;
+    last_layer: the name of the weights that the synthesis ends with.
     """
 
     has_rates: bool = False
@@ -25,6 +27,8 @@ class Network(nn.Module, ABC):
     channels: int = 3
     analysis_margin: int | None
     synthesis_margin: int | None
+    synthesis_names: tuple[str, ...]
+    last_layer: str
 
     @abstractmethod
     def analysis(self, x: Tensor, quality: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ KNOTS = 6
 CLASSES = 31
 UNIT_CLASS = 9
 CLASSES_PER_OCTAVE = 3
+_ROUNDING = 0.25
 # Rounding moves a weight by up to a half, so the sums of rounded weights may be a little larger.
 _SUMS_SHARE = 0.9
 
@@ -56,7 +57,7 @@ class ContextNet(nn.Module):
 
     def set_unit(self, deviations: Tensor) -> None:
         """Set the scale of inputs and means from deviations [rows, d] in steps, and start as a static prior."""
-        self.unit.copy_((deviations.square() + 0.25).sqrt().mul(SIXTEENTHS).round())
+        self.unit.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
         position = torch.linspace(0, self.rows - 1, KNOTS).round().long()
         level = UNIT_CLASS + CLASSES_PER_OCTAVE * torch.log2(deviations.clamp(min=1e-3))[position]
         start = 0
@@ -64,6 +65,17 @@ class ContextNet(nn.Module):
             assert isinstance(net, GroupNet)
             with torch.no_grad():
                 net.bias_out[:, net.n :] = level[:, start : start + net.n]
+            start += net.n
+
+    @torch.no_grad()
+    def scale_unit(self, factors: Tensor) -> None:
+        """Expect latents that are `factors` [d] times as large as before: units and levels follow."""
+        deviations = ((self.unit / SIXTEENTHS).square() - _ROUNDING).clamp(min=0).sqrt() * factors
+        self.unit.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
+        rise, start = CLASSES_PER_OCTAVE * torch.log2(factors), 0
+        for net in self.nets:
+            assert isinstance(net, GroupNet)
+            net.bias_out[:, net.n :] += rise[start : start + net.n]
             start += net.n
 
     def rows_of(self, quality: Tensor) -> Tensor:

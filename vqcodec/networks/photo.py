@@ -49,6 +49,8 @@ class PhotoNetwork(Network):
     stride = STRIDE
     analysis_margin = 8
     synthesis_margin = 10
+    synthesis_names = ("synthesis", "klt_synthesis")
+    last_layer = "synthesis_out.weight"
     sigma: Tensor
 
     def __init__(self, d: int = 320, widths: tuple[int, int, int, int] = (192, 128, 96, 64)) -> None:

@@ -32,6 +32,8 @@ class VqganNetwork(Network):
     stride = 2 ** (len(MULTIPLIERS) - 1)
     analysis_margin = None
     synthesis_margin = None
+    synthesis_names = ("after", "decoder")
+    last_layer = "decoder.out.weight"
 
     def __init__(self, d: int = 256, width: int = 128, modulated: bool = False) -> None:
         super().__init__()

@@ -29,6 +29,8 @@ class VqvaeNetwork(Network):
     stride = 4
     analysis_margin = 4
     synthesis_margin = 5  # one more than it sees, for the mode `smooth`, which interpolates latents
+    synthesis_names = ("decoder",)
+    last_layer = "decoder.6.weight"
 
     def __init__(self, d: int = 64, channels: int = 3) -> None:
         super().__init__()

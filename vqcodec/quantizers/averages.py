@@ -44,7 +44,7 @@ class Averaged(Learned):
         features = self.features(z)
         if self.averages is None:
             return super().loss(features, z_q)
-        return COMMITMENT * F.mse_loss(features, z_q.detach())
+        return commitment_loss(features, z_q)
 
     def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
         """Move codevectors to the averages of what chose them."""
@@ -59,6 +59,11 @@ class Averaged(Learned):
         if self.averages is not None:
             counts = self.averages.counts.view(-1, self.K)
             counts.copy_(usage * counts.sum(1, keepdim=True))
+
+
+def commitment_loss(z: Tensor, z_q: Tensor) -> Tensor:
+    """Return the part of VQ-VAE's loss that is for the latents alone: 0.25 times the mean of (z - sg z_q)^2."""
+    return COMMITMENT * F.mse_loss(z, z_q.detach())
 
 
 class MovingAverages(nn.Module):

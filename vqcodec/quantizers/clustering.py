@@ -47,10 +47,26 @@ class OnlineClustering(nn.Module):
         # Any usage adds up to 1, so that the average is zero before the first batch only.
         if self.when == "offline" and self.average.any():
             return
+        moving, weight, chosen = self._moves(codebook, usage, features)
+        codebook[moving] = torch.lerp(codebook[moving], chosen, weight)
+
+    def pull(self, codebook: Tensor, usage: Tensor, features: Features) -> Tensor:
+        """Return the scalar whose gradient moves rarely used codevectors, for a codebook that a network computes.
+
+        It is the mean over all K * d_star values of weight * (c - anchor)^2, with the weights of `update`, instead of
+        which it takes note of the batch.
+        """
+        moving, weight, chosen = self._moves(codebook, usage, features)
+        return (weight * (codebook[moving] - chosen).square()).sum() / codebook.numel()
+
+    @torch.no_grad()
+    def _moves(self, codebook: Tensor, usage: Tensor, features: Features) -> tuple[Tensor, Tensor, Tensor]:
+        """Take note of a batch; return places int64 [k] of what moves, how far 0..1 [k, 1], and anchors [k, d_star]."""
         self.average.mul_(DECAY).add_(usage, alpha=1 - DECAY)
         self.anchors.see(features)
         weight = torch.exp(-self.average * len(codebook) * _SHARPNESS / (1 - DECAY) - 1e-3)
         moving = torch.nonzero(weight > _NEVER).flatten()
+        chosen = codebook[moving]
         if len(moving):
-            chosen = self.anchors.choose(codebook[moving], moving, features)
-            codebook[moving] = torch.lerp(codebook[moving], chosen, weight[moving, None])
+            chosen = self.anchors.choose(chosen, moving, features)
+        return moving, weight[moving, None], chosen

@@ -4,29 +4,47 @@
 channels is matched with the global codebook after a Transformer encoder has let its K codevectors see each
 other, so that one step moves them all; the second half is matched with the local codebook as it is. Once
 training is over the refined codebook is a constant, and the Transformer is gone.
+
+As published both learn by gradient, which in short trainings leaves most of the local codebook unused; so it can also
+be moving averages (averages.py), with online clustering for what nobody uses (clustering.py). The global half must
+keep up with that or it dies. Nothing but gradients can move it, so its online clustering is one more loss.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from vqcodec.errors import SettingsError
+from vqcodec.quantizers.anchors import Anchor, Features
+from vqcodec.quantizers.averages import MovingAverages, commitment_loss
 from vqcodec.quantizers.base import Quantized, Quantizer
+from vqcodec.quantizers.clustering import OnlineClustering
 from vqcodec.quantizers.noise import StepNoise, seeded
 from vqcodec.quantizers.settings import QuantizerSettings
+
+Local = Literal["loss", "ema", "clustering"]
 
 
 @dataclass(frozen=True)
 class Options:
-    """The Transformer encoder: layers, attention heads, width of the feedforward part, dropout 0..1; as published."""
+    """The Transformer encoder: layers, attention heads, width of the feedforward part, dropout 0..1; as published.
+
+    local: what moves the local codebook, the gradient of the loss as published, moving averages of its features
+    (`ema`), or these and online clustering (`clustering`); anchor: what unused codevectors then move to (anchors.py).
+    pull: weight of the loss that draws refined codevectors nobody uses to the features nearest to them, 0 for none.
+    """
 
     layers: int = 6
     heads: int = 8
     feedforward: int = 2048
     dropout: float = 0.1
+    local: Local = "loss"
+    anchor: Anchor = "unique"
+    pull: float = 0.0
 
 
 class Dual(Quantizer):
@@ -38,7 +56,17 @@ class Dual(Quantizer):
         super().__init__(settings)
         _check(settings, options)
         self.global_codebook = nn.Parameter(torch.randn(self.K, self.d_star))
-        self.local_codebook = nn.Parameter(torch.empty(self.K, self.d_star).uniform_(-1 / self.K, 1 / self.K))
+        first = torch.empty(self.K, self.d_star).uniform_(-1 / self.K, 1 / self.K)
+        self.local_codebook = nn.Parameter(first, requires_grad=options.local == "loss")
+        self.averages = None if options.local == "loss" else MovingAverages(self.K)
+        self.clustering = (
+            OnlineClustering(self.K, self.d_star, settings.match, options.anchor)
+            if options.local == "clustering"
+            else None
+        )
+        self.pull = options.pull
+        # Of anchors that are drawn anew for every batch a gradient follows the mean, which is one point for all.
+        self.revival = OnlineClustering(self.K, self.d_star, settings.match, "closest") if options.pull else None
         layer = nn.TransformerEncoderLayer(
             self.d_star, options.heads, options.feedforward, options.dropout, batch_first=True
         )
@@ -63,14 +91,36 @@ class Dual(Quantizer):
             return super().forward(z, indices)
         self.refined = self._refine()
         try:
-            return super().forward(z, indices)
+            quantized = super().forward(z, indices)
+            return quantized._replace(loss=quantized.loss + self._pull(self.refined, z.detach(), quantized.indices))
         finally:
             self.refined = None
             self.noise.advance()
 
     def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
-        """Return the losses of the two halves added up (equation 4), each a mean over its own channels."""
-        return self.m * super().loss(z, z_q)
+        """Return the losses of the two halves added up (equation 4), each a mean over its own channels.
+
+        Of a local half of moving averages it is only the commitment.
+        """
+        if self.averages is None:
+            return self.m * super().loss(z, z_q)
+        (z_global, z_local), (q_global, q_local) = z.chunk(2, 1), z_q.chunk(2, 1)
+        return super().loss(z_global, q_global) + commitment_loss(z_local, q_local)
+
+    def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
+        """Move the local codebook where gradients do not, by the local half of what was matched alone."""
+        z, indices = z[:, self.d_star :], indices[:, 1:]
+        if self.averages is not None:
+            self.averages.update(self.local_codebook, z, indices)
+        if self.clustering is not None:
+            self.clustering.update(self.local_codebook, self.usage_of(indices), Features(z, self.d_star))
+
+    def _pull(self, refined: Tensor, z: Tensor, indices: Tensor) -> Tensor | float:
+        """Return the weighted loss that draws unused codevectors of the refined codebook to the global half of z."""
+        if self.revival is None:
+            return 0.0
+        usage, features = self.usage_of(indices[:, :1]), Features(z[:, : self.d_star], self.d_star)
+        return self.pull * self.revival.pull(refined, usage, features)
 
     def train(self, mode: bool = True) -> Dual:
         """Set the mode and forget the constant of eval mode."""
@@ -99,5 +149,7 @@ def _check(settings: QuantizerSettings, options: Options) -> None:
     for key in ("layers", "feedforward"):
         if getattr(options, key) < 1:
             raise SettingsError(f"option {key} of quantizer 'dual' is {getattr(options, key)}; choose 1 or more")
+    if not 0 <= options.pull < float("inf"):
+        raise SettingsError(f"option pull of quantizer 'dual' is {options.pull:g}; choose 0 or more")
     if not 0 <= options.dropout < 1:
         raise SettingsError(f"option dropout of quantizer 'dual' is {options.dropout:g}; choose 0 or more, below 1")

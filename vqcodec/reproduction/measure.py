@@ -6,6 +6,7 @@ that the counted files hold.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ from vqcodec.training.datasets import to_pictures
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 250
+BATCH_PIXELS = 2**18
+"""What is coded at once: at most so many pictures, and pixels unless one picture has more."""
 
 
 class Coded(NamedTuple):
@@ -48,8 +51,9 @@ def measure(model: Path, pixels: Pixels) -> dict[str, Any]:
     totals = {way: dict.fromkeys(scores.NAMES, 0.0) for way in ("lossless", "papers")}
     sizes = np.zeros(2)
     example = b""
-    for start in tqdm(range(0, len(pixels), BATCH), desc=f"measuring {model.stem}", leave=False, disable=None):
-        coded = _code(codec, pixels[start : start + BATCH])
+    batch = _batch(pixels)
+    for start in tqdm(range(0, len(pixels), batch), desc=f"measuring {model.stem}", leave=False, disable=None):
+        coded = _code(codec, pixels[start : start + batch])
         counts += _counted(coded.indices, settings.K)
         for way, found in _scores(coded).items():
             for name, values in found.items():
@@ -66,6 +70,10 @@ def measure(model: Path, pixels: Pixels) -> dict[str, Any]:
         "bytes": float(size[0]),
         "bpp": _bpp(codec, example, size),
     }
+
+
+def _batch(pixels: Pixels) -> int:
+    return min(BATCH, max(1, BATCH_PIXELS // math.prod(pixels.shape[1:3])))
 
 
 @torch.inference_mode()

@@ -21,6 +21,12 @@ Written by `vqc reproduce TABLE... --data FOLDER --work FOLDER --budget X`, and 
 (`vqcodec/networks/vqvae.py`, `vqcodec/training/autoencoder_settings.py`); settings and published figures of the
 rows are in `vqcodec/reproduction/tables/*.toml`.
 
+**photos.** The papers' larger pictures are photographs of 256 × 256. In their place stand whole tiles of that size, cut
+from the top left of whatever photographs were at hand; a picture is one tile. The network is the papers' VQGAN
+(`vqcodec/networks/vqgan.py`, d = 256, a sixteenth of the side), but the loss is the squared error as everywhere here,
+without the perceptual and the adversarial part. Published figures are of other pictures, so what can be compared is the
+order of the methods.
+
 **Epochs.** The papers train for 500. A budget of X is X × 500 epochs of the training pictures at hand, of which there
 may be fewer than in the official set. With fewer epochs PSNR and SSIM are lower bounds of what a method reaches, a
 difference from the paper says little about either, and rows of a large batch have had few steps.
@@ -29,8 +35,10 @@ difference from the paper says little about either, and rows of a large batch ha
 codevector, batches of 8, a learning rate of 0.001 that falls along half a cosine, Adam's second moments forgotten
 faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ and LooC codebooks that are moving
 averages of what chose them (`QUICK` in `vqcodec/reproduction/tables.py`). Exceptions: Gumbel, SQ-VAE and LFQ keep the
-weight of their losses, FSQ has no search, and Dual's Transformer has 2 layers of width 512. These rows compare
-methods with one another as far as their epochs are the same; the others compare with what was published.
+weight of their losses, FSQ has no search, and Dual has its loss at the usual weight, a Transformer of 1 layer of width
+512, and a local codebook of moving averages. On photos batches are of 2, and the network has an eighth of the published
+width. These rows compare methods with one another as far as their epochs are the same; the others compare with
+what was published.
 
 **Pictures.** Figures are means over the exact test pictures, of models as they are in their files, in eval mode. `PSNR`
 is of the 8-bit pixels that a decoder shows. `L1`, `SSIM` and `PSNR, papers'` are taken the papers' way: original

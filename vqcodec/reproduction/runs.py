@@ -16,9 +16,13 @@ from vqcodec.reproduction.tables import Row, Table
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.datasets import Name
 
-LATENT = 128
-"""Channels of the latents in all tables."""
-_GREY = ("mnist", "fashion")
+NETWORKS: dict[Name, dict[str, Any]] = {
+    "mnist": {"network": "vqvae", "d": 128, "channels": 1},
+    "fashion": {"network": "vqvae", "d": 128, "channels": 1},
+    "cifar10": {"network": "vqvae", "d": 128},
+    "photos": {"network": "vqgan", "d": 256},
+}
+"""The papers' network for each data set, in settings of AutoencoderSettings, with the channels of its latents."""
 # What says how long a run lasts, where and under which name: not what it is.
 _NOT_OF_THE_RUN = {"name", "data", "steps", "seconds", "threads", "checkpoint_minutes"}
 
@@ -68,8 +72,7 @@ class Choice:
         """The run that makes the row."""
         if self.row.settings is None:
             return None
-        values: dict[str, Any] = {"network": "vqvae", "d": LATENT, "channels": 1 if self.dataset in _GREY else 3}
-        return Run(self.dataset, AutoencoderSettings(**(values | dict(self.row.settings))))
+        return Run(self.dataset, AutoencoderSettings(**{**NETWORKS[self.dataset], **self.row.settings[self.dataset]}))
 
     @property
     def text(self) -> str:

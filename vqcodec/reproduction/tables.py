@@ -1,8 +1,10 @@
 """The papers' tables as data: tables/*.toml, one a table.
 
-    title, source, datasets, epochs, note
+    title, source, datasets, epochs, note, on.DATASET (settings of all rows that differ on a data set)
     [[rows]]      label, settings (those of AutoencoderSettings), published.DATASET (figures)
-                  variants.NAME (settings that differ), quick (the same for the variant of that name, beside QUICK)
+                  on.DATASET (settings of the row that differ on a data set)
+                  variants.NAME (settings that differ; beside QUICK where the name ends in quick)
+                  quick (the variant of that name)
                   like (a row of another table that holds where this is silent)
 
 A row without settings is published, but not built here. Published figures under another name than that of a
@@ -38,6 +40,9 @@ QUICK = {
 }
 """Settings of the variant `quick`, which needs few epochs; train/README.md has the experiments."""
 
+QUICK_ON: Mapping[Name, Mapping[str, Any]] = {"photos": {"batch": 2, "width": 16}}
+"""What differs from QUICK on a data set: 64 times as many pixels, and a network of an eighth of the width."""
+
 _Raw = dict[str, Any]
 
 
@@ -45,13 +50,13 @@ _Raw = dict[str, Any]
 class Row:
     """One row of a table, or one of its variants.
 
-    settings: those of AutoencoderSettings that make it, None where it is not built here;
+    settings: those of AutoencoderSettings that make it by data set of the table, None where it is not built here;
     published: figures by their names, by data set; variant: how the row differs from what is published, or "".
     """
 
     label: str
     variant: str
-    settings: Mapping[str, Any] | None
+    settings: Mapping[Name, Mapping[str, Any]] | None
     published: Mapping[str, Mapping[str, float]]
 
     @property
@@ -81,8 +86,8 @@ def names() -> list[str]:
 def load(name: str) -> Table:
     """Return a table; SettingsError where there is none of that name."""
     raw = _read(name)
-    rows = tuple(row for values in raw["rows"] for row in _rows(values))
     datasets = tuple(cast(Name, dataset) for dataset in raw["datasets"])
+    rows = tuple(row for values in raw["rows"] for row in _rows(values, datasets, raw.get("on", {})))
     return Table(name, raw["title"], raw["source"], raw["note"], datasets, raw["epochs"], rows)
 
 
@@ -92,15 +97,24 @@ def _read(name: str) -> _Raw:
     return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-def _rows(values: _Raw) -> list[Row]:
-    """Return a row as it is published, then its variants."""
+def _rows(values: _Raw, datasets: tuple[Name, ...], on: _Raw) -> list[Row]:
+    """Return a row as it is published, then its variants; `on` has what differs by data set in the whole table."""
     if "like" in values:
         values = _found(**values["like"]) | values
-    label, published, settings = values["label"], values["published"], values.get("settings")
-    changes = {"": {}} | values.get("variants", {})
+    variants = {"": {}} | values.get("variants", {})
     if "quick" in values:
-        changes["quick"] = QUICK | values["quick"]
-    return [Row(label, name, settings and settings | changed, published) for name, changed in changes.items()]
+        variants["quick"] = values["quick"]
+    return [_row(values, variant, changed, datasets, on) for variant, changed in variants.items()]
+
+
+def _row(values: _Raw, variant: str, changed: _Raw, datasets: tuple[Name, ...], on: _Raw) -> Row:
+    is_quick = variant.split(", ")[-1] == "quick"
+    settings: dict[Name, Mapping[str, Any]] = {}
+    for dataset in datasets if "settings" in values else ():
+        usual = values["settings"] | on.get(dataset, {}) | values.get("on", {}).get(dataset, {})
+        quick = {**QUICK, **QUICK_ON.get(dataset, {})} if is_quick else {}
+        settings[dataset] = usual | quick | changed
+    return Row(values["label"], variant, settings or None, values["published"])
 
 
 def _found(table: str, label: str) -> _Raw:

@@ -94,7 +94,7 @@ class Workbench:
         if dataset not in self._splits:
             train, test = (load_dataset(self.data, dataset, split) for split in ("train", "test"))
             pixels = test.pixels[test.exact]
-            crc = zlib.crc32(pixels.tobytes(), zlib.crc32(train.pixels.tobytes()))
+            crc = _crc(pixels, _crc(train.pixels))
             text = f"{dataset}: {len(train.pixels)} pictures to train on, {len(pixels)} to test, crc {crc:08x}"
             self._splits[dataset] = Split(train.pixels, pixels, text)
         return self._splits[dataset]
@@ -131,6 +131,10 @@ class Workbench:
             "measured": measure(self._model(run), split.test),
         }
         return results.write_run(self.work, run.name, values)
+
+
+def _crc(pixels: npt.NDArray[np.uint8], before: int = 0) -> int:
+    return zlib.crc32(np.ascontiguousarray(pixels).data, before)
 
 
 def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from vqcodec import model_file
 from vqcodec.files import atomic_write
-from vqcodec.training import autoencoder_export, checkpoint
+from vqcodec.training import autoencoder_export, checkpoint, perceptual_export
 from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.data import PictureSet, load_pictures
 from vqcodec.training.export import export
 from vqcodec.training.loop import Trainer
+from vqcodec.training.perceptual import Perceptual, PerceptualTrainer
+from vqcodec.training.perceptual_settings import PerceptualSettings
 from vqcodec.training.recipe import Settings, make_settings, read_recipe
 from vqcodec.training.settings import TrainingSettings
 from vqcodec.training.state import TrainingState
@@ -57,6 +59,8 @@ def run(sources: list[Path], output: Path, settings: Settings, resume: bool, sto
     trained: tuple[model_file.Metadata, model_file.Arrays] | None
     if isinstance(settings, TrainingSettings):
         trained = _train_photo(sources, checkpoint_path(output), settings, device, resume, stop_after)
+    elif isinstance(settings, PerceptualSettings):
+        trained = _train_perceptual(sources, checkpoint_path(output), settings, device, resume, stop_after)
     else:
         trained = _train_autoencoder(sources, checkpoint_path(output), settings, device, resume, stop_after)
     if trained is None:
@@ -79,6 +83,24 @@ def _train_photo(
     if not Trainer(state, training, validation, path).run(stop_after):
         return None
     return export(state, training, settings.fit_crops)
+
+
+def _train_perceptual(
+    sources: list[Path],
+    path: Path,
+    settings: PerceptualSettings,
+    device: torch.device,
+    resume: bool,
+    stop_after: int | None,
+) -> tuple[model_file.Metadata, model_file.Arrays] | None:
+    # First of all the state: it says at once where the weights of a loss are missing.
+    state = checkpoint.restore(path, Perceptual, settings, device) if resume else Perceptual(settings, device)
+    pictures = load_pictures(sources, device)
+    if not PerceptualTrainer(state, pictures, path).run(stop_after):
+        return None
+    metadata, arrays = perceptual_export.export(state)
+    metadata.training["pictures"] = len(pictures)
+    return metadata, arrays
 
 
 def _train_autoencoder(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec import networks, quantizers
-from vqcodec.training import checkpoint
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.health import CollapseWatch, check_loss
-from vqcodec.training.interrupt import interrupt_flag
+from vqcodec.training.stepping import Progress, StepTrainer
 from vqcodec.training.usage import usage_figures
 
 _LOG_STEPS = 50
@@ -28,15 +25,6 @@ _WARM_UP_STEPS = 100
 
 Batches = Callable[[int], Tensor]
 """The training batch float32 [B, 3, H, W] in [0, 1] of a step, the same for the same step."""
-
-
-@dataclass
-class Progress:
-    """How far a run is: steps taken, seconds of training, and the log so far."""
-
-    step: int = 0
-    seconds: float = 0.0
-    log: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Autoencoder:
@@ -84,47 +72,22 @@ class Autoencoder:
         self.progress = Progress(**state["progress"])
 
 
-class AutoencoderTrainer:
+class AutoencoderTrainer(StepTrainer[Autoencoder]):
     """Runs an Autoencoder over batches until its steps or seconds are spent."""
 
     def __init__(self, state: Autoencoder, batches: Batches, variance: float, checkpoint_path: Path) -> None:
-        self.state, self.batches, self.checkpoint_path = state, batches, checkpoint_path
+        super().__init__(state, checkpoint_path)
+        self.batches = batches
         self.variance = state.settings.variance or variance
         self._recent: list[tuple[float, Tensor, int]] = []
-        self._saved = state.progress.seconds
         self._collapse = CollapseWatch()
+        state.network.train()
+        state.quantizer.train()
 
-    def run(self, stop_after: int | None = None) -> bool:
-        """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
-        with interrupt_flag() as interrupted:
-            finished = self._run(stop_after, interrupted)
-        checkpoint.save(self.checkpoint_path, self.state)
-        return finished
-
-    def _run(self, stop_after: int | None, interrupted: Callable[[], bool]) -> bool:
-        settings, progress = self.state.settings, self.state.progress
-        self.state.network.train()
-        self.state.quantizer.train()
-        with tqdm(total=settings.steps or None, initial=progress.step, unit="step", desc=settings.name) as bar:
-            while (fraction := self._fraction()) < 1:
-                if interrupted() or (stop_after is not None and progress.step >= stop_after):
-                    return False
-                started = time.monotonic()
-                self.state.advance(fraction)
-                self._step(bar)
-                bar.update()
-                progress.seconds += time.monotonic() - started
-                if progress.seconds - self._saved >= 60 * settings.checkpoint_minutes:
-                    self._saved = progress.seconds
-                    checkpoint.save(self.checkpoint_path, self.state)
-        return True
-
-    def _fraction(self) -> float:
-        settings, progress = self.state.settings, self.state.progress
-        return progress.step / settings.steps if settings.steps else progress.seconds / settings.seconds
-
-    def _step(self, bar: tqdm[None]) -> None:
+    def step(self, bar: tqdm[None]) -> None:
+        """Take one step on the batch of its number."""
         state = self.state
+        state.advance(self.fraction())
         x = self.batches(state.progress.step).to(state.device)
         shown, quantized = state.reconstruct(x)
         mse = F.mse_loss(shown, x)

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import NAMES, QuantizerSettings
-from vqcodec.training.limits import Ranges, check_length, check_ranges, unit_channels
+from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
 
 Schedule = Literal["constant", "cosine"]
 NETWORK_NAMES = ("vqvae", "vqgan")
@@ -81,7 +81,7 @@ class AutoencoderSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        check_ranges(self, _RANGES)
+        check_ranges(self, _RANGES | CODEBOOK)
         check_length(self.steps, self.seconds)
         if self.network not in NETWORK_NAMES:
             raise SettingsError(f"network {self.network!r} is unknown; choose one of {', '.join(NETWORK_NAMES)}")

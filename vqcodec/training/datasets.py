@@ -1,4 +1,7 @@
-"""MNIST, Fashion-MNIST and CIFAR-10 for the papers' experiments: files in, batches of pictures out."""
+"""The data sets of the papers' experiments: MNIST, Fashion-MNIST, CIFAR-10, and photographs in tiles of 256 x 256.
+
+Files in, batches of pictures out.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ from torch import Tensor
 
 from vqcodec.errors import InputError, SettingsError
 from vqcodec.training import dataset_files as files
+from vqcodec.training.photo_tiles import load_tiles
 
-Name = Literal["mnist", "fashion", "cifar10"]
+Name = Literal["mnist", "fashion", "cifar10", "photos"]
 Split = Literal["train", "test"]
 
 _SHAPES: dict[Name, files.Shape] = {"mnist": (28, 28, 1), "fashion": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -35,8 +39,9 @@ _IDX_PREFIX: dict[Split, str] = {"train": "train", "test": "t10k"}
 class Dataset:
     """Pictures in their official order.
 
-    pixels: uint8 [N, H, W, C] with C 1 or 3; labels: uint8 [N] in 0..9; exact: bool [N], False where
-    a copy with loss stands in for a picture, which is to be left out of every lossless comparison.
+    pixels: uint8 [N, H, W, C] with C 1 or 3; labels: uint8 [N] in 0..9, all 0 where there are no classes;
+    exact: bool [N], False where a copy with loss stands in for a picture, which is to be left out of every
+    lossless comparison.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -49,7 +54,8 @@ def load_dataset(source: Path, name: Name, split: Split) -> Dataset:
 
     In this order: the packed form NAME_SPLIT.npz, which may hold a part of the set; the idx files of
     MNIST and Fashion-MNIST, plain or .gz; CIFAR-10's binary version and its Python version, each as
-    a folder or as the .tar.gz it comes in. Raises InputError where there is none, or not a whole one.
+    a folder or as the .tar.gz it comes in. The set `photos` is whatever pictures are in the folders photos/train
+    and photos/test, see photo_tiles.py. Raises InputError where there is none, or not a whole one.
     """
     if name not in get_args(Name) or split not in get_args(Split):
         raise SettingsError(
@@ -58,6 +64,9 @@ def load_dataset(source: Path, name: Name, split: Split) -> Dataset:
         )
     if not source.is_dir():
         raise InputError(f"{source} is not a folder; name the one that holds the files of {name}")
+    if name == "photos":
+        tiles = load_tiles(source / name / split)
+        return _whole(tiles, np.zeros(len(tiles), np.uint8))
     found = _packed(source, name, split) or (_cifar(source, split) if name == "cifar10" else _idx(source, name, split))
     if found is None:
         raise InputError(f"{source} has neither {' nor '.join(_looked_for(name, split))}; name the folder that has")
@@ -120,13 +129,14 @@ class Images:
     """The pictures of a data set as training batches, each of which depends on the seed and its step alone.
 
     So a run that was resumed sees what an uninterrupted one would. Every epoch is a permutation of the
-    pictures; its last batch is smaller where the batch does not divide them.
+    pictures; its last batch is smaller where the batch does not divide them. On the CPU the array is
+    used as it is, not copied.
     """
 
     def __init__(
         self, pixels: npt.NDArray[np.uint8], batch: int, seed: int, device: torch.device | str = "cpu"
     ) -> None:
-        self.pixels = torch.tensor(pixels, device=device)
+        self.pixels = torch.as_tensor(pixels, device=device)
         self.batch_size = batch
         self.seed = seed
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from vqcodec.training.autoencoder import Autoencoder
+from vqcodec.training.perceptual import Perceptual
 from vqcodec.training.state import TrainingState
 
 
-def facts(state: TrainingState | Autoencoder) -> dict[str, Any]:
+def facts(state: TrainingState | Autoencoder | Perceptual) -> dict[str, Any]:
     """Return data, length, machine and settings of a run as plain values."""
     return {
         "data": state.settings.data,

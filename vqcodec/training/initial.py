@@ -10,12 +10,14 @@ from vqcodec.model_file import NETWORK_PREFIX
 from vqcodec.networks.context_tensors import float_parent
 from vqcodec.priors.context import PREFIX as CONTEXT_PREFIX
 from vqcodec.training.state import TrainingState
+from vqcodec.training.tilt import tilt_gains
 
 
 def start_from(state: TrainingState, model: str) -> None:
     """Take over the weights of a model, named or by path; those of its context prior if the run has such a prior.
 
-    The codebook, the tables and the density are made anew. SettingsError where the networks differ.
+    The codebook, the tables and the density are made anew; the settings may tilt the gains. SettingsError where the
+    networks differ.
     """
     metadata, arrays = model_file.load(model_file.resolve(model))
     wanted = state.network.settings()
@@ -26,6 +28,7 @@ def start_from(state: TrainingState, model: str) -> None:
     state.network.load_state_dict({name: torch.from_numpy(weights[name]).float() for name in names})
     if metadata.context is not None and state.context is not None:
         _start_context(state, metadata.context, arrays)
+    tilt_gains(state.network, state.context if state.context_is_trained else None, state.settings.tilt)
 
 
 def _start_context(state: TrainingState, settings: dict[str, object], arrays: model_file.Arrays) -> None:

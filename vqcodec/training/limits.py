@@ -9,12 +9,12 @@ from vqcodec.errors import SettingsError
 Ranges = dict[str, tuple[float, float]]
 COMMON: Ranges = {
     "learning_rate": (1e-9, 1),
-    "quantizer_weight": (0, 1e3),
-    "table_bits": (8, 24),
     "checkpoint_minutes": (0.05, 10**6),
     "seed": (0, 2**62),
     "threads": (0, 1024),
 }
+CODEBOOK: Ranges = {"quantizer_weight": (0, 1e3), "table_bits": (8, 24)}
+"""Those of a run that makes a codebook and its tables."""
 
 
 def check_ranges(settings: Any, ranges: Ranges) -> None:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import math
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from vqcodec.training import checkpoint, losses
+from vqcodec.training import objective
 from vqcodec.training.basis import block_basis
 from vqcodec.training.context_fit import fit_pairs, start_context
 from vqcodec.training.data import PictureSet
 from vqcodec.training.export import collect_latents, fit_prior, row_latents
 from vqcodec.training.health import check_loss
 from vqcodec.training.initial import start_from
-from vqcodec.training.interrupt import interrupt_flag
 from vqcodec.training.reach import cap_gains
 from vqcodec.training.state import NOISE, PRIOR, QUANTISED, SYNTHESIS, TrainingState, parameters_of
+from vqcodec.training.stepping import StepTrainer
 from vqcodec.training.usage import usage_figures
 from vqcodec.training.validation import validate
 
@@ -31,45 +29,18 @@ _LOG_STEPS = 20
 _BASIS_CROPS, _DENSITY_CROPS = 1024, 192
 
 
-class Trainer:
+class Trainer(StepTrainer[TrainingState]):
     """Runs a TrainingState over pictures until its steps or seconds are spent."""
 
     def __init__(
         self, state: TrainingState, training: PictureSet, validation: PictureSet, checkpoint_path: Path
     ) -> None:
-        self.state, self.training, self.validation = state, training, validation
-        self.checkpoint_path = checkpoint_path
-        self._recent: list[losses.Losses] = []
-        self._saved = self._validated = state.progress.seconds
+        super().__init__(state, checkpoint_path)
+        self.training, self.validation = training, validation
+        self._recent: list[objective.Losses] = []
+        self._validated = state.progress.seconds
 
-    def run(self, stop_after: int | None = None) -> bool:
-        """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
-        with interrupt_flag() as interrupted:
-            finished = self._run(stop_after, interrupted)
-        checkpoint.save(self.checkpoint_path, self.state)
-        return finished
-
-    def _run(self, stop_after: int | None, interrupted: Callable[[], bool]) -> bool:
-        settings, progress = self.state.settings, self.state.progress
-        if progress.step == 0:
-            self._start()
-        with tqdm(total=settings.steps or None, initial=progress.step, unit="step") as bar:
-            while self.fraction() < 1:
-                if interrupted() or (stop_after is not None and progress.step >= stop_after):
-                    return False
-                started = time.monotonic()
-                self._enter_stage()
-                self._step(bar)
-                bar.update()
-                self._pause(started)
-        return True
-
-    def fraction(self) -> float:
-        """How much of the run is done, 0..1, in steps or in seconds."""
-        settings, progress = self.state.settings, self.state.progress
-        return progress.step / settings.steps if settings.steps else progress.seconds / settings.seconds
-
-    def _start(self) -> None:
+    def start(self) -> None:
         """Start from a model, or from the pictures' block basis, as a transform codec; fit the density to either."""
         state = self.state
         numbers, _ = state.random()
@@ -117,13 +88,15 @@ class Trainer:
             state.context.integer = True
             state.set_pairs(fit_pairs(state, self.training, crops))
 
-    def _step(self, bar: tqdm[None]) -> None:
+    def step(self, bar: tqdm[None]) -> None:
+        """Enter the stage that it is time for, and take one step."""
         state, settings = self.state, self.state.settings
+        self._enter_stage()
         self._set_rates()
         numbers, noise = state.random()
         x = self.training.crops(numbers, settings.batch, settings.crop, settings.rescale_share)
         quality = torch.from_numpy(1 + 99 * numbers.random(settings.batch)).float().to(state.device)
-        result = losses.compute(state, x.contiguous(memory_format=torch.channels_last), quality, noise)
+        result = objective.compute(state, x.contiguous(memory_format=torch.channels_last), quality, noise)
         check_loss(result.objective.item(), state.progress.step + 1, settings.learning_rate)
         state.optimizer.zero_grad(set_to_none=True)
         result.objective.backward()  # type: ignore[no-untyped-call]
@@ -148,7 +121,7 @@ class Trainer:
         for group, rate in zip(self.state.optimizer.param_groups, self.state.base_rates, strict=True):
             group["lr"] = rate * factor
 
-    def _log(self, bar: tqdm[None], result: losses.Losses) -> None:
+    def _log(self, bar: tqdm[None], result: objective.Losses) -> None:
         self._recent.append(result)
         if self.state.progress.step % _LOG_STEPS:
             return
@@ -165,20 +138,15 @@ class Trainer:
         self.state.progress.log.append(entry)
         bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)
 
-    def _pause(self, started: float) -> None:
-        """Count the step's time, then validate and save if it is time to."""
+    def between(self) -> None:
+        """Validate if it is time to."""
         settings, progress = self.state.settings, self.state.progress
-        progress.seconds += time.monotonic() - started
-        if progress.seconds - self._validated >= 60 * settings.validation_minutes:
-            before = time.monotonic()
-            figures = validate(self.state, self.training, self.validation)
-            progress.seconds += time.monotonic() - before
-            self._validated = progress.seconds
-            progress.log.append({"step": progress.step, "validation": figures})
-            tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}", file=sys.stderr)
-        if progress.seconds - self._saved >= 60 * settings.checkpoint_minutes:
-            self._saved = progress.seconds
-            checkpoint.save(self.checkpoint_path, self.state)
+        if progress.seconds - self._validated < 60 * settings.validation_minutes:
+            return
+        self._validated = progress.seconds
+        figures = validate(self.state, self.training, self.validation)
+        progress.log.append({"step": progress.step, "validation": figures})
+        tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}", file=sys.stderr)
 
 
 def _cosine(position: float) -> float:

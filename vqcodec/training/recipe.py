@@ -1,9 +1,9 @@
 """Settings of a run from defaults, TOML recipes and options.
 
 A recipe is a TOML file whose keys are the fields of TrainingSettings or, for the networks of the papers,
-AutoencoderSettings. `base = "other.toml"` names a recipe beside it whose values hold where this one is
-silent, so that a recipe shows just what is different. An unknown key is an error. Options of the
-command line win.
+AutoencoderSettings, or with `objective = "perceptual"` PerceptualSettings. `base = "other.toml"` names a recipe
+beside it whose values hold where this one is silent, so that a recipe shows just what is different. An unknown
+key is an error. Options of the command line win.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from vqcodec.errors import SettingsError
 from vqcodec.training.autoencoder_settings import NETWORK_NAMES, AutoencoderSettings
+from vqcodec.training.perceptual_settings import PerceptualSettings
 from vqcodec.training.settings import METHODS, TrainingSettings
 
 if sys.version_info >= (3, 11):
@@ -22,7 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Settings = TrainingSettings | AutoencoderSettings
+Settings = TrainingSettings | AutoencoderSettings | PerceptualSettings
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "int": ((int,), "int"),
     "float": ((int, float), "float"),
@@ -44,7 +45,7 @@ def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"recipe {path} is not valid TOML: {error}") from error
     base = values.pop("base", None)
-    known = {field.name: str(field.type) for kind in (TrainingSettings, AutoencoderSettings) for field in fields(kind)}
+    known = {field.name: str(field.type) for kind in get_args(Settings) for field in fields(kind)}
     for key, value in values.items():
         _check(path, key, value, known)
     if values.get("seconds") and "steps" not in values:
@@ -66,11 +67,16 @@ def make_settings(recipe: Path | None, options: dict[str, Any], resumed: dict[st
     values |= {key: value for key, value in options.items() if value is not None}
     if options.get("seconds") is not None:
         values["steps"] = 0
-    values.setdefault("network", "photo" if values.get("quantizer", METHODS[0]) in METHODS else "vqvae")
-    kind: type[Settings] = AutoencoderSettings if values["network"] in NETWORK_NAMES else TrainingSettings
+    if "objective" in values:
+        kind: type[Settings] = PerceptualSettings
+        said = f"objective {values['objective']!r}"
+    else:
+        values.setdefault("network", "photo" if values.get("quantizer", METHODS[0]) in METHODS else "vqvae")
+        kind = AutoencoderSettings if values["network"] in NETWORK_NAMES else TrainingSettings
+        said = f"network {values['network']!r}"
     known = {field.name for field in fields(kind)}
     if unknown := sorted(set(values) - known):
-        raise SettingsError(f"network {values['network']!r} has no setting {', '.join(unknown)}; leave it out")
+        raise SettingsError(f"{said} has no setting {', '.join(unknown)}; leave it out")
     return kind(**kind.completed(values))
 
 

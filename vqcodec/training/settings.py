@@ -8,7 +8,8 @@ from typing import Any
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import QuantizerSettings
-from vqcodec.training.limits import Ranges, check_length, check_ranges, unit_channels
+from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
+from vqcodec.training.tilt import check_tilt
 
 DEFAULT_STEPS = 2000
 MOST_COUNTS = 1 << 28
@@ -56,7 +57,8 @@ class TrainingSettings:
     all but the first are fractions of the run, which lasts `steps` steps or, if that is 0,
     `seconds` seconds; in the last `integer_share` of the run the context prior is rounded.
     In the last stage latents are refined by `refine_steps` steps of the encoder's search.
-    `init` is a model, by name or path, whose networks the run starts from.
+    `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
+    changed by `tilt`, see tilt.py.
     """
 
     name: str = "model"
@@ -76,6 +78,7 @@ class TrainingSettings:
     steps: int = DEFAULT_STEPS
     seconds: float = 0.0
     init: str = ""
+    tilt: Mapping[str, float] = field(default_factory=dict)
     prior: str = "static"
     prior_share: float = 0.1
     quantised_share: float = 0.2
@@ -105,7 +108,7 @@ class TrainingSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        check_ranges(self, _RANGES)
+        check_ranges(self, _RANGES | CODEBOOK)
         if self.network != "photo" or self.quantizer not in METHODS:
             raise SettingsError(
                 f"network {self.network!r} with quantizer {self.quantizer!r} is not trained by rate and distortion; "
@@ -113,6 +116,9 @@ class TrainingSettings:
             )
         quantizer = self.quantizer_settings()
         check_length(self.steps, self.seconds)
+        check_tilt(self.tilt)
+        if self.tilt and not self.init:
+            raise SettingsError("tilt changes the gains of a model that the run starts from; name it with init")
         if self.quantised_from < 0:
             raise SettingsError("prior_share + quantised_share + synthesis_share must not be above 1")
         self._check_prior(quantizer)

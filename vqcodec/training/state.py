@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,22 +18,12 @@ from vqcodec.quantizers.by_table import TableAssigner
 from vqcodec.training.density import ClassDensity
 from vqcodec.training.pair_tables import PairTables
 from vqcodec.training.settings import TrainingSettings
+from vqcodec.training.stepping import Progress
 
 NOISE, PRIOR, QUANTISED, SYNTHESIS = "noise", "prior", "quantised", "synthesis"
 _LINEAR = ("klt_analysis", "klt_synthesis")
-_SYNTHESIS_PREFIXES = ("synthesis", "klt_synthesis")
 _LINEAR_SHARE, _GAIN_SHARE, _DENSITY_SHARE, _CODEBOOK_SHARE = 0.05, 2.0, 4.0, 1.0
 _CONTEXT_SHARE = 1.0
-
-
-@dataclass
-class Progress:
-    """How far a run is: steps taken, seconds of training, the stage, and the log so far."""
-
-    step: int = 0
-    seconds: float = 0.0
-    stage: str = NOISE
-    log: list[dict[str, Any]] = field(default_factory=list)
 
 
 class TrainingState:
@@ -58,7 +47,7 @@ class TrainingState:
             embed = settings.context_width // 2
             self.context = ContextNet(settings.groups(), settings.context_rows, embed, settings.context_width)
             self.context.to(device)
-        self.progress = Progress()
+        self.progress = Progress(stage=NOISE)
         self.optimizer = torch.optim.Adam(self._groups())
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
 
@@ -85,7 +74,7 @@ class TrainingState:
         frozen = stage == SYNTHESIS
         gains_rest = stage == QUANTISED and self.context is not None
         for name, parameter in self.network.named_parameters():
-            learns = name.startswith(_SYNTHESIS_PREFIXES) if frozen else stage != PRIOR
+            learns = name.startswith(self.network.synthesis_names) if frozen else stage != PRIOR
             parameter.requires_grad_(learns and not (gains_rest and name == "log_gain"))
         self.density.requires_grad_(not frozen)
         self.quantizer.codebook.requires_grad_(not frozen and self.context is None)

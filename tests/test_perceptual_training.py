@@ -1,0 +1,189 @@
+"""Training a synthesis for how pictures look: what learns, what stays, and resuming."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import TINY_CONTEXT, Run, picture, picture_set, tiny_settings
+from tqdm import tqdm
+
+from vqcodec import model_file, training
+from vqcodec.codec import Codec
+from vqcodec.errors import SettingsError
+from vqcodec.training.perceptual import ADVERSARIAL, RECONSTRUCTION, Perceptual, PerceptualTrainer
+from vqcodec.training.perceptual_settings import PerceptualSettings
+from vqcodec.training.recipe import make_settings
+
+CPU = torch.device("cpu")
+
+
+def settings_of(model: Path, **changes: Any) -> PerceptualSettings:
+    """Settings of a run of about a second."""
+    values: dict[str, Any] = {
+        "init": str(model),
+        "losses": {"l1": 1.0, "structure": 0.5},
+        "adversarial_from": 0.5,
+        "matching": 0.1,
+        "discriminator_width": 4,
+        "steps": 4,
+        "batch": 2,
+        "crop": 64,
+        "threads": 1,
+    }
+    return PerceptualSettings(**(values | changes))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with three pictures."""
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(3):
+        Image.fromarray(picture(80, 90, seed=i)).save(pictures / f"{i}.png")
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def context_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with a context prior."""
+    folder = tmp_path_factory.mktemp("context")
+    Image.fromarray(picture(80, 90, seed=0)).save(folder / "0.png")
+    output = folder / "context.safetensors"
+    assert training.run([folder], output, tiny_settings(**TINY_CONTEXT), resume=False)
+    return output
+
+
+@pytest.mark.parametrize("prior", ["static", "context"])
+def test_files_of_the_new_model_have_the_same_indices(
+    prior: str, tiny_model: Path, context_model: Path, folder: Path, tmp_path: Path
+) -> None:
+    before, output = {"static": tiny_model, "context": context_model}[prior], tmp_path / "new.safetensors"
+    assert training.run([folder], output, settings_of(before), resume=False)
+    old, new = Codec.open(before), Codec.open(output)
+    pixels = picture(70, 101, seed=3)
+    for quality in (5.0, 60.0):
+        first, second = old.encode(pixels, quality, 1), new.encode(pixels, quality, 1)
+        assert np.array_equal(first.indices, second.indices)
+        assert torch.equal(old.latents(first), new.latents(second))
+        assert not np.array_equal(old.decode(first), new.decode(second))
+    assert old.metadata.fingerprint != new.metadata.fingerprint
+    assert new.metadata.training["init"] == old.metadata.fingerprint
+
+
+def test_only_the_synthesis_changes(tiny_model: Path, folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "new.safetensors"
+    assert training.run([folder], output, settings_of(tiny_model, adversarial=0.0), resume=False)
+    before, after = model_file.load(tiny_model)[1], model_file.load(output)[1]
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed and before.keys() == after.keys()
+    assert all(name.startswith(("network.synthesis", "network.klt_synthesis")) for name in changed)
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    stop_after: int, tiny_model: Path, folder: Path, tmp_path: Path
+) -> None:
+    settings = settings_of(tiny_model)
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    assert training.run([folder], whole, settings, resume=False)
+    assert not training.run([folder], parts, settings, resume=False, stop_after=stop_after)
+    assert not parts.exists()
+    assert training.run([folder], parts, settings, resume=True)
+    first, second = (torch.load(training.checkpoint_path(path), weights_only=True) for path in (whole, parts))
+    for name in ("network", "average", "discriminator"):
+        assert all(torch.equal(first[name][key], second[name][key]) for key in first[name])
+    assert model_file.read_metadata(whole).fingerprint == model_file.read_metadata(parts).fingerprint
+
+
+def test_the_discriminator_waits_for_its_stage(tiny_model: Path, tmp_path: Path) -> None:
+    state = Perceptual(settings_of(tiny_model, steps=20), CPU)
+    trainer = PerceptualTrainer(state, picture_set(), tmp_path / "checkpoint")
+    at_first = {name: value.clone() for name, value in state.discriminator.named_parameters()}
+
+    def has_moved() -> bool:
+        return any(not torch.equal(at_first[name], value) for name, value in state.discriminator.named_parameters())
+
+    seen = []
+    with tqdm(disable=True) as bar:
+        for _ in range(20):
+            trainer.step(bar)
+            seen.append((state.progress.stage, has_moved()))
+    # It learns for a twentieth of the run before the synthesis listens to it.
+    assert seen[8:11] == [(RECONSTRUCTION, False), (RECONSTRUCTION, True), (ADVERSARIAL, True)]
+
+
+def test_learning_lowers_the_loss(tiny_model: Path, tmp_path: Path) -> None:
+    settings = settings_of(tiny_model, steps=60, adversarial=0.0, learning_rate=2e-3, low_rates=1.0)
+    state = Perceptual(settings, CPU)
+    assert PerceptualTrainer(state, picture_set(), tmp_path / "checkpoint").run()
+    first, *_, last = (entry["loss"] for entry in state.progress.log)
+    assert last < 0.9 * first
+
+
+def test_the_synthesis_learns_from_what_a_decoder_has(tiny_model: Path) -> None:
+    state = Perceptual(settings_of(tiny_model), CPU)
+    pixels = picture(64, 64, seed=2)
+    x = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+    latents = state.latents(x, torch.tensor([30.0]))
+    unpacked = state.codec.unpack(model_parsed(state.codec, pixels))
+    assert torch.equal(latents, state.codec.latents(unpacked))
+
+
+def model_parsed(codec: Codec, pixels: Any) -> Any:
+    """The parsed file that an encoder of effort 1 writes."""
+    from vqcodec.bitstream import container
+
+    return container.read(codec.pack(codec.encode(pixels, 30.0, 1)))
+
+
+def test_a_loss_without_its_weights_is_refused_before_pictures_are_read(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    settings = settings_of(tiny_model, losses={"features": 1.0})
+    with pytest.raises(SettingsError, match=r"vqcodec\[features\]"):
+        training.run([tmp_path / "nowhere"], tmp_path / "new.safetensors", settings, resume=False)
+
+
+def test_resuming_from_another_model_is_refused(tiny_model: Path, context_model: Path) -> None:
+    state = Perceptual(settings_of(tiny_model), CPU).state_dict()
+    with pytest.raises(SettingsError, match="started from the model"):
+        Perceptual(settings_of(context_model), CPU).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"objective": "beauty"}, "objective 'beauty' is unknown"),
+        ({"losses": {}}, "needs losses"),
+        ({"adversarial_from": 1.5}, "adversarial_from=1.5 is outside"),
+        ({"steps": 0}, "needs steps or a time"),
+        ({"K": 16}, "objective 'perceptual' has no setting K"),
+        ({"crop": 32}, "crop=32 is outside"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        make_settings(None, {"objective": "perceptual"} | changes)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("losses = { beauty = 1.0 }", "no loss 'beauty'"),
+        ("losses = { l1 = -1.0 }", "weight of the loss l1"),
+        ('init = "nothing"', "there is no model 'nothing'"),
+    ],
+)
+def test_bad_recipes_are_one_sentence(recipe: str, said: str, folder: Path, tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(f'objective = "perceptual"\nsteps = 2\n{recipe}\n')
+    result = run("train", folder, "--recipe", path, "-o", tmp_path / "new.safetensors")
+    assert result.code == 1 and said in result.err
+    assert not (tmp_path / "new.safetensors").exists()

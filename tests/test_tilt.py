@@ -1,0 +1,76 @@
+"""Gains tilted by bands: which channel is in which band, and that the context prior expects what comes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from vqcodec.errors import SettingsError
+from vqcodec.networks.context import CLASSES_PER_OCTAVE, ContextNet
+from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.training.recipe import make_settings
+from vqcodec.training.tilt import BANDS, band_shares, tilt_gains
+
+
+def wave(cycles: float, colour: tuple[float, float, float]) -> Tensor:
+    """A basis vector [3, 16, 16] of one frequency along the rows and one colour."""
+    line = torch.cos(2 * math.pi * cycles * torch.arange(16) / 16)
+    return torch.tensor(colour)[:, None, None] * line.expand(16, 16)
+
+
+def test_channels_are_in_the_band_of_their_frequency_and_colour() -> None:
+    grey, blue = (1.0, 1.0, 1.0), (-1.0, -1.0, 2.0)
+    basis = torch.stack([wave(0, grey), wave(1, grey), wave(2, grey), wave(3, grey), wave(6, grey)])
+    basis = torch.cat([basis, torch.stack([wave(0, blue), wave(1, blue), wave(4, blue)])])
+    shares = band_shares(basis)
+    assert tuple(shares) == BANDS
+    assert torch.allclose(torch.stack([shares[name] for name in BANDS]), torch.eye(8), atol=1e-5)
+
+
+def test_shares_add_up_to_one() -> None:
+    basis = torch.randn(20, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(torch.stack(list(band_shares(basis).values())).sum(0), torch.ones(20))
+
+
+def test_tilted_gains_scale_latents_and_undo_it_again() -> None:
+    torch.manual_seed(0)
+    network = PhotoNetwork(24, (8, 8, 8, 8))
+    basis = torch.linalg.qr(torch.randn(768, 768))[0]
+    network.set_basis(basis, torch.ones(768))
+    x, quality = torch.rand(1, 3, 32, 32), torch.tensor([50.0])
+    with torch.no_grad():
+        before = network.analysis(x, quality)
+        picture = network.synthesis(before, quality)
+        tilt_gains(network, None, dict.fromkeys(BANDS, 0.5))
+        after = network.analysis(x, quality)
+        assert torch.allclose(after, before * math.exp(0.5), rtol=1e-4, atol=1e-4)
+        assert torch.allclose(network.synthesis(after, quality), picture, atol=1e-4)
+
+
+def test_a_context_prior_expects_latents_of_the_new_scale() -> None:
+    torch.manual_seed(0)
+    scaled, anew = ContextNet((2, 4), 3, 8, 8), ContextNet((2, 4), 3, 8, 8)
+    deviations, factors = torch.rand(3, 6) * 20 + 1, torch.tensor([0.5, 2.0, 1.0, 4.0, 1.0, 0.25])
+    scaled.set_unit(deviations)
+    anew.set_unit(deviations * factors)
+    levels = [net.bias_out[:, net.n :].clone() for net in scaled.nets]
+    scaled.scale_unit(factors)
+    assert torch.allclose(scaled.unit, anew.unit, rtol=0, atol=4 / 2 + 0.5)  # four times a rounding, and another
+    for net, level, change in zip(scaled.nets, levels, factors.log2().split([2, 4]), strict=True):
+        assert torch.allclose(net.bias_out[:, net.n :], level + CLASSES_PER_OCTAVE * change)
+
+
+@pytest.mark.parametrize(
+    ("tilt", "said"),
+    [
+        ({"luma9": 0.1}, "no band 'luma9'"),
+        ({"luma0": 3.0}, "luma0=3.0 is outside"),
+        ({"luma0": 0.1}, "name it with init"),
+    ],
+)
+def test_bad_tilts_are_refused(tilt: dict[str, float], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        make_settings(None, {"tilt": tilt})

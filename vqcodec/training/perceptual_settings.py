@@ -1,0 +1,80 @@
+"""The settings of training a model's synthesis for how pictures look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vqcodec.errors import SettingsError
+from vqcodec.training.limits import Ranges, check_length, check_ranges
+
+OBJECTIVE = "perceptual"
+_RANGES: Ranges = {
+    "adversarial": (0, 1e3),
+    "adversarial_from": (0, 1),
+    "matching": (0, 1e3),
+    "discriminator_width": (4, 1024),
+    "discriminator_rate": (1e-9, 1),
+    "average_decay": (0, 0.99999),
+    "low_rates": (1, 100),
+    "effort": (0, 9),
+    "batch": (1, 4096),
+    "crop": (64, 4096),
+    "clip": (1e-6, 1e6),
+    "rescale_share": (0, 1),
+}
+
+
+@dataclass(frozen=True)
+class PerceptualSettings:
+    """Everything that such a run depends on besides its pictures.
+
+    The model `init`, by name or path, is taken as it is, but for its synthesis, which learns on what an encoder
+    of effort `effort` writes. `losses` are weights by their names in vqcodec/losses. From the fraction
+    `adversarial_from` of the run on, 0..1, a discriminator of `discriminator_width` channels judges too: its loss
+    is weighed as VQGAN does, times `adversarial`, and `matching` weighs the difference in its features. Qualities
+    are drawn as 1 + 99 u^low_rates with u even in 0..1. The model that is written has moving averages
+    of the weights. A run lasts `steps` steps or, if that is 0, `seconds` seconds.
+    """
+
+    name: str = "perceptual"
+    data: str = ""
+    objective: str = OBJECTIVE
+    init: str = "photo"
+    losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "structure": 1.0})
+    adversarial: float = 0.8
+    adversarial_from: float = 0.3
+    matching: float = 0.0
+    discriminator_width: int = 48
+    discriminator_rate: float = 4e-4
+    average_decay: float = 0.99
+    low_rates: float = 2.5
+    effort: int = 1
+    steps: int = 2000
+    seconds: float = 0.0
+    batch: int = 4
+    crop: int = 256
+    learning_rate: float = 1e-4
+    clip: float = 1.0
+    rescale_share: float = 0.3
+    checkpoint_minutes: float = 3.0
+    seed: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, _RANGES)
+        check_length(self.steps, self.seconds)
+        if self.objective != OBJECTIVE:
+            raise SettingsError(f"objective {self.objective!r} is unknown; the only one with a name is {OBJECTIVE}")
+        if not self.losses:
+            raise SettingsError("a run for how pictures look needs losses, for example losses = { l1 = 1.0 }")
+
+    @classmethod
+    def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values as they are: nothing follows from others here."""
+        return dict(values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self) | {"losses": dict(self.losses)}
