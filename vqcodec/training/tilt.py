@@ -41,7 +41,7 @@ def tilt_gains(network: PhotoNetwork, context: ContextNet | None, tilt: Mapping[
     for name, value in tilt.items():
         change += value * shares[name]
     change = change.to(network.log_gain.device)
-    network.log_gain += change
+    network.log_gain.add_(change)
     if context is not None:
         context.scale_unit(change.exp())
 
