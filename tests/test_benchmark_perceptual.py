@@ -33,36 +33,28 @@ def perceptual(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("perceptual")
 
 
-class Steps:
-    """A codec whose files have the lengths 10, 10, 20, 20, 30 ... for the qualities 0, 1, 2 ..."""
-
-    name = "steps"
-
-    def __init__(self) -> None:
-        self.tried: list[int] = []
-
-    def encode(self, pixels: Pixels, quality: int) -> bytes:
-        """Return zeros."""
-        self.tried.append(quality)
-        return bytes(10 * (1 + quality // 2))
-
-
-def test_the_greatest_quality_within_the_limit_is_found_and_no_file_made_twice(perceptual: Any, pixels: Pixels) -> None:
-    codec, made = Steps(), {}
-    for limit, expected in ((509, 99), (510, 100), (9999, 100), (10, 1), (19, 1), (20, 3), (255, 49), (9, 0)):
-        assert perceptual.largest_within(codec, pixels, limit, made) == (expected, bytes(10 * (1 + expected // 2)))
-    assert len(codec.tried) == len(set(codec.tried)) < 40
-
-
 @pytest.mark.parametrize("name", ["avif-444", "avif", "webp"])
-def test_one_quality_more_would_not_fit(perceptual: Any, name: str) -> None:
+def test_the_largest_file_within_the_limit_is_found_and_no_file_made_twice(
+    perceptual: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     codec, sample = open_codec(name), picture(120, 160, 1)
-    lengths = [len(codec.encode(sample, quality)) for quality in (0, 30, 90)]
+    lengths = [len(codec.encode(sample, quality)) for quality in (1, 30, 90)]
+    tried: list[float] = []
+
+    encode = type(codec).encode
+
+    def counted(self: Any, pixels: Pixels, quality: float) -> bytes:
+        tried.append(quality)
+        return encode(self, pixels, quality)
+
+    monkeypatch.setattr(type(codec), "encode", counted)
+    made: dict[float, bytes] = {}
     for limit in (lengths[1], lengths[1] - 1, lengths[2]):
-        chosen, data = perceptual.largest_within(codec, sample, limit, {})
-        assert len(data) <= limit < len(codec.encode(sample, chosen + 1))
-        assert data == codec.encode(sample, chosen)
-    assert perceptual.largest_within(codec, sample, lengths[0] - 1, {}) == (0, codec.encode(sample, 0))
+        chosen, data = perceptual.largest_within(codec, sample, limit, made)
+        assert len(data) <= limit < len(encode(codec, sample, chosen + 1))
+        assert data == encode(codec, sample, chosen)
+    assert perceptual.largest_within(codec, sample, lengths[0] - 1, made) == (1, encode(codec, sample, 1))
+    assert len(tried) == len(set(tried)) < 40
 
 
 def normal(count: int, deviations: list[float], seed: int) -> torch.Tensor:
@@ -190,35 +182,27 @@ def test_a_run(
     monkeypatch.setattr(features_metric, "load_patches", lambda: lambda pixels: features_metric.windows(blocks, pixels))
     saved, copied = folder.parent / "new" / "found.json", folder.parent / "other.safetensors"
     copied.write_bytes(tiny_model.read_bytes())
-    options = ["--model", tiny_model, copied, "--qualities", "10,90", "--metrics", "psnr,ms-ssim", "--save", saved]
+    options = ["--model", tiny_model, copied, "--bpp", "4,0.5", "--metrics", "psnr,ms-ssim", "--save", saved]
     monkeypatch.setattr(sys, "argv", ["perceptual.py", *map(str, [folder, *options])])
     perceptual.main()
     result = json.loads(saved.read_text(encoding="utf-8"))
     rows, means = result["rows"], result["means"]
-    names = ["tiny", "other", "avif-444", "avif", "webp"]
-    assert [(row["quality"], row["codec"]) for row in means] == [(q, name) for q in (10, 90) for name in names]
+    names = ["tiny", "other", "avif", "webp"]
+    assert [(row["limit_bpp"], row["codec"]) for row in means] == [(bpp, name) for bpp in (0.5, 4) for name in names]
     assert len(rows) == 3 * len(means)
     for row in rows:
-        target = next(r for r in rows if r["codec"] == "tiny" and all(r[k] == row[k] for k in ("picture", "quality")))
-        assert row["bytes"] <= target["bytes"] or row["setting"] == 0
-        assert row["of_limit"] == row["bytes"] / target["bytes"]
         assert row["bpp"] == 8 * row["bytes"] / (64 * 96)
+        assert row["bpp"] <= row["limit_bpp"] or row["setting"] == 1
     for row in means:
-        own = [r for r in rows if (r["quality"], r["codec"]) == (row["quality"], row["codec"])]
+        own = [r for r in rows if (r["limit_bpp"], r["codec"]) == (row["limit_bpp"], row["codec"])]
         assert row["metrics"]["psnr"] == pytest.approx(np.mean([r["metrics"]["psnr"] for r in own]))
         assert row["metrics"]["ms-ssim"] is None
         assert row["metrics"]["patch-fid"] > 0
-        assert row["too_long"] == sum(r["of_limit"] > 1 for r in own)
+        assert row["too_long"] == sum(r["bpp"] > r["limit_bpp"] for r in own)
     table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     assert len(table) == 1 + len(means)
-    assert table[0].count("|") == table[1].count("|") == 9
-    assert [line.split(" | ")[1] for line in table[1:6]] == [
-        "vqc tiny",
-        "vqc other",
-        "AVIF 4:4:4",
-        "AVIF 4:2:0",
-        "WebP",
-    ]
+    assert table[0].count("|") == table[1].count("|") == 8
+    assert [line.split(" | ")[1] for line in table[1:5]] == ["vqc tiny", "vqc other", "AVIF 4:2:0", "WebP"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +210,9 @@ def test_a_run(
     [
         (["--metrics", "psrn"], "there is no metric 'psrn'"),
         (["--model", "fotos"], "there is no codec 'fotos'"),
-        (["--qualities", "0.2"], "quality"),
+        (["--bpp", "0"], "--bpp 0 is no list of rates"),
+        (["--bpp", "0.1,much"], "no list of rates"),
+        (["--formats", "gif"], "there is no codec 'gif'"),
         (["--every", "1", "--metrics", "rfid"], "rfid is of sets of pictures"),
     ],
 )
