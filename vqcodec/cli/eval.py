@@ -43,7 +43,7 @@ def split_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
 @click.option(
     "--metrics", metavar="NAME,...", callback=split, default="psnr,psnr-y,ms-ssim,ssimulacra2", show_default=True,
     help="What to measure: psnr, psnr-y, ssim, ms-ssim, ssimulacra2, haarpsi, vif, and, where their weights can be "
-    "had, lpips, dists, rfid.",
+    "had, features, lpips, dists, rfid.",
 )  # fmt: skip
 @click.option(
     "--anchors", metavar="NAME,...", callback=split,
