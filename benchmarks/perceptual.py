@@ -186,6 +186,8 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
     for note in notes:
         print(note, file=sys.stderr)
     codecs = list(open_codecs([*options.model, *options.formats.split(",")]).values())
+    if options.every < 1:
+        raise SettingsError(f"--every {options.every} takes no picture; choose 1 or more")
     paths = find_pictures(options.folder)[:: options.every]
     if not paths:
         raise InputError(f"there is no picture in {options.folder}; name a folder of pictures")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
-from tiny import Result, Run, picture, picture_set, tiny_settings
+from tiny import TINY_CONTEXT, Result, Run, picture, picture_set, tiny_settings
 
 from vqcodec import model_file
 from vqcodec.cli import main
@@ -29,6 +29,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     state = TrainingState(tiny_settings(), torch.device("cpu"))
     assert Trainer(state, pictures, pictures, folder / "tiny.checkpoint").run()
     path = folder / "tiny.safetensors"
+    path.write_bytes(model_file.to_bytes(*export(state, pictures, 4)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def context_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file of a small photo network with a context prior."""
+    folder, pictures = tmp_path_factory.mktemp("context"), picture_set()
+    state = TrainingState(tiny_settings(**TINY_CONTEXT), torch.device("cpu"))
+    assert Trainer(state, pictures, pictures, folder / "context.checkpoint").run()
+    path = folder / "context.safetensors"
     path.write_bytes(model_file.to_bytes(*export(state, pictures, 4)))
     return path
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import TINY_CONTEXT, Run, picture, picture_set, tiny_settings
+from tiny import Run, picture, picture_set
 from tqdm import tqdm
 
 from vqcodec import model_file, training
 from vqcodec.codec import Codec
 from vqcodec.errors import SettingsError
 from vqcodec.training.perceptual import ADVERSARIAL, RECONSTRUCTION, Perceptual, PerceptualTrainer
+from vqcodec.training.perceptual_export import export
 from vqcodec.training.perceptual_settings import PerceptualSettings
 from vqcodec.training.recipe import make_settings
 
@@ -47,16 +48,6 @@ def folder(tmp_path: Path) -> Path:
     for i in range(3):
         Image.fromarray(picture(80, 90, seed=i)).save(pictures / f"{i}.png")
     return pictures
-
-
-@pytest.fixture(scope="module")
-def context_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with a context prior."""
-    folder = tmp_path_factory.mktemp("context")
-    Image.fromarray(picture(80, 90, seed=0)).save(folder / "0.png")
-    output = folder / "context.safetensors"
-    assert training.run([folder], output, tiny_settings(**TINY_CONTEXT), resume=False)
-    return output
 
 
 @pytest.mark.parametrize("prior", ["static", "context"])
@@ -118,6 +109,57 @@ def test_the_discriminator_waits_for_its_stage(tiny_model: Path, tmp_path: Path)
     assert seen[8:11] == [(RECONSTRUCTION, False), (RECONSTRUCTION, True), (ADVERSARIAL, True)]
 
 
+def test_a_longer_run_that_goes_on_has_the_discriminator_learn_on(tiny_model: Path, tmp_path: Path) -> None:
+    state = Perceptual(settings_of(tiny_model), CPU)
+    assert PerceptualTrainer(state, picture_set(), tmp_path / "checkpoint").run()
+    longer = Perceptual(settings_of(tiny_model, steps=100), CPU)
+    longer.load_state_dict(state.state_dict())
+    before = [value.clone() for value in longer.discriminator.parameters()]
+    PerceptualTrainer(longer, picture_set(), tmp_path / "checkpoint").run(stop_after=5)
+    assert not all(map(torch.equal, before, longer.discriminator.parameters()))
+
+
+def first_step(model: Path, folder: Path, **changes: Any) -> Perceptual:
+    """A run after its first step, in which the discriminator judges already."""
+    state = Perceptual(settings_of(model, adversarial_from=0.0, **changes), CPU)
+    PerceptualTrainer(state, picture_set(), folder / "checkpoint").run(stop_after=1)
+    return state
+
+
+def test_the_synthesis_listens_to_the_discriminator(tiny_model: Path, tmp_path: Path) -> None:
+    last = "synthesis_out.bias"
+    runs = [{"adversarial": 0.0}, {"matching": 0.0}, {"matching": 5.0}]
+    learnt = [first_step(tiny_model, tmp_path, learning_rate=0.1, **changes).learning[last] for changes in runs]
+    assert not torch.equal(learnt[0], learnt[1])
+    assert not torch.equal(learnt[1], learnt[2])
+
+
+def test_what_is_written_are_the_averages(tiny_model: Path, tmp_path: Path) -> None:
+    state = Perceptual(settings_of(tiny_model, average_decay=0.9, learning_rate=0.1), CPU)
+    PerceptualTrainer(state, picture_set(), tmp_path / "checkpoint").run()
+    metadata, arrays = export(state)
+    name = "synthesis_out.weight"
+    written = torch.from_numpy(arrays[model_file.NETWORK_PREFIX + name])
+    assert torch.equal(written, state.average[name].half())
+    assert not torch.equal(written, state.learning[name].detach().half())
+    assert metadata.training["settings"]["init"] == "tiny"
+
+
+def test_low_rates_are_drawn_more_often_the_higher_the_power(tiny_model: Path, tmp_path: Path) -> None:
+    means = []
+    for power in (1.0, 3.0):
+        state = Perceptual(settings_of(tiny_model, low_rates=power, batch=64), CPU)
+        trainer = PerceptualTrainer(state, picture_set(), tmp_path / "checkpoint")
+        means.append(float(trainer._batch()[1].mean()))
+    assert means == pytest.approx([50.5, 25.75], abs=12)
+
+
+def test_latents_are_those_of_the_effort(tiny_model: Path) -> None:
+    x = torch.from_numpy(picture(64, 64, seed=2)).permute(2, 0, 1)[None] / 255
+    found = [Perceptual(settings_of(tiny_model, effort=e), CPU).latents(x, torch.tensor([30.0])) for e in (0, 1)]
+    assert not torch.equal(*found)
+
+
 def test_learning_lowers_the_loss(tiny_model: Path, tmp_path: Path) -> None:
     settings = settings_of(tiny_model, steps=60, adversarial=0.0, learning_rate=2e-3, low_rates=1.0)
     state = Perceptual(settings, CPU)
@@ -166,6 +208,7 @@ def test_resuming_from_another_model_is_refused(tiny_model: Path, context_model:
         ({"steps": 0}, "needs steps or a time"),
         ({"K": 16}, "objective 'perceptual' has no setting K"),
         ({"crop": 32}, "crop=32 is outside"),
+        ({"init": "photo", "resume": 1}, "has no setting resume"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
@@ -178,6 +221,9 @@ def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str
     [
         ("losses = { beauty = 1.0 }", "no loss 'beauty'"),
         ("losses = { l1 = -1.0 }", "weight of the loss l1"),
+        ('losses = { l1 = "much" }', "losses.l1 must be a number, not 'much'"),
+        ("losses = { l1 = true }", "losses.l1 must be a number, not True"),
+        ("crop = 100", "crop=100 is no multiple of the stride 16"),
         ('init = "nothing"', "there is no model 'nothing'"),
     ],
 )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from tiny import TINY_CONTEXT, picture_set, tiny_settings
 from torch import Tensor
 
 from vqcodec.errors import SettingsError
 from vqcodec.networks.context import CLASSES_PER_OCTAVE, ContextNet
 from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.training.loop import Trainer
 from vqcodec.training.recipe import make_settings
+from vqcodec.training.state import TrainingState
 from vqcodec.training.tilt import BANDS, band_shares, tilt_gains
 
 
@@ -61,6 +65,24 @@ def test_a_context_prior_expects_latents_of_the_new_scale() -> None:
     assert torch.allclose(scaled.unit, anew.unit, rtol=0, atol=4 / 2 + 0.5)  # four times a rounding, and another
     for net, level, change in zip(scaled.nets, levels, factors.log2().split([2, 4]), strict=True):
         assert torch.allclose(net.bias_out[:, net.n :], level + CLASSES_PER_OCTAVE * change)
+
+
+@pytest.mark.parametrize("prior", ["static", "context"])
+def test_a_run_starts_from_a_model_with_tilted_gains(
+    prior: str, tiny_model: Path, context_model: Path, tmp_path: Path
+) -> None:
+    model, changes = {"static": (tiny_model, {}), "context": (context_model, TINY_CONTEXT)}[prior]
+    runs = []
+    for tilt in ({}, {"luma0": 0.5, "chroma2": -0.5}):
+        state = TrainingState(tiny_settings(init=str(model), tilt=tilt, **changes), torch.device("cpu"))
+        Trainer(state, picture_set(), picture_set(), tmp_path / "checkpoint").start()
+        runs.append(state)
+    change = runs[1].network.log_gain - runs[0].network.log_gain
+    shares = band_shares(runs[0].network.klt_synthesis)
+    assert torch.allclose(change, (0.5 * shares["luma0"] - 0.5 * shares["chroma2"]).expand_as(change), atol=1e-5)
+    first, second = (state.context for state in runs)
+    if first is not None and second is not None:
+        assert not torch.equal(first.unit, second.unit)
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,16 @@ def test_resuming_needs_a_checkpoint_of_the_same_settings(folder: Path, tmp_path
         training.run([folder], output, tiny_settings(), resume=True)
 
 
+def test_a_checkpoint_from_before_a_setting_was_there_goes_on(folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.safetensors"
+    assert not training.run([folder], output, tiny_settings(), resume=False, stop_after=1)
+    path = training.checkpoint_path(output)
+    values = torch.load(path, weights_only=True)
+    del values["settings"]["tilt"], values["settings"]["refine_steps"]
+    torch.save(values, path)
+    assert training.run([folder], output, tiny_settings(), resume=True)
+
+
 def test_resuming_takes_over_the_settings_and_options_win(folder: Path, tmp_path: Path) -> None:
     output = tmp_path / "model.safetensors"
     assert not training.run([folder], output, tiny_settings(steps=6), resume=False, stop_after=2)

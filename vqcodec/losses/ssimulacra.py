@@ -83,7 +83,10 @@ class Ssimulacra2(nn.Module):
         return _loss(self._distances(x, y)).mean()
 
     def scores(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return float32 [B], the score of each pair: 100 for the same picture, below 0 for a very bad one."""
+        """Return float32 [B], the score of each pair: 100 for the same picture, below 0 for a very bad one.
+
+        Sides must be 8 or more.
+        """
         return 100 - 10 * _cubic(self._distances(x, y)).clamp(min=_LEAST_CUBIC) ** _POWER
 
     def _distances(self, x: Tensor, y: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -58,6 +58,10 @@ def read(path: Path) -> dict[str, Any]:
     return values
 
 
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
 def restore(path: Path, kind: Callable[[S, torch.device], R], settings: S, device: torch.device) -> R:
     """Return kind(settings, device) as a checkpoint has it.
 
@@ -66,7 +70,7 @@ def restore(path: Path, kind: Callable[[S, torch.device], R], settings: S, devic
     """
     values, new = read(path), settings.as_dict()
     # A setting that is newer than the checkpoint was what is now its default.
-    old = {field.name: field.default for field in fields(type(settings))} | values["settings"]
+    old = {field.name: _default(field) for field in fields(type(settings))} | values["settings"]
     changed = sorted(key for key in new if key not in _MAY_CHANGE and old.get(key) != new[key])
     if changed:
         raise SettingsError(

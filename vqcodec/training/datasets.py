@@ -136,7 +136,7 @@ class Images:
     def __init__(
         self, pixels: npt.NDArray[np.uint8], batch: int, seed: int, device: torch.device | str = "cpu"
     ) -> None:
-        self.pixels = torch.as_tensor(pixels, device=device)
+        self.pixels = torch.as_tensor(np.require(pixels, requirements="W"), device=device)
         self.batch_size = batch
         self.seed = seed
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)

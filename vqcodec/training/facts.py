@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,5 +21,11 @@ def facts(state: TrainingState | Autoencoder | Perceptual) -> dict[str, Any]:
         "seconds": round(state.progress.seconds),
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {state.device.type}",
-        "settings": state.settings.as_dict(),
+        "settings": _settings(state),
     }
+
+
+def _settings(state: TrainingState | Autoencoder | Perceptual) -> dict[str, Any]:
+    """Return the settings without the path of the model that the run started from: whose disk that was tells nobody."""
+    settings = state.settings.as_dict()
+    return settings | ({"init": Path(settings["init"]).stem} if settings.get("init") else {})

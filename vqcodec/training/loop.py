@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -143,8 +144,10 @@ class Trainer(StepTrainer[TrainingState]):
         settings, progress = self.state.settings, self.state.progress
         if progress.seconds - self._validated < 60 * settings.validation_minutes:
             return
-        self._validated = progress.seconds
+        started = time.monotonic()
         figures = validate(self.state, self.training, self.validation)
+        # The time of a validation counts, but not towards the next one.
+        self._validated = progress.seconds + time.monotonic() - started
         progress.log.append({"step": progress.step, "validation": figures})
         tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}", file=sys.stderr)
 

@@ -1,7 +1,8 @@
-"""Training of a model's synthesis for how pictures look. Its files stay as they are, bit by bit.
+"""Training of a model's synthesis for how pictures look, from what a decoder has of real indices.
 
-The encoder writes real indices; what a decoder has of them is what the synthesis learns from. Since neither the
-analysis nor the codebook nor the prior changes, nothing about exact decoding does.
+Since neither the analysis nor the codebook nor the prior changes, nothing about exact decoding does. Up to effort 1 the
+indices of a picture are those of the model that the run started from; above, the encoder's search looks at the new
+synthesis and may choose others.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ class Perceptual:
         self.losses = losses.build(settings.losses).to(device)
         self.metadata, self.arrays = model_file.load(model_file.resolve(settings.init))
         self.codec = Codec(self.metadata, self.arrays)
+        if settings.crop % self.metadata.stride:
+            raise SettingsError(
+                f"crop={settings.crop} is no multiple of the stride {self.metadata.stride} of the model "
+                f"{settings.init}; choose one that is"
+            )
         self.network = copy.deepcopy(self.codec.network).to(device).train()
         self.learning = {
             name: parameter.requires_grad_(True)
@@ -116,7 +122,7 @@ class PerceptualTrainer(StepTrainer[Perceptual]):
         fraction = self.fraction()
         if settings.adversarial and fraction >= settings.adversarial_from:
             state.progress.stage = ADVERSARIAL
-        judges = settings.adversarial > 0 and fraction >= settings.adversarial_from - _DISCRIMINATOR_LEAD
+        leads = settings.adversarial > 0 and fraction >= settings.adversarial_from - _DISCRIMINATOR_LEAD
         self._set_rates(fraction)
         x, quality = self._batch()
         latents = state.latents(x, quality)
@@ -128,7 +134,7 @@ class PerceptualTrainer(StepTrainer[Perceptual]):
         torch.nn.utils.clip_grad_norm_(state.learning.values(), settings.clip)
         state.optimizer.step()
         self._average()
-        if judges:
+        if leads or state.progress.stage == ADVERSARIAL:
             values |= self._judge(x, y.detach())
         state.progress.step += 1
         self._log(bar, values | {"mse": (y.detach().clamp(0, 1) - x).square().mean().item()})

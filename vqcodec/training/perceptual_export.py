@@ -1,4 +1,4 @@
-"""A model with another synthesis: everything that its indices depend on stays as it was."""
+"""A model with another synthesis: all that decoding to indices depends on stays as it was."""
 
 from __future__ import annotations
 

@@ -76,6 +76,8 @@ def make_settings(recipe: Path | None, options: dict[str, Any], resumed: dict[st
         said = f"network {values['network']!r}"
     known = {field.name for field in fields(kind)}
     if unknown := sorted(set(values) - known):
+        if resumed and set(unknown) & set(resumed):
+            raise SettingsError(f"the run to resume was not of {said}; leave the recipe out, or start without --resume")
         raise SettingsError(f"{said} has no setting {', '.join(unknown)}; leave it out")
     return kind(**kind.completed(values))
 
@@ -86,3 +88,11 @@ def _check(path: Path, key: str, value: Any, known: dict[str, str]) -> None:
     allowed, kind = _KINDS.get(known[key], ((dict,), "table"))
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
         raise SettingsError(f"recipe {path}: {key} must be a {kind}, not {value!r}")
+    if known[key] == "Mapping[str, float]":
+        _check_numbers(path, key, value)
+
+
+def _check_numbers(path: Path, key: str, values: Any) -> None:
+    for name, number in values.items():
+        if not isinstance(number, int | float) or isinstance(number, bool):
+            raise SettingsError(f"recipe {path}: {key}.{name} must be a number, not {number!r}")
