@@ -1,7 +1,8 @@
 """What fits into the same bytes at low rates: our models beside AVIF and WebP, by measures nearer to the eye.
 
     python benchmarks/perceptual.py PICTURES/ [--model NAME|FILE ...] [--bpp 0.075,0.1,0.2] [--every 1]
-        [--formats avif,webp] [--metrics psnr,ms-ssim,ssimulacra2,haarpsi,features] [--no-patch-fid] [--save FILE.json]
+        [--effort 3] [--formats avif,webp] [--metrics psnr,ms-ssim,ssimulacra2,haarpsi,features] [--no-patch-fid]
+        [--save FILE.json]
 
 Every codec takes the quality whose file is the largest of at most so many bits per pixel, as `vqc compare` does. Where
 even its lowest has more, that one is taken and counted as "too long": there the codec has more bytes than the others.
@@ -25,9 +26,10 @@ import numpy.typing as npt
 from torch import Tensor
 from tqdm import tqdm
 
+from vqcodec.codec import DEFAULT_EFFORT, check_effort
 from vqcodec.errors import InputError, SettingsError, VqcError
 from vqcodec.evaluation import compare, features_metric, learned, metrics
-from vqcodec.evaluation.codecs import EvalCodec, open_codecs
+from vqcodec.evaluation.codecs import EvalCodec, Vqc, open_codecs
 from vqcodec.image import find_pictures, read_picture
 
 METRICS = "psnr,ms-ssim,ssimulacra2,haarpsi,features"
@@ -158,6 +160,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", nargs="+", default=["photo"], help="shipped models' names or files; photo")
     parser.add_argument("--bpp", default="0.075,0.1,0.2")
+    parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT, help="of our encoder")
     parser.add_argument("--formats", default="avif,webp", help="codecs of vqc eval")
     parser.add_argument("--every", type=int, default=1, help="take every n-th picture of the folder")
     parser.add_argument("--metrics", default=METRICS)
@@ -185,12 +188,15 @@ def benchmark(options: argparse.Namespace) -> dict[str, Any]:
         raise SettingsError(f"{', '.join(unfit)} is of sets of pictures and not measured here; use `vqc eval`")
     for note in notes:
         print(note, file=sys.stderr)
-    codecs = list(open_codecs([*options.model, *options.formats.split(",")]).values())
+    codecs = list(open_codecs([*options.model, *filter(None, options.formats.split(","))]).values())
     if options.every < 1:
         raise SettingsError(f"--every {options.every} takes no picture; choose 1 or more")
     paths = find_pictures(options.folder)[:: options.every]
     if not paths:
         raise InputError(f"there is no picture in {options.folder}; name a folder of pictures")
+    for codec in codecs:
+        if isinstance(codec, Vqc):
+            codec.effort = check_effort(options.effort)
     rates = parse_rates(options.bpp)
     patches = load_patches(not options.no_patch_fid)
     return run(codecs, paths, rates, names, patches)

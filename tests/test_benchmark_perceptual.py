@@ -210,6 +210,7 @@ def test_a_run(
     [
         (["--metrics", "psrn"], "there is no metric 'psrn'"),
         (["--model", "fotos"], "there is no codec 'fotos'"),
+        (["--effort", "10"], "effort 10 is outside"),
         (["--every", "0"], "--every 0 takes no picture"),
         (["--bpp", "0"], "--bpp 0 is no list of rates"),
         (["--bpp", "0.1,much"], "no list of rates"),

@@ -297,10 +297,3 @@ def test_a_resumed_run_sees_what_an_uninterrupted_one_would() -> None:
 def test_variance_is_that_of_the_values_in_zero_to_one(name: str) -> None:
     pixels = made(name, "train", 30)[0] // 3
     assert Images(pixels, 4, seed=1).variance == pytest.approx(np.var(pixels / 255.0), rel=1e-12)
-
-
-def test_pictures_that_cannot_be_written_to_are_taken_without_a_warning() -> None:
-    pixels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
-    pixels.flags.writeable = False
-    images = Images(pixels, 2, 0)
-    assert sorted(images.batch(0)[:, 0, 0, 0].tolist()) == pytest.approx([0, 48 / 255])

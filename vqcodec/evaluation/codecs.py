@@ -18,7 +18,7 @@ import PIL
 from PIL import Image, features
 
 from vqcodec.api import load_model
-from vqcodec.codec import check_quality
+from vqcodec.codec import DEFAULT_EFFORT, check_quality
 from vqcodec.errors import ModelError, OutputError, SettingsError
 from vqcodec.image import Picture
 
@@ -45,9 +45,10 @@ class EvalCodec(Protocol):
 
 
 class Vqc:
-    """A model of ours: a shipped one by its name, any other by its file."""
+    """A model of ours: a shipped one by its name, any other by its file; `effort` 0..9 is that of its encoder."""
 
     default_qualities: tuple[float, ...] = DEFAULT_QUALITIES
+    effort = DEFAULT_EFFORT
 
     def __init__(self, model: str) -> None:
         self._codec = load_model(model)
@@ -62,7 +63,7 @@ class Vqc:
 
     def encode(self, pixels: Pixels, quality: float) -> bytes:
         """Return the .vqc file."""
-        return self._codec.compress(Picture(pixels), quality)
+        return self._codec.compress(Picture(pixels), quality, self.effort)
 
     def decode(self, data: bytes) -> Pixels:
         """Return the pixels of a .vqc file."""

@@ -1,0 +1,51 @@
+"""What every shipped model must do: stay small, be found by its files, decode exactly by both decoders."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from vqcodec import model_file
+from vqcodec.bitstream import container
+from vqcodec.codec import Codec
+from vqcodec.image import Picture
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "bitstream"))
+reference: Any = importlib.import_module("reference_decoder")
+
+MOST_BYTES = 25_000_000
+shipped = pytest.mark.parametrize("path", model_file.shipped(), ids=lambda path: path.stem)
+
+
+def test_the_models_that_the_readme_names_are_shipped() -> None:
+    assert [path.stem for path in model_file.shipped()] == ["photo", "perceptual"]
+
+
+@shipped
+def test_a_shipped_model_is_small_and_says_what_it_was_trained_on(path: Path) -> None:
+    metadata = model_file.read_metadata(path)
+    assert path.stat().st_size <= MOST_BYTES
+    assert metadata.name == path.stem
+    assert metadata.training["data"] and metadata.training["pictures"] > 0
+    assert "/" not in str(metadata.training.get("settings", {}).get("init", ""))
+
+
+@shipped
+@pytest.mark.parametrize("quality", [1.0, 12.0, 80.0])
+def test_a_file_of_a_shipped_model_decodes_without_naming_it(
+    path: Path, quality: float, pixels: npt.NDArray[np.uint8]
+) -> None:
+    codec = Codec.open(path.stem)
+    encoded = codec.encode(pixels, quality)
+    data = codec.compress(Picture(pixels), quality)
+    assert Codec.path_for(data) == path
+    assert np.array_equal(codec.unpack(container.read(data)).indices, encoded.indices)
+    assert np.array_equal(reference.decode(data, path.read_bytes()), encoded.indices)
+    assert np.array_equal(codec.decompress(data).pixels, codec.decode(encoded))
+    assert np.abs(codec.decode(encoded).astype(float) - pixels).mean() < 25
