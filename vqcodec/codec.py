@@ -167,10 +167,10 @@ class Codec:
         with _memory_errors(encoded.width, encoded.height):
             return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
 
-    def latents(self, encoded: Encoded) -> Tensor:
+    def latents(self, chosen: Encoded | Decoded) -> Tensor:
         """Return the latents float32 [1, d, h, w] that a decoder has of indices."""
-        h, w = latent_grid(encoded.height, encoded.width, self.network.stride)
-        codes = encoded.indices if encoded.latents is None else encoded.latents
+        codes = chosen.indices if chosen.latents is None else chosen.latents
+        h, w = chosen.classes.shape[-2:]
         return self._latents(codes, (slice(0, h), slice(0, w)))
 
     def pack(self, encoded: Encoded, icc: bytes | None = None) -> bytes:
@@ -203,18 +203,13 @@ class Codec:
             return choose(z[:, :, inner[0], inner[1]])
         scene = Scene(self.network, _pad(_to_tensor(pixels), self.network.stride), z.clone(), inner, quality)
         bits = partial(self._bits, quality=quality)
-        return refine(scene, choose, self._dequantise, bits, EFFORT_STEPS[effort])
+        return refine(scene, choose, self.latents, bits, EFFORT_STEPS[effort])
 
     @torch.inference_mode()
     def _choose(self, z: Tensor, quality: float, weight: float) -> Decoded:
         if isinstance(self.prior, StaticPrior):
             return choose_static(self.prior, self.quantizer, z, quality, rate_aware=weight > 0)
         return choose_context(self.prior, self.assigner, z, quality, weight)
-
-    def _dequantise(self, chosen: Decoded) -> Tensor:
-        codes = chosen.indices if chosen.latents is None else chosen.latents
-        h, w = chosen.classes.shape[-2:]
-        return self._latents(codes, (slice(0, h), slice(0, w)))
 
     def _bits(self, chosen: Decoded, quality: float) -> float:
         return sum(self.prior.bits(chosen.indices, chosen.classes, quality))

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqcodec.evaluation import learned
+
 Pixels = npt.NDArray[np.uint8]
 NETWORK = "lite2"
 PATCH, STEP, STRIDE = 64, 32, 16
@@ -29,13 +31,7 @@ PATCH_FID = (
 
 def load_features() -> Callable[[Pixels, Pixels], float]:
     """Return the distance of `vqcodec.losses.features.Features` for pictures; SettingsError without the network."""
-    loss = _loss()
-
-    @torch.inference_mode()
-    def distance(original: Pixels, copy: Pixels) -> float:
-        return float(loss(_to_units(original), _to_units(copy)))
-
-    return distance
+    return learned.of_units(_loss())
 
 
 def load_patches() -> Callable[[Pixels], Tensor]:
@@ -55,7 +51,7 @@ def windows(network: Callable[[Tensor], list[Tensor]], pixels: Pixels) -> Tensor
     so that Kodak's 24 pictures make 69 patches for each; with the 1280 channels behind its last layer the
     covariance would rest on 6 for each, which overlap.
     """
-    features = network(_to_units(pixels))[-1]
+    features = network(learned.batch(pixels) / 255.0)[-1]
     if min(features.shape[2:]) < PATCH // STRIDE:
         return features.new_empty(0, features.shape[1])
     return F.avg_pool2d(features, PATCH // STRIDE, STEP // STRIDE)[0].flatten(1).T
@@ -93,8 +89,3 @@ def _loss() -> Any:
     from vqcodec.losses.features import Features
 
     return Features(NETWORK).eval()
-
-
-def _to_units(pixels: Pixels) -> Tensor:
-    """Return float32 [1, 3, H, W] in 0..1."""
-    return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]

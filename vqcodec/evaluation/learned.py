@@ -23,14 +23,14 @@ def load_lpips() -> Function:
     """Return LPIPS with AlexNet."""
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-    return _tried(_of_units(LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)))
+    return _tried(of_units(LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)))
 
 
 def load_dists() -> Function:
     """Return DISTS."""
     from torchmetrics.image.dists import DeepImageStructureAndTextureSimilarity
 
-    return _tried(_of_units(DeepImageStructureAndTextureSimilarity()))
+    return _tried(of_units(DeepImageStructureAndTextureSimilarity()))
 
 
 def load_rfid() -> Function:
@@ -53,8 +53,8 @@ def rfid(pairs: Iterable[tuple[Pixels, Pixels]], fid: Any = None) -> float | Non
     fid, count = make_fid() if fid is None else fid, 0
     fid.reset()
     for original, copy in pairs:
-        fid.update(_batch(original), real=True)
-        fid.update(_batch(copy), real=False)
+        fid.update(batch(original), real=True)
+        fid.update(batch(copy), real=False)
         count += 1
     return float(fid.compute()) if count > 1 else None
 
@@ -77,15 +77,16 @@ def _tried(function: Function) -> Function:
     return function
 
 
-def _of_units(metric: Any) -> Function:
+def of_units(metric: Any) -> Function:
     """Return a function of uint8 pictures for a metric that takes two batches in 0..1."""
 
     @torch.inference_mode()
     def function(original: Pixels, copy: Pixels) -> float:
-        return float(metric(_batch(copy) / 255.0, _batch(original) / 255.0))
+        return float(metric(batch(copy) / 255.0, batch(original) / 255.0))
 
     return function
 
 
-def _batch(pixels: Pixels) -> torch.Tensor:
+def batch(pixels: Pixels) -> torch.Tensor:
+    """Return uint8 [1, 3, H, W]."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]

@@ -12,13 +12,11 @@ import numpy.typing as npt
 from scipy import ndimage
 from ssimulacra2 import ssimulacra2 as parts
 
+from vqcodec.losses.ssimulacra import HALF_TAPS, MIN_SIDE, SCALES
+
 Pixels = npt.NDArray[np.uint8]
 Planes = npt.NDArray[np.float64]
-SCALES = 6
-MIN_SIDE = 8
-# Impulse response of libjxl's recursive Gaussian for a standard deviation of 1.5, from its middle outwards.
-_HALF_TAPS = (0.2646211054882, 0.2129285920104, 0.1093353727775, 0.0360111146584, 0.0094143678097)
-TAPS = np.array(_HALF_TAPS[:0:-1] + _HALF_TAPS)
+TAPS = np.array(HALF_TAPS[:0:-1] + HALF_TAPS)
 
 
 def score(original: Pixels, copy: Pixels) -> float:

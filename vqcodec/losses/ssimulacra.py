@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from vqcodec.losses.filters import blur, bounded, halve
 
-_SCALES, _MIN_SIDE = 6, 8
+SCALES, MIN_SIDE = 6, 8
 _C2 = 0.0009
-# The upper half of libjxl's recursive Gaussian for a standard deviation of 1.5, from its middle outwards.
-_HALF_TAPS = (0.2646211054882, 0.2129285920104, 0.1093353727775, 0.0360111146584, 0.0094143678097)
+HALF_TAPS = (0.2646211054882, 0.2129285920104, 0.1093353727775, 0.0360111146584, 0.0094143678097)
+"""Impulse response of libjxl's recursive Gaussian for a standard deviation of 1.5, from its middle outwards."""
 _OPSIN = ((0.3, 0.622, 0.078), (0.23, 0.692, 0.078), (0.24342268924547819, 0.20476744424496821, 0.5518098665095536))
 _BIAS = 0.0037930732552754493
 # From cube roots to X, Y and B - Y, scaled and shifted so that all are positive.
@@ -69,7 +69,7 @@ class Ssimulacra2(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         constants = {
-            "taps": torch.tensor(_HALF_TAPS[:0:-1] + _HALF_TAPS),
+            "taps": torch.tensor(HALF_TAPS[:0:-1] + HALF_TAPS),
             "opsin": torch.tensor(_OPSIN),
             "xyb": torch.tensor(_XYB),
             "shift": torch.tensor(_SHIFT) - torch.tensor(_XYB).sum(1) * _BIAS ** (1 / 3),
@@ -93,7 +93,7 @@ class Ssimulacra2(nn.Module):
         """Return the weighted sums [B] of all averages."""
         x, y = _linear(x), _linear(y)
         averages: list[Tensor] = []
-        while len(averages) < _SCALES and min(x.shape[2:]) >= _MIN_SIDE:
+        while len(averages) < SCALES and min(x.shape[2:]) >= MIN_SIDE:
             averages.append(self._averages(self._to_xyb(x), self._to_xyb(y)))
             x, y = halve(x), halve(y)
         flat = torch.stack(averages, 2).flatten(1)
@@ -120,7 +120,7 @@ class Ssimulacra2(nn.Module):
         return torch.stack([m.mean((2, 3)) for m in maps] + [_norm4(m) for m in maps], 2)
 
     def _blur(self, planes: Tensor) -> Tensor:
-        return blur(planes, self.taps, len(_HALF_TAPS) - 1)
+        return blur(planes, self.taps, len(HALF_TAPS) - 1)
 
 
 def _linear(pixels: Tensor) -> Tensor:

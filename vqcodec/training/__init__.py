@@ -78,7 +78,7 @@ def _train_photo(
     resume: bool,
     stop_after: int | None,
 ) -> tuple[model_file.Metadata, model_file.Arrays] | None:
-    state = checkpoint.restore(path, TrainingState, settings, device) if resume else TrainingState(settings, device)
+    state = checkpoint.begin(path, TrainingState, settings, device, resume)
     training, validation = load_pictures(sources, device).split(settings.validation_pictures)
     if not Trainer(state, training, validation, path).run(stop_after):
         return None
@@ -94,7 +94,7 @@ def _train_perceptual(
     stop_after: int | None,
 ) -> tuple[model_file.Metadata, model_file.Arrays] | None:
     # First of all the state: it says at once where the weights of a loss are missing.
-    state = checkpoint.restore(path, Perceptual, settings, device) if resume else Perceptual(settings, device)
+    state = checkpoint.begin(path, Perceptual, settings, device, resume)
     pictures = load_pictures(sources, device)
     if not PerceptualTrainer(state, pictures, path).run(stop_after):
         return None
@@ -111,7 +111,7 @@ def _train_autoencoder(
     resume: bool,
     stop_after: int | None,
 ) -> tuple[model_file.Metadata, model_file.Arrays] | None:
-    state = checkpoint.restore(path, Autoencoder, settings, device) if resume else Autoencoder(settings, device)
+    state = checkpoint.begin(path, Autoencoder, settings, device, resume)
     pictures = load_pictures(sources, device)
     sample = pictures.crops(np.random.default_rng(settings.seed), _VARIANCE_CROPS, settings.crop, 0.0)
     batches = partial(_crops, pictures, settings, 0)

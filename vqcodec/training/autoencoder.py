@@ -17,7 +17,7 @@ from tqdm import tqdm
 from vqcodec import networks, quantizers
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.health import CollapseWatch, check_loss
-from vqcodec.training.stepping import Progress, StepTrainer
+from vqcodec.training.stepping import Progress, StepTrainer, cosine
 from vqcodec.training.usage import usage_figures
 
 _LOG_STEPS = 50
@@ -44,7 +44,7 @@ class Autoencoder:
         self.quantizer.advance(fraction)
         if self.settings.schedule == "cosine":
             rise = min(1.0, (self.progress.step + 1) / _WARM_UP_STEPS)
-            rate = self.settings.learning_rate * rise * (1 + math.cos(math.pi * fraction)) / 2
+            rate = self.settings.learning_rate * rise * cosine(fraction, 0.0)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
 

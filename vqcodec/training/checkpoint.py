@@ -58,6 +58,11 @@ def read(path: Path) -> dict[str, Any]:
     return values
 
 
+def begin(path: Path, kind: Callable[[S, torch.device], R], settings: S, device: torch.device, resume: bool) -> R:
+    """Return kind(settings, device), with `resume` as a checkpoint has it; see restore."""
+    return restore(path, kind, settings, device) if resume else kind(settings, device)
+
+
 def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 

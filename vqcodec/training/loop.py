@@ -19,7 +19,7 @@ from vqcodec.training.health import check_loss
 from vqcodec.training.initial import start_from
 from vqcodec.training.reach import cap_gains
 from vqcodec.training.state import NOISE, PRIOR, QUANTISED, SYNTHESIS, TrainingState, parameters_of
-from vqcodec.training.stepping import StepTrainer
+from vqcodec.training.stepping import StepTrainer, cosine
 from vqcodec.training.usage import usage_figures
 from vqcodec.training.validation import validate
 
@@ -115,9 +115,9 @@ class Trainer(StepTrainer[TrainingState]):
             factor = _SYNTHESIS_RATE * max(0.0, 1 - fraction) / settings.synthesis_share
         elif stage == QUANTISED and self.state.context is not None:
             start = joint - settings.quantised_share
-            factor = _CONTEXT_RATE * _cosine((fraction - start) / settings.quantised_share)
+            factor = _CONTEXT_RATE * cosine((fraction - start) / settings.quantised_share, _FINAL_RATE)
         else:
-            factor = _cosine(fraction / joint if joint else 1.0)
+            factor = cosine(fraction / joint if joint else 1.0, _FINAL_RATE)
         factor *= min(1.0, (self.state.progress.step + 1) / settings.warmup_steps)
         for group, rate in zip(self.state.optimizer.param_groups, self.state.base_rates, strict=True):
             group["lr"] = rate * factor
@@ -150,8 +150,3 @@ class Trainer(StepTrainer[TrainingState]):
         self._validated = progress.seconds + time.monotonic() - started
         progress.log.append({"step": progress.step, "validation": figures})
         tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}", file=sys.stderr)
-
-
-def _cosine(position: float) -> float:
-    """Return the share of the learning rate at a position 0..1 of an annealing."""
-    return _FINAL_RATE + (1 - _FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, position))))

@@ -21,7 +21,6 @@ from vqcodec import losses, model_file
 from vqcodec.codec import Codec
 from vqcodec.errors import SettingsError
 from vqcodec.losses.adversarial import (
-    Judgement,
     PatchDiscriminator,
     adaptive_weight,
     discriminator_hinge,
@@ -31,10 +30,11 @@ from vqcodec.losses.adversarial import (
 from vqcodec.training.data import PictureSet
 from vqcodec.training.health import check_loss
 from vqcodec.training.perceptual_settings import PerceptualSettings
-from vqcodec.training.stepping import Progress, StepTrainer
+from vqcodec.training.stepping import Progress, StepTrainer, cosine
 
 RECONSTRUCTION, ADVERSARIAL = "reconstruction", "adversarial"
 _LOG_STEPS, _WARM_UP_STEPS = 20, 50
+_FINAL_RATE = 0.05
 _DISCRIMINATOR_BETAS = (0.5, 0.9)
 # One that knows nothing yet would have the synthesis make noise, and the weight make much of it.
 _DISCRIMINATOR_LEAD = 0.05
@@ -157,18 +157,20 @@ class PerceptualTrainer(StepTrainer[Perceptual]):
         (gradient,) = torch.autograd.grad(loss, shown)
         if state.progress.stage != ADVERSARIAL:
             return gradient, values
-        with torch.no_grad():
-            real = state.discriminator(x)
-        against, hinge = self._against(real, shown)
+        against, hinge = self._against(x, shown)
         weight = state.settings.adversarial * self._weight(y, gradient, against)
         return gradient + weight * against, values | {"hinge": hinge, "weight": weight.item()}
 
-    def _against(self, real: Judgement, shown: Tensor) -> tuple[Tensor, float]:
+    def _against(self, x: Tensor, shown: Tensor) -> tuple[Tensor, float]:
         """Return the gradient of what the discriminator says in the pictures that it is shown, and the hinge loss."""
-        fake = self.state.discriminator(shown)
+        state, matching = self.state, self.state.settings.matching
+        fake = state.discriminator(shown)
         hinge = generator_hinge(fake.logits)
-        matching = self.state.settings.matching
-        loss = hinge + matching * feature_matching(real, fake) if matching else hinge
+        loss = hinge
+        if matching:
+            with torch.no_grad():
+                real = state.discriminator(x)
+            loss = hinge + matching * feature_matching(real, fake)
         (gradient,) = torch.autograd.grad(loss, shown)
         return gradient, hinge.item()
 
@@ -199,7 +201,7 @@ class PerceptualTrainer(StepTrainer[Perceptual]):
 
     def _set_rates(self, fraction: float) -> None:
         settings, step = self.state.settings, self.state.progress.step
-        factor = min(1.0, (step + 1) / _WARM_UP_STEPS) * (0.05 + 0.95 * (1 + math.cos(math.pi * fraction)) / 2)
+        factor = min(1.0, (step + 1) / _WARM_UP_STEPS) * cosine(fraction, _FINAL_RATE)
         for group in self.state.optimizer.param_groups:
             group["lr"] = settings.learning_rate * factor
 

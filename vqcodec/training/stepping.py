@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -107,3 +108,8 @@ class StepTrainer(ABC, Generic[S]):
         started = time.monotonic()
         work(*values)
         self.state.progress.seconds += time.monotonic() - started
+
+
+def cosine(position: float, final: float) -> float:
+    """Return the share of the learning rate at a position 0..1 of an annealing along half a cosine, 1 to `final`."""
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * min(1.0, max(0.0, position))))
