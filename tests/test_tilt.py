@@ -12,11 +12,11 @@ from torch import Tensor
 
 from vqcodec.errors import SettingsError
 from vqcodec.networks.context import CLASSES_PER_OCTAVE, ContextNet
-from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.networks.photo import PhotoNetwork, rate_lambda
 from vqcodec.training.loop import Trainer
 from vqcodec.training.recipe import make_settings
 from vqcodec.training.state import TrainingState
-from vqcodec.training.tilt import BANDS, band_shares, tilt_gains
+from vqcodec.training.tilt import BANDS, LOWEST, band_shares, slope, tilt_gains
 
 
 def wave(cycles: float, colour: tuple[float, float, float]) -> Tensor:
@@ -61,10 +61,22 @@ def test_a_context_prior_expects_latents_of_the_new_scale() -> None:
     scaled.set_unit(deviations)
     anew.set_unit(deviations * factors)
     levels = [net.bias_out[:, net.n :].clone() for net in scaled.nets]
-    scaled.scale_unit(factors)
+    scaled.scale_unit(factors.expand(3, -1))
     assert torch.allclose(scaled.unit, anew.unit, rtol=0, atol=4 / 2 + 0.5)  # four times a rounding, and another
     for net, level, change in zip(scaled.nets, levels, factors.log2().split([2, 4]), strict=True):
         assert torch.allclose(net.bias_out[:, net.n :], level + CLASSES_PER_OCTAVE * change)
+
+
+def test_the_lowest_quality_moves_most_and_the_highest_not_at_all() -> None:
+    torch.manual_seed(0)
+    network, context = PhotoNetwork(6, (8, 8, 8, 8)), ContextNet((2, 4), 4, 8, 8)
+    quality = torch.tensor([1.0, 34.0, 67.0, 100.0])
+    expected = torch.exp(torch.tensor([-0.6, -0.4, -0.2, 0.0]))[:, None]
+    gains, unit = network.gain(quality)[:, :, 0, 0], context.unit.clone()
+    tilt_gains(network, context, {LOWEST: -0.6})
+    assert torch.allclose(network.gain(quality)[:, :, 0, 0], gains * expected)
+    assert torch.allclose(context.unit, ((unit / 16).square() - 0.25).mul(expected**2).add(0.25).sqrt() * 16, atol=0.5)
+    assert torch.allclose(slope(quality, {LOWEST: -0.6}), rate_lambda(quality) * expected[:, 0] ** 2)
 
 
 @pytest.mark.parametrize("prior", ["static", "context"])

@@ -40,7 +40,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("stop_after", [3, 5, 7])
-@pytest.mark.parametrize("changes", [{}, TINY_CONTEXT], ids=["static", "context"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, TINY_CONTEXT, TINY_CONTEXT | {"losses": {"l1": 1.0}, "refine_steps": 0}],
+    ids=["static", "context", "losses"],
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(
     folder: Path, tmp_path: Path, stop_after: int, changes: dict[str, Any]
 ) -> None:

@@ -199,7 +199,7 @@ class Codec:
         z = self.analyse(pixels, quality)
         weight = RATE_WEIGHT if effort and self.network.has_rates else 0.0
         choose = partial(self._choose, quality=quality, weight=weight)
-        if not EFFORT_STEPS[effort] or not self.network.has_rates:
+        if not EFFORT_STEPS[effort] or not (self.network.has_rates and self.metadata.search):
             return choose(z[:, :, inner[0], inner[1]])
         scene = Scene(self.network, _pad(_to_tensor(pixels), self.network.stride), z.clone(), inner, quality)
         bits = partial(self._bits, quality=quality)

@@ -38,7 +38,8 @@ class Metadata:
     """What a model file says of itself without its tensors.
 
     network: its name and settings; quantizer: the fields of QuantizerSettings; context: the
-    settings of a context prior, or None; training: facts about how it was made. `fingerprint` is 16 hexadecimal digits.
+    settings of a context prior, or None; training: facts about how it was made; search: whether the encoder's search
+    for less squared error is of use, which it is not to a model for looks. `fingerprint` is 16 hexadecimal digits.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Metadata:
     table_bits: int
     context: dict[str, Any] | None = None
     training: dict[str, Any] = field(default_factory=dict)
+    search: bool = True
     fingerprint: str = ""
 
     @property
@@ -82,6 +84,8 @@ def to_bytes(metadata: Metadata, arrays: Arrays) -> bytes:
     values |= {"format": FORMAT, "fingerprint": fingerprint(metadata, arrays)}
     if metadata.context is not None:
         values["context"] = metadata.context
+    if not metadata.search:
+        values["search"] = False
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     data: bytes = save(contiguous, {METADATA_KEY: json.dumps(values, sort_keys=True)})
     return data

@@ -149,7 +149,11 @@ def _total(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _limits(figures: dict[str, Any], K: int) -> list[str]:
-    indices = min(plane["indices"] for plane in figures["planes"])
-    if indices >= ENOUGH_PER_CODEVECTOR * K:
+    indices, enough = [plane["indices"] for plane in figures["planes"]], ENOUGH_PER_CODEVECTOR * K
+    few = sum(n < enough for n in indices)
+    if not few:
         return []
-    return [f"each index plane has only {indices} indices for {K} codevectors; more pictures would use more of them"]
+    return [
+        f"{few} of {len(indices)} index planes have fewer than {enough} indices for {K} codevectors, the least has "
+        f"{min(indices)}; more pictures would use more codevectors in them"
+    ]

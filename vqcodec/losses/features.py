@@ -38,25 +38,18 @@ NETS = {
 
 
 class FeatureNet(nn.Module):
-    """A frozen EfficientNet-lite without its classifier; gradients go to the pictures only."""
+    """The first stages of a frozen EfficientNet-lite; gradients go to the pictures only."""
 
     def __init__(self, name: str = "lite0") -> None:
         super().__init__()
         if name not in NETS:
             raise SettingsError(f"there is no feature network {name!r}; choose one of {', '.join(NETS)}")
-        self.stages = nn.ModuleList(_stages(_load(NETS[name]))).eval().requires_grad_(False)
+        self.stages = nn.ModuleList(_stages(_load(NETS[name]))[:_LAYERS]).eval().requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return features [B, C, h, w] at the strides 2, 4, 8 and 16 for pictures float32 [B, 3, H, W] in 0..1."""
-        return self._features(x, _LAYERS)
-
-    def pooled(self, x: Tensor) -> Tensor:
-        """Return [B, C], the means over all positions of the network's last features, which have a stride of 32."""
-        return self._features(x, len(self.stages))[-1].mean((2, 3))
-
-    def _features(self, x: Tensor, count: int) -> list[Tensor]:
         features = [(x.contiguous(memory_format=torch.channels_last) - _MEAN) / _DEVIATION]
-        for stage in self.stages[:count]:
+        for stage in self.stages:
             features.append(stage(features[-1]))
         return features[1:]
 

@@ -58,8 +58,7 @@ class ContextNet(nn.Module):
     def set_unit(self, deviations: Tensor) -> None:
         """Set the scale of inputs and means from deviations [rows, d] in steps, and start as a static prior."""
         self.unit.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
-        position = torch.linspace(0, self.rows - 1, KNOTS).round().long()
-        level = UNIT_CLASS + CLASSES_PER_OCTAVE * torch.log2(deviations.clamp(min=1e-3))[position]
+        level = UNIT_CLASS + CLASSES_PER_OCTAVE * torch.log2(deviations.clamp(min=1e-3))[_knot_rows(self.rows)]
         start = 0
         for net in self.nets:
             assert isinstance(net, GroupNet)
@@ -69,13 +68,13 @@ class ContextNet(nn.Module):
 
     @torch.no_grad()
     def scale_unit(self, factors: Tensor) -> None:
-        """Expect latents that are `factors` [d] times as large as before: units and levels follow."""
+        """Expect latents that are `factors` [rows, d] times as large as before: units and levels follow."""
         deviations = ((self.unit / SIXTEENTHS).square() - _ROUNDING).clamp(min=0).sqrt() * factors
         self.unit.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
-        rise, start = CLASSES_PER_OCTAVE * torch.log2(factors), 0
+        rise, start = CLASSES_PER_OCTAVE * torch.log2(factors)[_knot_rows(self.rows)], 0
         for net in self.nets:
             assert isinstance(net, GroupNet)
-            net.bias_out[:, net.n :] += rise[start : start + net.n]
+            net.bias_out[:, net.n :] += rise[:, start : start + net.n]
             start += net.n
 
     def rows_of(self, quality: Tensor) -> Tensor:
@@ -193,6 +192,11 @@ class Walk:
     @staticmethod
     def _per_image(values: Tensor, places: Tensor) -> Tensor:
         return values.repeat_interleave(len(places), 0)
+
+
+def _knot_rows(rows: int) -> Tensor:
+    """Return the row [KNOTS] nearest to each knot."""
+    return torch.linspace(0, rows - 1, KNOTS).round().long()
 
 
 def _weight(inputs: int, outputs: int, fan_in: int) -> nn.Parameter:

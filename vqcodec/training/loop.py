@@ -96,8 +96,9 @@ class Trainer(StepTrainer[TrainingState]):
         self._set_rates()
         numbers, noise = state.random()
         x = self.training.crops(numbers, settings.batch, settings.crop, settings.rescale_share)
-        quality = torch.from_numpy(1 + 99 * numbers.random(settings.batch)).float().to(state.device)
-        result = objective.compute(state, x.contiguous(memory_format=torch.channels_last), quality, noise)
+        quality = torch.from_numpy(1 + 99 * numbers.random(settings.batch) ** settings.low_rates).float()
+        x = x.contiguous(memory_format=torch.channels_last)
+        result = objective.compute(state, x, quality.to(state.device), noise)
         check_loss(result.objective.item(), state.progress.step + 1, settings.learning_rate)
         state.optimizer.zero_grad(set_to_none=True)
         result.objective.backward()  # type: ignore[no-untyped-call]

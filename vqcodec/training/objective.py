@@ -1,4 +1,4 @@
-"""The rate-distortion loss of each stage: bits per pixel + lambda 255^2 MSE."""
+"""The rate-distortion loss of each stage: bits per pixel + lambda 255^2 MSE, or + losses for how pictures look."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vqcodec.losses import Weighted
 from vqcodec.networks.context_rate import code
-from vqcodec.networks.photo import rate_lambda
 from vqcodec.quantizers.by_class import encode_by_class
 from vqcodec.quantizers.settings import RATE_WEIGHT
 from vqcodec.training.density import bits, rate_aware_round
 from vqcodec.training.refined import code_refined, refined
 from vqcodec.training.state import NOISE, SYNTHESIS, TrainingState
+from vqcodec.training.tilt import slope
 
 _REFERENCE_LAMBDA = 0.01
+# Of the files of `perceptual` at qualities 1 to 60: l1 10 + structure + ssimulacra2 + 0.3 features falls by 1 / (15.5
+# lambda^0.78) with each bit per pixel more.
+_LOOKS_POWER = 0.78
 
 
 class Losses(NamedTuple):
     """One batch: the loss to minimise, and for the log the hard rate and the distortion.
 
     objective: scalar; rate_bpp: bits per pixel of the quantised latents; mse: in grey
-    levels squared; weighted: the mean of (rate + lambda mse) with the weights of the objective; usage [K].
+    levels squared; weighted: the mean of rate + distortion with the weights of the objective; usage [K].
     """
 
     objective: Tensor
@@ -38,7 +42,7 @@ def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Gener
     Each picture's loss is scaled by sqrt(0.01 / lambda), so that all rates weigh alike
     relative to their own size.
     """
-    weight = rate_lambda(quality)
+    weight = slope(quality, state.settings.tilt)
     scale = (_REFERENCE_LAMBDA / weight).sqrt()
     pixels = x.shape[2] * x.shape[3]
     usage: Tensor | None
@@ -53,10 +57,18 @@ def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Gener
         else:
             z_q, rate, hard, loss, usage = _context_latents(state, x, quality)
         rate, hard = rate / pixels, hard / pixels
-    mse = (state.network.synthesis(z_q, quality) - x).square().mean((1, 2, 3)) * 255.0**2
-    objective = (scale * (rate + weight * mse)).mean() + state.settings.quantizer_weight * loss
-    logged = (scale * (hard + weight * mse.detach())).mean().item()
+    y = state.network.synthesis(z_q, quality)
+    mse = (y - x).square().mean((1, 2, 3)) * 255.0**2
+    distortion = weight * mse if state.losses is None else _looks(state, state.losses, x, y, weight)
+    objective = (scale * (rate + distortion)).mean() + state.settings.quantizer_weight * loss
+    logged = (scale * (hard + distortion.detach())).mean().item()
     return Losses(objective, hard.mean().item(), mse.mean().item(), logged, usage)
+
+
+def _looks(state: TrainingState, losses: Weighted, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Return what the losses of each picture are worth in bits per pixel [B], for the weights of squared errors [B]."""
+    worth = state.settings.losses_weight * weight**_LOOKS_POWER
+    return worth * torch.stack([losses(a[None], b[None])[0] for a, b in zip(x, y, strict=True)])
 
 
 def _latents(

@@ -30,6 +30,8 @@ _RANGES: Ranges = {
     "integer_share": (0, 1),
     "synthesis_share": (0, 1),
     "refine_steps": (0, 100),
+    "losses_weight": (1e-6, 1e6),
+    "low_rates": (1, 100),
     "batch": (1, 4096),
     "crop": (64, 4096),
     "warmup_steps": (1, 10**6),
@@ -58,7 +60,9 @@ class TrainingSettings:
     `seconds` seconds; in the last `integer_share` of the run the context prior is rounded.
     In the last stage latents are refined by `refine_steps` steps of the encoder's search.
     `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
-    changed by `tilt`, see tilt.py.
+    changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, their sum
+    times `losses_weight` is what a picture's rate is weighed against instead of squared error, see objective.py.
+    Qualities are drawn as 1 + 99 u^low_rates with u even in 0..1.
     """
 
     name: str = "model"
@@ -79,6 +83,9 @@ class TrainingSettings:
     seconds: float = 0.0
     init: str = ""
     tilt: Mapping[str, float] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
+    losses_weight: float = 15.5
+    low_rates: float = 1.0
     prior: str = "static"
     prior_share: float = 0.1
     quantised_share: float = 0.2
@@ -119,6 +126,11 @@ class TrainingSettings:
         check_tilt(self.tilt)
         if self.tilt and not self.init:
             raise SettingsError("tilt changes the gains of a model that the run starts from; name it with init")
+        if self.losses and self.refine_steps:
+            raise SettingsError(
+                f"the encoder's search looks for less squared error and not for less of the losses; set refine_steps=0 "
+                f"instead of {self.refine_steps}, or leave losses out"
+            )
         if self.quantised_from < 0:
             raise SettingsError("prior_share + quantised_share + synthesis_share must not be above 1")
         self._check_prior(quantizer)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vqcodec import quantizers
+from vqcodec import losses, quantizers
 from vqcodec.model_file import PRIOR_TENSORS
 from vqcodec.networks.context import ContextNet
 from vqcodec.networks.photo import PhotoNetwork
@@ -47,6 +47,7 @@ class TrainingState:
             embed = settings.context_width // 2
             self.context = ContextNet(settings.groups(), settings.context_rows, embed, settings.context_width)
             self.context.to(device)
+        self.losses = losses.build(settings.losses).to(device) if settings.losses else None
         self.progress = Progress(stage=NOISE)
         self.optimizer = torch.optim.Adam(self._groups())
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]

@@ -1,7 +1,8 @@
 """Gains moved towards what the eye sees: finer steps for some bands of the block basis, coarser ones for others.
 
 The gains of a model that was trained for squared error weigh a grey level alike in every band. A measure of how
-pictures look does not, so a model for looks starts from the same networks with its gains tilted.
+pictures look does not, so a model for looks starts from the same networks with its gains tilted. `lowest` changes
+all gains at quality 1 and those above it less and less, so that qualities begin at another rate.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from vqcodec.errors import SettingsError
 from vqcodec.networks.context import ContextNet
-from vqcodec.networks.photo import STRIDE, PhotoNetwork
+from vqcodec.networks.photo import QUALITY_MAX, QUALITY_MIN, STRIDE, PhotoNetwork, rate_lambda
 
 LUMA_EDGES, CHROMA_EDGES = (0.5, 1.5, 2.5, 3.5), (0.5, 1.5)
 """Where bands end, in cycles per block."""
@@ -21,14 +22,15 @@ BANDS = tuple(
     f"{kind}{i}" for kind, edges in (("luma", LUMA_EDGES), ("chroma", CHROMA_EDGES)) for i in range(len(edges) + 1)
 )
 """luma0 to luma4 and chroma0 to chroma2, from the mean of a block to the finest."""
+LOWEST = "lowest"
 MOST = 2.0
 
 
 def check_tilt(tilt: Mapping[str, float]) -> None:
     """Raise SettingsError for a band that is not there or a change of a gain beyond e^2."""
     for name, value in tilt.items():
-        if name not in BANDS:
-            raise SettingsError(f"tilt has no band {name!r}; choose from {', '.join(BANDS)}")
+        if name not in (*BANDS, LOWEST):
+            raise SettingsError(f"tilt has no band {name!r}; choose from {', '.join(BANDS)}, or {LOWEST}")
         if not -MOST <= value <= MOST:
             raise SettingsError(f"tilt {name}={value} is outside {-MOST:g}..{MOST:g}")
 
@@ -39,11 +41,23 @@ def tilt_gains(network: PhotoNetwork, context: ContextNet | None, tilt: Mapping[
     shares = band_shares(network.klt_synthesis)
     change = torch.zeros(network.d)
     for name, value in tilt.items():
-        change += value * shares[name]
-    change = change.to(network.log_gain.device)
-    network.log_gain.add_(change)
+        if name != LOWEST:
+            change += value * shares[name]
+    lowest = tilt.get(LOWEST, 0.0)
+    knots, change = len(network.log_gain), change.to(network.log_gain.device)
+    network.log_gain.add_(change + lowest * _fading(knots).to(change)[:, None])
     if context is not None:
-        context.scale_unit(change.exp())
+        context.scale_unit((change + lowest * _fading(context.rows).to(change)[:, None]).exp())
+
+
+def slope(quality: Tensor, tilt: Mapping[str, float]) -> Tensor:
+    """Return the weight of 255^2 * MSE against bits per pixel at qualities [B]: with `lowest` as gains squared."""
+    position = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
+    return rate_lambda(quality) * torch.exp(2 * tilt.get(LOWEST, 0.0) * (1 - position))
+
+
+def _fading(count: int) -> Tensor:
+    return torch.linspace(1, 0, count)
 
 
 def band_shares(basis: Tensor) -> dict[str, Tensor]:

@@ -1,0 +1,98 @@
+"""Training of files for looks: what the losses of a run weigh against its bits, and what does not go with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY_CONTEXT, picture, picture_set, tiny_settings
+from torch import Tensor
+
+import vqcodec.codec
+from vqcodec import model_file
+from vqcodec.codec import Codec
+from vqcodec.errors import SettingsError
+from vqcodec.networks.photo import rate_lambda
+from vqcodec.training import objective
+from vqcodec.training.export import export
+from vqcodec.training.loop import Trainer
+from vqcodec.training.state import TrainingState
+
+LOOKS: dict[str, Any] = TINY_CONTEXT | {"losses": {"l2": 3.0}, "losses_weight": 20.0, "refine_steps": 0}
+
+
+def _state(tmp_path: Path, steps: int, **changes: Any) -> TrainingState:
+    state = TrainingState(tiny_settings(**changes), torch.device("cpu"))
+    tmp_path.mkdir(exist_ok=True)
+    Trainer(state, picture_set(), picture_set(), tmp_path / "checkpoint").run(stop_after=steps)
+    return state
+
+
+def test_losses_take_the_place_of_squared_error(tmp_path: Path) -> None:
+    states = [_state(tmp_path / name, 5, **changes) for name, changes in (("a", TINY_CONTEXT), ("b", LOOKS))]
+    states[1].load_state_dict(states[0].state_dict())
+    x = picture_set().crops(np.random.default_rng(0), 2, 64, 0.0)
+    quality = torch.tensor([10.0, 60.0])
+    weight, noise = rate_lambda(quality), torch.Generator()
+    scale = (0.01 / weight).sqrt()
+    error, looks = (objective.compute(state, x, quality, noise.manual_seed(1)) for state in states)
+    assert (error.rate_bpp, error.mse) == (looks.rate_bpp, looks.mse)
+    mse = _squared_errors(states[0], x, quality)
+    rates = error.weighted - (scale * weight * 255**2 * mse).mean().item()
+    expected = rates + (scale * 20.0 * weight**0.78 * 3.0 * mse).mean().item()
+    assert looks.weighted == pytest.approx(expected, rel=1e-4)
+
+
+def _squared_errors(state: TrainingState, x: Tensor, quality: Tensor) -> Tensor:
+    with torch.no_grad():
+        z_q = objective._context_latents(state, x, quality)[0]
+        return (state.network.synthesis(z_q, quality) - x).square().mean((1, 2, 3))
+
+
+def test_the_analysis_learns_from_the_losses(tmp_path: Path) -> None:
+    state = _state(tmp_path, 4, **LOOKS)
+    before = {name: value.clone() for name, value in state.network.state_dict().items()}
+    Trainer(state, picture_set(), picture_set(), tmp_path / "more").run(stop_after=5)
+    moved = {name for name, value in state.network.state_dict().items() if not torch.equal(value, before[name])}
+    assert {"klt_analysis", "analysis_out.weight", "synthesis_out.weight"} <= moved
+    assert "log_gain" not in moved
+
+
+def test_low_rates_are_drawn_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute, drawn = objective.compute, []
+
+    def seen(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator) -> objective.Losses:
+        drawn.append(quality)
+        return compute(state, x, quality, noise)
+
+    monkeypatch.setattr(objective, "compute", seen)
+    for name, power in (("even", 1.0), ("low", 3.0)):
+        _state(tmp_path / name, 2, low_rates=power)
+    even, low = torch.cat(drawn[:2]), torch.cat(drawn[2:])
+    torch.testing.assert_close(low, 1 + 99 * ((even - 1) / 99) ** 3)
+
+
+def test_losses_do_not_go_with_a_search_for_squared_error() -> None:
+    with pytest.raises(SettingsError, match="refine_steps=0 instead of 2"):
+        tiny_settings(**LOOKS | {"refine_steps": 2})
+    with pytest.raises(SettingsError, match="no loss 'beauty'"):
+        TrainingState(tiny_settings(**LOOKS | {"losses": {"beauty": 1.0}}), torch.device("cpu"))
+
+
+def test_no_search_for_less_squared_error_spoils_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = _state(tmp_path, 8, **LOOKS)
+    path = tmp_path / "looks.safetensors"
+    path.write_bytes(model_file.to_bytes(*export(state, picture_set(), 4)))
+    codec = Codec.open(path)
+    assert not codec.metadata.search
+    monkeypatch.setattr(vqcodec.codec, "refine", lambda *_: pytest.fail("searched"))
+    pixels = picture(64, 96, seed=5)
+    first, third = (codec.pack(codec.encode(pixels, 40, effort)) for effort in (1, 3))
+    assert first == third
+    monkeypatch.setattr(codec, "metadata", replace(codec.metadata, search=True))
+    with pytest.raises(pytest.fail.Exception, match="searched"):
+        codec.encode(pixels, 40, 3)
