@@ -80,11 +80,11 @@ def test_a_folder_without_tiles_is_named_in_a_sentence(tmp_path: Path) -> None:
 
 def test_many_pictures_are_in_memory_once() -> None:
     pixels = np.zeros((2, 256, 256, 3), np.uint8)
-    assert np.shares_memory(Images(pixels, 1, seed=1).pixels.numpy(), pixels)
+    assert np.shares_memory(Images(pixels, 1, seed=1, crop=256).pixels.numpy(), pixels)
 
 
 def test_pictures_that_cannot_be_written_to_are_taken_without_a_warning() -> None:
     pixels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
     pixels.flags.writeable = False
-    images = Images(pixels, 2, 0)
+    images = Images(pixels, 2, seed=0, crop=4)
     assert sorted(images.batch(0)[:, 0, 0, 0].tolist()) == pytest.approx([0, 48 / 255])

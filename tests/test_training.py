@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("stop_after", [3, 5, 7])
 @pytest.mark.parametrize(
     "changes",
-    [{}, TINY_CONTEXT, TINY_CONTEXT | {"losses": {"l1": 1.0}, "refine_steps": 0}],
-    ids=["static", "context", "losses"],
+    [{}, TINY_CONTEXT, TINY_CONTEXT | {"losses": {"l1": 1.0}, "refine_steps": 0}, {"optimizer": "soap", "steps": 14}],
+    ids=["static", "context", "losses", "soap"],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(
     folder: Path, tmp_path: Path, stop_after: int, changes: dict[str, Any]
@@ -131,6 +132,14 @@ def test_training_lowers_the_loss() -> None:
         state.optimizer.step()
         seen.append(result.weighted)
     assert np.mean(seen[-5:]) < 0.97 * seen[0]
+
+
+def test_unknown_and_missing_optimizers_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="optimizer 'sgd' is unknown; choose adam or soap"):
+        tiny_settings(optimizer="sgd")
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    with pytest.raises(SettingsError, match=r"pip install 'vqcodec\[soap\]'"):
+        TrainingState(tiny_settings(optimizer="soap"), torch.device("cpu"))
 
 
 def test_the_network_starts_as_an_orthonormal_block_transform() -> None:

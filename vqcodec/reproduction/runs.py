@@ -15,12 +15,13 @@ from vqcodec.reproduction import tables
 from vqcodec.reproduction.tables import Row, Table
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.datasets import Name
+from vqcodec.training.photo_tiles import SIDE
 
 NETWORKS: dict[Name, dict[str, Any]] = {
     "mnist": {"network": "vqvae", "d": 128, "channels": 1},
     "fashion": {"network": "vqvae", "d": 128, "channels": 1},
     "cifar10": {"network": "vqvae", "d": 128},
-    "photos": {"network": "vqgan", "d": 256},
+    "photos": {"network": "vqgan", "d": 256, "crop": SIDE},
 }
 """The papers' network for each data set, in settings of AutoencoderSettings, with the channels of its latents."""
 # What says how long a run lasts, where and under which name: not what it is.

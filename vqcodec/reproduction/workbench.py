@@ -68,7 +68,7 @@ class Workbench:
         done = self._done(run, split)
         if done is not None and done["epochs"] >= target - _EPSILON:
             return done
-        images = Images(split.train, run.settings.batch, run.settings.seed, _device())
+        images = Images(split.train, run.settings.batch, run.settings.seed, run.settings.crop, _device())
         steps = max(1, math.ceil(target * images.steps_per_epoch - _EPSILON))
         settings = replace(run.settings, name=run.name, data=split.text, steps=steps, threads=torch.get_num_threads())
         state = _resumed(self._model(run), settings)

@@ -45,7 +45,7 @@ class AutoencoderSettings:
     The loss is 4 MSE / variance + quantizer_weight * the quantizer's, on pixels in [0, 1]; variance 0 stands
     for that of the training pixels. (The papers' code has pixels in [-1, 1], hence the 4, and the variance in
     [0, 1].) A run lasts `steps` batches, or `seconds` if steps is 0. `crop` is the side of training
-    crops of photographs; data sets are taken whole. Adam's learning_rate is `constant`, or it falls to nothing
+    crops of pictures that are larger. Adam's learning_rate is `constant`, or it falls to nothing
     along half a `cosine` after a short rise; adam_beta2 is the decay of its second moments. Resumed
     with other `steps`, a cosine goes on as if they had been said at first.
     """

@@ -129,16 +129,17 @@ class Images:
     """The pictures of a data set as training batches, each of which depends on the seed and its step alone.
 
     So a run that was resumed sees what an uninterrupted one would. Every epoch is a permutation of the
-    pictures; its last batch is smaller where the batch does not divide them. On the CPU the array is
-    used as it is, not copied.
+    pictures; its last batch is smaller where the batch does not divide them. Of pictures that are larger than `crop`
+    each is shown in part, another one each time. On the CPU the array is used as it is, not copied.
     """
 
     def __init__(
-        self, pixels: npt.NDArray[np.uint8], batch: int, seed: int, device: torch.device | str = "cpu"
+        self, pixels: npt.NDArray[np.uint8], batch: int, seed: int, crop: int, device: torch.device | str = "cpu"
     ) -> None:
         self.pixels = torch.as_tensor(np.require(pixels, requirements="W"), device=device)
         self.batch_size = batch
         self.seed = seed
+        self.crop = min(crop, *pixels.shape[1:3])
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def __len__(self) -> int:
@@ -162,7 +163,15 @@ class Images:
         if epoch != self._epoch:
             order = np.random.default_rng((self.seed, epoch)).permutation(len(self))
             self._epoch, self._order = epoch, torch.from_numpy(order).to(self.pixels.device)
-        return to_pictures(self.pixels[self._order[place * self.batch_size : (place + 1) * self.batch_size]])
+        chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
+        whole = self.pixels.shape[1:3]
+        if whole == (self.crop, self.crop):
+            return to_pictures(self.pixels[chosen])
+        places = np.random.default_rng((self.seed, step, 1)).integers(
+            np.array(whole) - self.crop + 1, size=(len(chosen), 2)
+        )
+        parts = [self.pixels[i, y : y + self.crop, x : x + self.crop] for i, (y, x) in zip(chosen, places, strict=True)]
+        return to_pictures(torch.stack(parts))
 
 
 def to_pictures(pixels: Tensor) -> Tensor:

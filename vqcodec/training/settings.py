@@ -8,6 +8,7 @@ from typing import Any
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import QuantizerSettings
+from vqcodec.training import optimizers
 from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
 from vqcodec.training.tilt import check_tilt
 
@@ -95,6 +96,7 @@ class TrainingSettings:
     batch: int = 8
     crop: int = 192
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
     warmup_steps: int = 50
     clip: float = 1.0
     quantizer_weight: float = 0.1
@@ -121,6 +123,8 @@ class TrainingSettings:
                 f"network {self.network!r} with quantizer {self.quantizer!r} is not trained by rate and distortion; "
                 f"network photo has the quantizers {', '.join(METHODS)}"
             )
+        if self.optimizer not in optimizers.NAMES:
+            raise SettingsError(f"optimizer {self.optimizer!r} is unknown; choose {' or '.join(optimizers.NAMES)}")
         quantizer = self.quantizer_settings()
         check_length(self.steps, self.seconds)
         check_tilt(self.tilt)

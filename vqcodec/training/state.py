@@ -15,6 +15,7 @@ from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.priors.static import StaticPrior
 from vqcodec.quantizers import Learned
 from vqcodec.quantizers.by_table import TableAssigner
+from vqcodec.training import optimizers
 from vqcodec.training.density import ClassDensity
 from vqcodec.training.pair_tables import PairTables
 from vqcodec.training.settings import TrainingSettings
@@ -49,7 +50,7 @@ class TrainingState:
             self.context.to(device)
         self.losses = losses.build(settings.losses).to(device) if settings.losses else None
         self.progress = Progress(stage=NOISE)
-        self.optimizer = torch.optim.Adam(self._groups())
+        self.optimizer = optimizers.build(settings.optimizer, self._groups())
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
 
     def _groups(self) -> list[dict[str, Any]]:

@@ -1,0 +1,30 @@
+"""The optimizers of a run by rate and distortion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from vqcodec.errors import SettingsError
+
+NAMES = ("adam", "soap")
+_SOAP_DECAY = 0.95
+_SOAP_STEPS = 10
+"""Steps between two looks at the eigenvectors, which cost about as much as a step."""
+
+
+def build(name: str, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Return Adam or SOAP for groups of parameters with learning rates.
+
+    SOAP (Vyas et al. 2024) is Adam in the eigenvectors of each weight's correlated gradients. SettingsError where
+    its package is missing.
+    """
+    if name == "adam":
+        return torch.optim.Adam(groups)
+    try:
+        from pytorch_optimizer import SOAP
+    except ModuleNotFoundError as error:
+        raise SettingsError("the optimizer soap needs pytorch-optimizer; pip install 'vqcodec[soap]'") from error
+    betas = (_SOAP_DECAY, _SOAP_DECAY)
+    return SOAP(groups, betas=betas, weight_decay=0.0, precondition_frequency=_SOAP_STEPS)
