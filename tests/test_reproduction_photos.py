@@ -62,7 +62,7 @@ def test_settings_differ_by_data_set_and_the_nearest_word_counts(table: None) ->
     assert said == {
         "": (VQGAN, 8, 2, 6, 0.5),
         "l2": (VQGAN, 8, 3, 6, 0.5),
-        "beta, quick": (VQGAN, 8, 2, 2, 1e-3),
+        "beta, quick": (VQGAN, 8, 2, 8, 1e-3),
         "quick": (VQGAN, 8, 2, 5, 1e-3),
     }
     said = {name: ((s.network, s.d), s.m, s.seed, s.batch, s.learning_rate) for name, s in cifar.items()}
