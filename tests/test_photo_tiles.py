@@ -14,7 +14,8 @@ from tiny import picture
 
 from vqcodec.errors import InputError
 from vqcodec.training import photo_tiles
-from vqcodec.training.datasets import Images, Split, load_dataset
+from vqcodec.training.datasets import Split, load_dataset
+from vqcodec.training.images import Images
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -24,7 +24,7 @@ from vqcodec.reproduction.runs import Run
 from vqcodec.training import autoencoder_export
 from vqcodec.training.autoencoder import Autoencoder
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
-from vqcodec.training.datasets import to_pictures
+from vqcodec.training.images import to_pictures
 
 Pixels = npt.NDArray[np.uint8]
 SETTINGS: dict[str, dict[str, Any]] = {

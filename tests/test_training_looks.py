@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vqcodec.training import objective
 from vqcodec.training.export import export
 from vqcodec.training.loop import Trainer
 from vqcodec.training.state import TrainingState
+from vqcodec.training.tilt import LOWEST, slope
 
 LOOKS: dict[str, Any] = TINY_CONTEXT | {"losses": {"l2": 3.0}, "losses_weight": 20.0, "refine_steps": 0}
 
@@ -32,34 +34,54 @@ def _state(tmp_path: Path, steps: int, **changes: Any) -> TrainingState:
     return state
 
 
-def test_losses_take_the_place_of_squared_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tilt", [{}, {LOWEST: -0.5}])
+def test_losses_take_the_place_of_squared_error(tmp_path: Path, tilt: dict[str, float]) -> None:
     states = [_state(tmp_path / name, 5, **changes) for name, changes in (("a", TINY_CONTEXT), ("b", LOOKS))]
     states[1].load_state_dict(states[0].state_dict())
-    x = picture_set().crops(np.random.default_rng(0), 2, 64, 0.0)
-    quality = torch.tensor([10.0, 60.0])
-    weight, noise = rate_lambda(quality), torch.Generator()
-    scale = (0.01 / weight).sqrt()
-    error, looks = (objective.compute(state, x, quality, noise.manual_seed(1)) for state in states)
+    states[1].settings = tiny_settings(**LOOKS, tilt=tilt, init="photo")
+    x, quality, noise = _batch()
+    usual, weight = rate_lambda(quality), slope(quality, tilt)
+    error, looks = (objective.compute(state, x, quality, noise) for state in states)
     assert (error.rate_bpp, error.mse) == (looks.rate_bpp, looks.mse)
-    mse = _squared_errors(states[0], x, quality)
-    rates = error.weighted - (scale * weight * 255**2 * mse).mean().item()
-    expected = rates + (scale * 20.0 * weight**0.78 * 3.0 * mse).mean().item()
+    mse, bits = _squared_errors_and_bits(states[0], x, quality)
+    scales = [(0.01 / each).sqrt() for each in (usual, weight)]
+    assert error.weighted == pytest.approx((scales[0] * (bits + usual * 255**2 * mse)).mean().item(), rel=1e-4)
+    expected = (scales[1] * (bits + 20.0 * weight**0.78 * 3.0 * mse)).mean().item()
     assert looks.weighted == pytest.approx(expected, rel=1e-4)
+    if not tilt:
+        beyond = [(each.objective - each.weighted).item() for each in (error, looks)]
+        assert beyond[0] == pytest.approx(beyond[1], rel=1e-3), (
+            "what draws latents to indices is the same"
+        )
 
 
-def _squared_errors(state: TrainingState, x: Tensor, quality: Tensor) -> Tensor:
+def _batch() -> tuple[Tensor, Tensor, torch.Generator]:
+    crops = picture_set().crops(np.random.default_rng(0), 2, 64, 0.0)
+    return crops, torch.tensor([10.0, 60.0]), torch.Generator()
+
+
+def _squared_errors_and_bits(state: TrainingState, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        z_q = objective._context_latents(state, x, quality)[0]
-        return (state.network.synthesis(z_q, quality) - x).square().mean((1, 2, 3))
+        z_q, _, bits, _, _ = objective._context_latents(state, x, quality)
+        return (state.network.synthesis(z_q, quality) - x).square().mean((1, 2, 3)), bits / x[0, 0].numel()
 
 
 def test_the_analysis_learns_from_the_losses(tmp_path: Path) -> None:
-    state = _state(tmp_path, 4, **LOOKS)
-    before = {name: value.clone() for name, value in state.network.state_dict().items()}
-    Trainer(state, picture_set(), picture_set(), tmp_path / "more").run(stop_after=5)
-    moved = {name for name, value in state.network.state_dict().items() if not torch.equal(value, before[name])}
-    assert {"klt_analysis", "analysis_out.weight", "synthesis_out.weight"} <= moved
-    assert "log_gain" not in moved
+    state = _state(tmp_path, 5, **LOOKS)
+    gradients = [_analysis_gradient(state, weight) for weight in (20.0, 40.0, 60.0)]
+    steps = [second - first for first, second in pairwise(gradients)]
+    assert steps[0].abs().max() > 0
+    torch.testing.assert_close(steps[0], steps[1], rtol=1e-3, atol=1e-3 * steps[0].abs().max().item())
+    assert state.network.log_gain.grad is None
+
+
+def _analysis_gradient(state: TrainingState, weight: float) -> Tensor:
+    state.settings = replace(state.settings, losses_weight=weight)
+    state.network.zero_grad()
+    objective.compute(state, *_batch()).objective.backward()  # type: ignore[no-untyped-call]
+    gradient = state.network.klt_analysis.grad
+    assert gradient is not None
+    return gradient.clone()
 
 
 def test_low_rates_are_drawn_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +102,9 @@ def test_losses_do_not_go_with_a_search_for_squared_error() -> None:
     with pytest.raises(SettingsError, match="refine_steps=0 instead of 2"):
         tiny_settings(**LOOKS | {"refine_steps": 2})
     with pytest.raises(SettingsError, match="no loss 'beauty'"):
-        TrainingState(tiny_settings(**LOOKS | {"losses": {"beauty": 1.0}}), torch.device("cpu"))
+        tiny_settings(**LOOKS | {"losses": {"beauty": 1.0}})
+    with pytest.raises(SettingsError, match="give losses, or leave it out"):
+        tiny_settings(init="photo", tilt={LOWEST: -0.5})
 
 
 def test_no_search_for_less_squared_error_spoils_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +116,7 @@ def test_no_search_for_less_squared_error_spoils_the_files(tmp_path: Path, monke
     monkeypatch.setattr(vqcodec.codec, "refine", lambda *_: pytest.fail("searched"))
     pixels = picture(64, 96, seed=5)
     first, third = (codec.pack(codec.encode(pixels, 40, effort)) for effort in (1, 3))
-    assert first == third
+    assert first == third and [codec.useful_effort(effort) for effort in (0, 1, 2, 9)] == [0, 1, 1, 1]
     monkeypatch.setattr(codec, "metadata", replace(codec.metadata, search=True))
     with pytest.raises(pytest.fail.Exception, match="searched"):
         codec.encode(pixels, 40, 3)

@@ -181,6 +181,10 @@ class Codec:
         """Return the indices in a parsed .vqc file; see indices.unpack."""
         return unpack(parsed, self.metadata, self.prior)
 
+    def useful_effort(self, effort: int) -> int:
+        """Return effort, or 1 where more changes nothing: the search is for squared error, not every model is."""
+        return effort if self.metadata.search else min(effort, 1)
+
     def _compress_tiles(self, picture: Picture, margin: int, quality: float, effort: int) -> bytes:
         height, width = picture.pixels.shape[:2]
         check_size(height, width, self.metadata)
@@ -199,11 +203,12 @@ class Codec:
         z = self.analyse(pixels, quality)
         weight = RATE_WEIGHT if effort and self.network.has_rates else 0.0
         choose = partial(self._choose, quality=quality, weight=weight)
-        if not EFFORT_STEPS[effort] or not (self.network.has_rates and self.metadata.search):
+        steps = EFFORT_STEPS[self.useful_effort(effort)]
+        if not steps or not self.network.has_rates:
             return choose(z[:, :, inner[0], inner[1]])
         scene = Scene(self.network, _pad(_to_tensor(pixels), self.network.stride), z.clone(), inner, quality)
         bits = partial(self._bits, quality=quality)
-        return refine(scene, choose, self.latents, bits, EFFORT_STEPS[effort])
+        return refine(scene, choose, self.latents, bits, steps)
 
     @torch.inference_mode()
     def _choose(self, z: Tensor, quality: float, weight: float) -> Decoded:

@@ -200,6 +200,8 @@ def _metadata(path: Path, raw: dict[str, str] | None) -> Metadata:
         metadata = Metadata(**values)
         if metadata.stride < 1:
             raise ModelError(f"{path} has stride {metadata.stride}, which must be at least 1")
+        if not isinstance(metadata.search, bool):
+            raise ModelError(f"{path} says search={metadata.search!r}, which must be true or false; it is damaged")
         return metadata
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} is not a vqc model: its description is missing or damaged") from error

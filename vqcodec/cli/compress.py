@@ -103,7 +103,7 @@ def _compress(job: Job, codec: Codec, goal: Goal, effort: int, force: bool, as_j
     started = time.perf_counter()
     data = read_input(job)
     picture = read_picture(data, job.name)
-    found = _seek(job, codec, picture, goal, effort)
+    found = _seek(job, codec, picture, goal, codec.useful_effort(effort))
     write_output(job, found.data, force)
     height, width = picture.pixels.shape[:2]
     notes = (*picture.notes, *found.notes)

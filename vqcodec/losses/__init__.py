@@ -58,9 +58,14 @@ def build(weights: Mapping[str, float]) -> Weighted:
     """
     if not weights:
         raise SettingsError(f"no loss is named; choose from {', '.join(LOSSES)}")
+    check(weights)
+    return Weighted({name: LOSSES[name]() for name in weights}, weights)
+
+
+def check(weights: Mapping[str, float]) -> None:
+    """Raise SettingsError for unknown names, or weights that are not above 0."""
     for name, weight in weights.items():
         if name not in LOSSES:
             raise SettingsError(f"there is no loss {name!r}; choose from {', '.join(LOSSES)}")
         if not (math.isfinite(weight) and weight > 0):
             raise SettingsError(f"the weight of the loss {name} is {weight}; give a number above 0, or leave it out")
-    return Weighted({name: LOSSES[name]() for name in weights}, weights)

@@ -23,7 +23,7 @@ from vqcodec.indices import Encoded
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.reproduction import scores
 from vqcodec.storage import bits_per_pixel, index_storage
-from vqcodec.training.datasets import to_pictures
+from vqcodec.training.images import to_pictures
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 250

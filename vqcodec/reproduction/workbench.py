@@ -28,7 +28,8 @@ from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run
 from vqcodec.training import AutoencoderSettings, autoencoder_export, checkpoint, checkpoint_path, resumed_settings
 from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
-from vqcodec.training.datasets import Images, Name, load_dataset
+from vqcodec.training.datasets import Name, load_dataset
+from vqcodec.training.images import Images
 
 # Epochs are whole steps: a rounding error must not ask for one more.
 _EPSILON = 1e-9
@@ -115,7 +116,7 @@ class Workbench:
 
     def _finished(self, run: Run, state: Autoencoder, images: Images, split: Split) -> Values:
         """Write the model with tables counted on all training pictures, and what is measured of the written file."""
-        metadata, arrays = autoencoder_export.export(state, map(images.batch, range(images.steps_per_epoch)))
+        metadata, arrays = autoencoder_export.export(state, images.whole())
         with atomic_write(self._model(run), force=True) as file:
             file.write(model_file.to_bytes(metadata, arrays))
         progress = state.progress

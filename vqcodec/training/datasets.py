@@ -1,19 +1,16 @@
 """The data sets of the papers' experiments: MNIST, Fashion-MNIST, CIFAR-10, and photographs in tiles of 256 x 256.
 
-Files in, batches of pictures out.
+Files in, arrays out; images.py makes batches of them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from vqcodec.errors import InputError, SettingsError
 from vqcodec.training import dataset_files as files
@@ -123,57 +120,3 @@ def _looked_for(name: Name, split: Split) -> list[str]:
     if name == "cifar10":
         return [f"{name}_{split}.npz", *(path for version in _CIFAR_VERSIONS for path in (version[0], version[2]))]
     return [f"{name}_{split}.npz", f"{_IDX_PREFIX[split]}-images-idx3-ubyte (or .gz)"]
-
-
-class Images:
-    """The pictures of a data set as training batches, each of which depends on the seed and its step alone.
-
-    So a run that was resumed sees what an uninterrupted one would. Every epoch is a permutation of the
-    pictures; its last batch is smaller where the batch does not divide them. Of pictures that are larger than `crop`
-    each is shown in part, another one each time. On the CPU the array is used as it is, not copied.
-    """
-
-    def __init__(
-        self, pixels: npt.NDArray[np.uint8], batch: int, seed: int, crop: int, device: torch.device | str = "cpu"
-    ) -> None:
-        self.pixels = torch.as_tensor(np.require(pixels, requirements="W"), device=device)
-        self.batch_size = batch
-        self.seed = seed
-        self.crop = min(crop, *pixels.shape[1:3])
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
-        return -(-len(self) // self.batch_size)
-
-    @cached_property
-    def variance(self) -> float:
-        """Variance of the values of all pixels in [0, 1]: what the papers divide the squared error by."""
-        counts = torch.bincount(self.pixels.flatten(), minlength=256).cpu().double()
-        values, share = torch.arange(256, dtype=torch.float64) / 255, counts / counts.sum()
-        return float((share * (values - (share * values).sum()).square()).sum())
-
-    def batch(self, step: int) -> Tensor:
-        """Return the pictures float32 [B, 3, H, W] in [0, 1] of a step counted from 0 over all epochs."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            order = np.random.default_rng((self.seed, epoch)).permutation(len(self))
-            self._epoch, self._order = epoch, torch.from_numpy(order).to(self.pixels.device)
-        chosen = self._order[place * self.batch_size : (place + 1) * self.batch_size]
-        whole = self.pixels.shape[1:3]
-        if whole == (self.crop, self.crop):
-            return to_pictures(self.pixels[chosen])
-        places = np.random.default_rng((self.seed, step, 1)).integers(
-            np.array(whole) - self.crop + 1, size=(len(chosen), 2)
-        )
-        parts = [self.pixels[i, y : y + self.crop, x : x + self.crop] for i, (y, x) in zip(chosen, places, strict=True)]
-        return to_pictures(torch.stack(parts))
-
-
-def to_pictures(pixels: Tensor) -> Tensor:
-    """Return float32 [B, 3, H, W] in [0, 1] for pixels uint8 [B, H, W, C]; grey is repeated."""
-    return pixels.permute(0, 3, 1, 2).expand(-1, 3, -1, -1).float() / 255.0

@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec import losses, model_file
-from vqcodec.codec import Codec
+from vqcodec.codec import EFFORT_STEPS, Codec
 from vqcodec.errors import SettingsError
 from vqcodec.losses.adversarial import (
     PatchDiscriminator,
@@ -77,6 +77,11 @@ class Perceptual:
         effort = self.settings.effort
         coded = [self.codec.encode(p, q, effort) for p, q in zip(pixels, quality.tolist(), strict=True)]
         return torch.cat([self.codec.latents(encoded) for encoded in coded]).to(self.device)
+
+    @property
+    def searches(self) -> bool:
+        """Whether files of the model are to be searched for, as those that it learns from are."""
+        return self.metadata.search and EFFORT_STEPS[self.settings.effort] > 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything as tensors and plain values."""

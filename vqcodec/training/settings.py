@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from vqcodec import losses
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.training import optimizers
 from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
-from vqcodec.training.tilt import check_tilt
+from vqcodec.training.tilt import LOWEST, check_tilt
 
 DEFAULT_STEPS = 2000
 MOST_COUNTS = 1 << 28
@@ -61,9 +62,9 @@ class TrainingSettings:
     `seconds` seconds; in the last `integer_share` of the run the context prior is rounded.
     In the last stage latents are refined by `refine_steps` steps of the encoder's search.
     `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
-    changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, their sum
-    times `losses_weight` is what a picture's rate is weighed against instead of squared error, see objective.py.
-    Qualities are drawn as 1 + 99 u^low_rates with u even in 0..1.
+    changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, bits per
+    pixel are weighed against their sum times losses_weight lambda^0.78 instead of squared error, see objective.py.
+    Qualities are drawn as 1 + 99 u^low_rates with u even in 0..1. `optimizer` is adam or soap, see optimizers.py.
     """
 
     name: str = "model"
@@ -130,6 +131,12 @@ class TrainingSettings:
         check_tilt(self.tilt)
         if self.tilt and not self.init:
             raise SettingsError("tilt changes the gains of a model that the run starts from; name it with init")
+        losses.check(self.losses)
+        if LOWEST in self.tilt and not self.losses:
+            raise SettingsError(
+                f"tilt {LOWEST} is for a run with losses, because the encoder's search for less squared error would "
+                "not know of it; give losses, or leave it out"
+            )
         if self.losses and self.refine_steps:
             raise SettingsError(
                 f"the encoder's search looks for less squared error and not for less of the losses; set refine_steps=0 "
@@ -164,7 +171,9 @@ class TrainingSettings:
     @property
     def quantised_from(self) -> float:
         """The fraction of the run at which the stage after `noise` starts."""
-        return 1 - self.quantised_share - self.synthesis_share - (self.prior_share if self.prior == "context" else 0)
+        prior_share = self.prior_share if self.prior == "context" else 0.0
+        # Shares such as 0.95 and 0.05 are to leave nothing over.
+        return round(1 - self.quantised_share - self.synthesis_share - prior_share, 9)
 
     def _check_prior(self, quantizer: QuantizerSettings) -> None:
         if self.prior not in ("static", "context"):
