@@ -93,28 +93,6 @@ def test_every_kind_of_quantizer_trains_into_a_model_that_compresses(
     assert len(data) <= 1.01 * predicted + 48
 
 
-@pytest.mark.parametrize("changes", [{}, TINY_CONTEXT], ids=["static", "context"])
-def test_a_run_can_start_from_a_model(folder: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
-    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
-    assert training.run([folder], first, tiny_settings(**changes), resume=False)
-    settings = tiny_settings(**changes, init=str(first), learning_rate=1e-9, steps=4)
-    assert training.run([folder], second, settings, resume=False)
-    before, after = model_file.load(first)[1], model_file.load(second)[1]
-    names = [name for name in before if name.startswith("network.") or name.endswith(".weight")]
-    assert len(names) > 40
-    for name in names:
-        assert np.allclose(before[name].astype(float), after[name].astype(float), atol=1e-3), name
-
-
-def test_a_run_refuses_to_start_from_another_network(folder: Path, tmp_path: Path) -> None:
-    first = tmp_path / "first.safetensors"
-    assert training.run([folder], first, tiny_settings(**TINY_CONTEXT), resume=False)
-    for changes in ({"width": 12}, {"context_width": 8}):
-        settings = tiny_settings(**(TINY_CONTEXT | changes), init=str(first))
-        with pytest.raises(SettingsError, match="this run"):
-            training.run([folder], tmp_path / "second.safetensors", settings, resume=False)
-
-
 def test_training_lowers_the_loss() -> None:
     pictures, settings = picture_set(), tiny_settings(learning_rate=1e-3)
     state = TrainingState(settings, torch.device("cpu"))

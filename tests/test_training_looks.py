@@ -50,9 +50,7 @@ def test_losses_take_the_place_of_squared_error(tmp_path: Path, tilt: dict[str, 
     assert looks.weighted == pytest.approx(expected, rel=1e-4)
     if not tilt:
         beyond = [(each.objective - each.weighted).item() for each in (error, looks)]
-        assert beyond[0] == pytest.approx(beyond[1], rel=1e-3), (
-            "what draws latents to indices is the same"
-        )
+        assert beyond[0] == pytest.approx(beyond[1], rel=1e-3), "what draws latents to indices is the same"
 
 
 def _batch() -> tuple[Tensor, Tensor, torch.Generator]:

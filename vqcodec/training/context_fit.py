@@ -19,13 +19,13 @@ _UNIT_CROPS = 64
 
 @torch.no_grad()
 def start_context(state: TrainingState, pictures: PictureSet) -> None:
-    """Set codebook, scales and first tables of a context prior, which then predicts what a static prior would."""
+    """Set codebook, scales and first tables of a new context prior, which then predicts what a static prior would."""
     assert state.context is not None
+    if state.context_is_trained:
+        return
     codebook = hexagonal_codebook(state.quantizer.K, state.settings.lattice_spacing)
     state.quantizer.codebook.copy_(codebook)
     state.set_pairs(logistic_tables(codebook, state.quantizer.settings.scale))
-    if state.context_is_trained:
-        return
     rows, network = state.context.rows, state.network
     qualities = torch.tensor([row_quality(row, rows) for row in range(rows)], device=state.device)
     middle = qualities[rows // 2 : rows // 2 + 1]

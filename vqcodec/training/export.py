@@ -12,7 +12,6 @@ from torch import Tensor
 
 from vqcodec.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Arrays, Metadata, fingerprint
 from vqcodec.networks.context_tensors import integer_tensors
-from vqcodec.priors.context import NO_COARSE
 from vqcodec.priors.context import PREFIX as CONTEXT_PREFIX
 from vqcodec.priors.integer_net import BOUND, SIXTEENTHS
 from vqcodec.priors.static import StaticPrior, row_quality
@@ -23,7 +22,6 @@ from vqcodec.training.facts import facts
 from vqcodec.training.fit import Latents, PriorFitter
 from vqcodec.training.lattice import initial_codebook
 from vqcodec.training.state import NOISE, SYNTHESIS, TrainingState
-from vqcodec.training.tables import integer_tables
 
 _SAMPLE_VECTORS = 1 << 18
 _FIT_ROUNDS, _CODEBOOK_ROUNDS = 3, 5
@@ -132,11 +130,7 @@ def _context_tensors(
         pairs = fit_pairs(state, pictures, fit_crops)
         net.integer = was_integer
     codebook = state.quantizer.codebook.detach()
-    tensors = integer_tensors(net) | {
-        "codebook16": (codebook * SIXTEENTHS).round().cpu().numpy().astype(np.int16),
-        "tables": integer_tables(pairs.probabilities, state.settings.table_bits),
-        "fine_map": pairs.fine.astype(np.uint16),
-        "coarse_map": np.where(pairs.coarse < 0, NO_COARSE, pairs.coarse).astype(np.uint16),
-    }
+    tensors = integer_tensors(net) | pairs.arrays(state.settings.table_bits)
+    tensors["codebook16"] = (codebook * SIXTEENTHS).round().cpu().numpy().astype(np.int16)
     settings = {"groups": list(net.groups), "embed": net.embed, "hidden": net.hidden, "bound": BOUND}
     return settings, codebook, {CONTEXT_PREFIX + name: array for name, array in tensors.items()}

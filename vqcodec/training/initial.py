@@ -6,9 +6,10 @@ import torch
 
 from vqcodec import model_file
 from vqcodec.errors import SettingsError
-from vqcodec.model_file import NETWORK_PREFIX
+from vqcodec.model_file import NETWORK_PREFIX, Arrays, Metadata
 from vqcodec.networks.context_tensors import float_parent
 from vqcodec.priors.context import PREFIX as CONTEXT_PREFIX
+from vqcodec.training.pair_tables import written_tables
 from vqcodec.training.state import TrainingState
 from vqcodec.training.tilt import tilt_gains
 
@@ -16,8 +17,8 @@ from vqcodec.training.tilt import tilt_gains
 def start_from(state: TrainingState, model: str) -> None:
     """Take over the weights of a model, named or by path; those of its context prior if the run has such a prior.
 
-    The codebook, the tables and the density are made anew; the settings may tilt the gains. SettingsError where the
-    networks differ.
+    With a context prior its codebook and tables are kept too; without one they, and the density, are made anew. The
+    settings may tilt the gains. SettingsError where networks or codebooks differ.
     """
     metadata, arrays = model_file.load(model_file.resolve(model))
     wanted = state.network.settings()
@@ -27,16 +28,24 @@ def start_from(state: TrainingState, model: str) -> None:
     names = state.network.state_dict()
     state.network.load_state_dict({name: torch.from_numpy(weights[name]).float() for name in names})
     if metadata.context is not None and state.context is not None:
-        _start_context(state, metadata.context, arrays)
+        _start_context(state, metadata, arrays)
     tilt_gains(state.network, state.context if state.context_is_trained else None, state.settings.tilt)
 
 
-def _start_context(state: TrainingState, settings: dict[str, object], arrays: model_file.Arrays) -> None:
-    assert state.context is not None
-    parent = float_parent(settings, model_file.tensors_under(CONTEXT_PREFIX, arrays))
+def _start_context(state: TrainingState, metadata: Metadata, arrays: Arrays) -> None:
+    assert state.context is not None and metadata.context is not None
+    tensors = model_file.tensors_under(CONTEXT_PREFIX, arrays)
+    parent = float_parent(metadata.context, tensors)
     shape = (parent.groups, parent.rows, parent.embed, parent.hidden)
     wanted = (state.context.groups, state.context.rows, state.context.embed, state.context.hidden)
     if shape != wanted:
         raise SettingsError(f"the model's context prior has groups, rows and widths {shape}, this run has {wanted}")
+    mine, its = state.quantizer.settings.as_dict(), metadata.quantizer
+    if mine != its:
+        changed = ", ".join(f"{key}={its.get(key)}" for key in mine if mine[key] != its.get(key))
+        raise SettingsError(f"the model's context prior is for {changed}; set these as it has them")
     state.context.load_state_dict(parent.state_dict())
+    with torch.no_grad():
+        state.quantizer.codebook.copy_(torch.from_numpy(arrays["codebook"]))
+    state.set_pairs(written_tables(tensors))
     state.context_is_trained = True

@@ -8,7 +8,9 @@ cell, added up on a fine square grid. Counts are smoothed by those probabilities
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +18,12 @@ import torch
 from torch import Tensor
 
 from vqcodec.networks.context import CLASSES, UNIT_CLASS, deviation
+from vqcodec.priors.context import NO_COARSE
 from vqcodec.priors.integer_net import SIXTEENTHS
 from vqcodec.quantizers.assignment import assign
 from vqcodec.quantizers.by_table import TableAssigner, Tables
 from vqcodec.training.lattice import lattice_points
+from vqcodec.training.tables import integer_tables
 
 LOGISTIC_SCALE = math.sqrt(3) / math.pi
 """Scale of a logistic density of deviation 1."""
@@ -67,10 +71,25 @@ class PairTables:
         """Return the fields as tensors, for a checkpoint."""
         return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in vars(self).items()}
 
+    def arrays(self, table_bits: int) -> dict[str, npt.NDArray[Any]]:
+        """Return what a model holds of them: frequencies uint32 that sum to 2^table_bits, and the maps as uint16."""
+        return {
+            "tables": integer_tables(self.probabilities, table_bits),
+            "fine_map": self.fine.astype(np.uint16),
+            "coarse_map": np.where(self.coarse < 0, NO_COARSE, self.coarse).astype(np.uint16),
+        }
+
     def counted(self, counts: Tensor, codebook: Tensor, scale: float) -> PairTables:
         """Return tables for counts float [T, K]; where there are few, the densities' probabilities speak."""
         start = logistic_tables(codebook, scale).probabilities
         return PairTables(_shares(counts.double().cpu().numpy() + _PSEUDO_COUNTS * start), self.fine, self.coarse)
+
+
+def written_tables(arrays: Mapping[str, npt.NDArray[Any]]) -> PairTables:
+    """Return the tables of a model's context prior from its integer tensors, as `PairTables.arrays` made them."""
+    coarse = arrays["coarse_map"].astype(np.int64)
+    coarse[arrays["coarse_map"] == NO_COARSE] = -1
+    return PairTables(_shares(arrays["tables"].astype(np.float64)), arrays["fine_map"].astype(np.int64), coarse)
 
 
 def hexagonal_codebook(K: int, spacing: float) -> Tensor:

@@ -1,0 +1,65 @@
+"""Runs that start from a model: what they take over, and what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY_CONTEXT, picture_set, tiny_settings
+
+from vqcodec import model_file
+from vqcodec.errors import SettingsError
+from vqcodec.training.context_fit import start_context
+from vqcodec.training.export import export
+from vqcodec.training.initial import start_from
+from vqcodec.training.loop import Trainer
+from vqcodec.training.settings import TrainingSettings
+from vqcodec.training.state import TrainingState
+
+
+def trained(output: Path, settings: TrainingSettings) -> None:
+    """Write the model of a run."""
+    state, pictures = TrainingState(settings, torch.device("cpu")), picture_set()
+    assert Trainer(state, pictures, pictures, output.with_suffix(".checkpoint")).run()
+    output.write_bytes(model_file.to_bytes(*export(state, pictures, 4)))
+
+
+@pytest.mark.parametrize("changes", [{}, TINY_CONTEXT], ids=["static", "context"])
+def test_a_run_can_start_from_a_model(tmp_path: Path, changes: dict[str, Any]) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    trained(first, tiny_settings(**changes))
+    settings = tiny_settings(**changes, init=str(first), learning_rate=1e-9, steps=4)
+    trained(second, settings)
+    before, after = model_file.load(first)[1], model_file.load(second)[1]
+    names = [name for name in before if name.startswith("network.") or name.endswith(".weight")]
+    assert len(names) > 40
+    for name in names:
+        assert np.allclose(before[name].astype(float), after[name].astype(float), atol=1e-3), name
+
+
+def test_a_run_starts_from_the_tables_of_a_context_prior(context_model: Path) -> None:
+    state = TrainingState(tiny_settings(**TINY_CONTEXT, init=str(context_model)), torch.device("cpu"))
+    start_from(state, str(context_model))
+    start_context(state, picture_set())
+    arrays = model_file.load(context_model)[1]
+    assert state.pairs is not None
+    for name, values in state.pairs.arrays(state.settings.table_bits).items():
+        # Shares that are whole numbers already are rounded once more.
+        assert np.allclose(values.astype(float), arrays[f"context.{name}"], atol=8, rtol=1e-3), name
+    assert np.array_equal(state.quantizer.codebook.detach().numpy(), arrays["codebook"])
+
+
+def test_a_run_refuses_to_start_from_the_tables_of_another_codebook(context_model: Path) -> None:
+    state = TrainingState(tiny_settings(**TINY_CONTEXT, K=64), torch.device("cpu"))
+    with pytest.raises(SettingsError, match="is for K=32, scale=.*; set these as it has them"):
+        start_from(state, str(context_model))
+
+
+def test_a_run_refuses_to_start_from_another_network(context_model: Path) -> None:
+    for changes in ({"width": 12}, {"context_width": 8}):
+        state = TrainingState(tiny_settings(**(TINY_CONTEXT | changes)), torch.device("cpu"))
+        with pytest.raises(SettingsError, match="this run"):
+            start_from(state, str(context_model))
