@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import pytest
@@ -14,6 +15,7 @@ from torch import Tensor
 from vqcodec.encoder import make_assigner
 from vqcodec.quantizers import by_table
 from vqcodec.quantizers.by_table import Assigned, TableAssigner, Tables
+from vqcodec.training.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
 
 WEIGHTS = (0.0, 0.15, 3.0)
 
@@ -173,3 +175,15 @@ def test_the_search_of_a_prior_has_its_tables(name: str) -> None:
     bits = made.tables.costs[fine_tables, found.fine.numpy()]
     bits[wide] += made.tables.costs[coarse_tables, found.coarse.numpy()[wide]]
     torch.testing.assert_close(found.bits, torch.from_numpy(bits))
+
+
+def test_what_the_prior_did_not_expect_is_written_all_the_same_and_costs_the_others_next_to_nothing() -> None:
+    codebook = hexagonal_codebook(256, 1.35)
+    tables = logistic_tables(codebook, 14.0)
+    assigner = tables.assigner(codebook, 14.0)
+    x = torch.tensor([[100.0, 0.0], [-40.0, 90.0], [0.1, 0.0]])
+    assigned = assigner.assign(x, torch.tensor([[WIDE_CLASS, 0], [0, WIDE_CLASS], [WIDE_CLASS, 0]]), 0.15)
+    assert (assigner.decode(assigned) - x).norm(dim=1).max() < 1.0
+    frequencies = tables.arrays(20)["tables"]
+    coarse = frequencies[tables.coarse[WIDE_CLASS, 0]]
+    assert -math.log2(coarse[assigner.zero] / (1 << 20)) < 1e-3 and coarse.min() >= 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -12,6 +14,7 @@ from vqcodec.bitstream import container
 from vqcodec.codec import EFFORT_STEPS, Codec
 from vqcodec.errors import SettingsError
 from vqcodec.networks.photo import PhotoNetwork, rate_lambda
+from vqcodec.refine import distortion, step_sizes
 from vqcodec.training.basis import block_basis
 from vqcodec.training.refined import refined
 
@@ -57,3 +60,22 @@ def test_refined_latents_are_never_worse_than_those_of_the_analysis() -> None:
     better = refined(network, x, z, quality, quantise, 4)
     assert (costs(better) <= costs(z)).all() and (costs(better) < costs(z)).any()
     assert torch.equal(refined(network, x, z, quality, quantise, 0), z)
+
+
+@pytest.mark.parametrize("lowered", [0.0, 0.7, 1.5])
+def test_steps_in_channels_of_lowered_gains_do_not_go_too_far(lowered: float) -> None:
+    network, random = PhotoNetwork(24, (8, 8, 8, 8)), np.random.default_rng(3)
+    network.set_basis(*block_basis(picture_set(), random, 64))
+    network.requires_grad_(False)
+    network.log_gain[:, :4] -= lowered
+    x, quality = picture_set().crops(random, 2, 64, 0.0), torch.tensor([30.0, 95.0])
+    weight = rate_lambda(quality) * 255.0**2 * 64 * 64
+    z = network.analysis(x, quality)
+    least, _ = distortion(network, x, z, quality, weight)
+    z = z + torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+    errors = []
+    for _ in range(5):
+        error, gradient = distortion(network, x, z, quality, weight)
+        errors.append(error - least)
+        z = z - step_sizes(network, quality) * gradient
+    assert all((after < 0.7 * before).all() for before, after in pairwise(errors))

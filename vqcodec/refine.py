@@ -23,8 +23,19 @@ from vqcodec.priors.tables import Decoded
 from vqcodec.quantizers.settings import RATE_WEIGHT
 
 Slices = tuple[slice, slice]
-STEP = RATE_WEIGHT / 2
-"""How far a proximal step goes against the gradient of the error in bits."""
+_STEP = RATE_WEIGHT / 2
+_DEAR = 1.5
+
+
+def step_sizes(network: Network, quality: Tensor) -> Tensor:
+    """Return how far a proximal step goes against the gradient of the error in bits, [B, d, 1, 1].
+
+    In a basis of unit length an error of one latent step costs lambda / (3 gain^2) bits. Where that is more than
+    1.5 / RATE_WEIGHT, as in channels whose gains were lowered to keep latents within reach, the usual step would go
+    too far; where it is more than twice as much, further away each time.
+    """
+    cost = rate_lambda(quality)[:, None, None, None] / (3 * network.gain(quality).square())
+    return _STEP / (RATE_WEIGHT / _DEAR * cost).clamp(min=1)
 
 
 def distortion(network: Network, x: Tensor, latents: Tensor, quality: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,6 +60,7 @@ class Scene:
     def __init__(self, network: Network, x: Tensor, z: Tensor, inner: Slices, quality: float) -> None:
         self.network, self.x, self.z, self.inner = network, x, z, inner
         self.quality = torch.tensor([quality])
+        self.steps = step_sizes(network, self.quality)
         self.weight = torch.tensor([rate_lambda(self.quality).item() * GREY_LEVELS**2 * x.shape[2] * x.shape[3]])
 
     def distortion(self, latents: Tensor) -> tuple[float, Tensor]:
@@ -80,5 +92,5 @@ def refine(
         if cost < least:
             best, least = chosen, cost
         if step < steps:
-            chosen = choose(latents - STEP * gradient)
+            chosen = choose(latents - scene.steps * gradient)
     return best

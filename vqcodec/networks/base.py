@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -37,6 +38,10 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def synthesis(self, z: Tensor, quality: Tensor) -> Tensor:
         """Return a picture [B, 3, H, W] (about [0, 1], not clamped) from latents z [B, d, h, w]."""
+
+    def gain(self, quality: Tensor) -> Tensor:
+        """Return latent units per grey level [B, d, 1, 1] at qualities [B] in 1..100: 1 in a network without rates."""
+        return torch.ones(len(quality), self.d, 1, 1, device=quality.device)
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

@@ -36,8 +36,9 @@ codevector, batches of 8, a learning rate of 0.001 that falls along half a cosin
 faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ and LooC codebooks that are moving
 averages of what chose them (`QUICK` in `vqcodec/reproduction/tables.py`). Exceptions: Gumbel, SQ-VAE and LFQ keep the
 weight of their losses, FSQ has no search, and Dual has its loss at the usual weight, a Transformer of 1 layer of width
-512, and a local codebook of moving averages. On photos batches are of 2, and the network has an eighth of the published
-width. These rows compare methods with one another as far as their epochs are the same; the others compare with
+512, and a local codebook of moving averages. On photos the network has an eighth of the published width, and
+training shows crops of 64 × 64 of the tiles, another in each epoch. These rows compare methods with one another as
+far as their epochs are the same; the others compare with
 what was published.
 
 **Pictures.** Figures are means over the exact test pictures, of models as they are in their files, in eval mode. `PSNR`

@@ -11,7 +11,7 @@ from torch import Tensor
 from vqcodec.networks.context_rate import Coded, code
 from vqcodec.networks.photo import GREY_LEVELS, PhotoNetwork, rate_lambda
 from vqcodec.quantizers.by_table import TableAssigner
-from vqcodec.refine import STEP, distortion
+from vqcodec.refine import distortion, step_sizes
 from vqcodec.training.state import TrainingState
 
 Quantise = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -34,7 +34,7 @@ def refined(network: PhotoNetwork, x: Tensor, z: Tensor, quality: Tensor, quanti
         better = bits + error < least
         best = torch.where(better[:, None, None, None], z, best)
         least = torch.where(better, bits + error, least)
-        z = z_q.detach() - STEP * gradient
+        z = z_q.detach() - step_sizes(network, quality) * gradient
     return best
 
 
