@@ -1,6 +1,6 @@
 """BD-rates of one codec against each other one, from the results of an evaluation.
 
-    python benchmarks/bd.py docs/results/kodak.json photo [--metric psnr] [--between 26.6,37.3]
+    python benchmarks/bd.py docs/results/kodak.json photo [--metric psnr] [--between 26.6 37.2]
 
 Against JPEG a codec is judged over the range that it shares with JPEG; a direct comparison is over what the two share.
 """
@@ -29,15 +29,11 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("codec")
     parser.add_argument("--metric", default="psnr")
-    parser.add_argument("--between", help="two values of the metric, such as 26.6,37.3")
+    parser.add_argument("--between", nargs=2, type=float, help="two values of the metric")
     options = parser.parse_args()
-    between = None
-    if options.between:
-        low, high = map(float, options.between.split(","))
-        between = low, high
+    between = tuple(options.between) if options.between else None
     for name, rate in against_others(options.results, options.codec, options.metric, between).items():
-        said = "no common range" if rate is None else f"{rate.percent:+.1f} % ({rate.low:.1f} to {rate.high:.1f})"
-        print(f"{name:<12}{said}")
+        print(f"{name:<12}{rate or 'no common range'}")
 
 
 if __name__ == "__main__":

@@ -9,39 +9,23 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from PIL import Image
-from tiny import TINY_CONTEXT, Result, Run, picture, picture_set, tiny_settings
+from tiny import TINY_CONTEXT, Result, Run, picture, tiny_settings, trained
 
-from vqcodec import model_file
 from vqcodec.cli import main
 from vqcodec.codec import Codec
-from vqcodec.training.export import export
-from vqcodec.training.loop import Trainer
-from vqcodec.training.state import TrainingState
 
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file of a small photo network, trained for a few steps through all three stages."""
-    folder = tmp_path_factory.mktemp("model")
-    pictures = picture_set()
-    state = TrainingState(tiny_settings(), torch.device("cpu"))
-    assert Trainer(state, pictures, pictures, folder / "tiny.checkpoint").run()
-    path = folder / "tiny.safetensors"
-    path.write_bytes(model_file.to_bytes(*export(state, pictures, 4)))
-    return path
+    return trained(tmp_path_factory.mktemp("model") / "tiny.safetensors", tiny_settings())
 
 
 @pytest.fixture(scope="session")
 def context_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file of a small photo network with a context prior."""
-    folder, pictures = tmp_path_factory.mktemp("context"), picture_set()
-    state = TrainingState(tiny_settings(**TINY_CONTEXT), torch.device("cpu"))
-    assert Trainer(state, pictures, pictures, folder / "context.checkpoint").run()
-    path = folder / "context.safetensors"
-    path.write_bytes(model_file.to_bytes(*export(state, pictures, 4)))
-    return path
+    return trained(tmp_path_factory.mktemp("context") / "context.safetensors", tiny_settings(**TINY_CONTEXT))
 
 
 @pytest.fixture(scope="session")

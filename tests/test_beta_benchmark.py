@@ -10,12 +10,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from tiny import TINY_CONTEXT, picture, picture_set, tiny_settings
-
-from vqcodec import model_file
-from vqcodec.training.export import export
-from vqcodec.training.loop import Trainer
-from vqcodec.training.state import TrainingState
+from tiny import picture
 
 
 @pytest.fixture
@@ -23,16 +18,6 @@ def beta(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The benchmark as a module."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "benchmarks"))
     return importlib.import_module("beta")
-
-
-@pytest.fixture
-def context_model(tmp_path: Path) -> Path:
-    """A model file of a small photo network with a context prior."""
-    state, pictures = TrainingState(tiny_settings(**TINY_CONTEXT), torch.device("cpu")), picture_set()
-    assert Trainer(state, pictures, pictures, tmp_path / "tiny.checkpoint").run()
-    path = tmp_path / "tiny.safetensors"
-    path.write_bytes(model_file.to_bytes(*export(state, pictures, 4)))
-    return path
 
 
 def test_blur_is_taken_back(beta: Any) -> None:

@@ -8,23 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import TINY_CONTEXT, picture_set, tiny_settings
+from tiny import TINY_CONTEXT, picture_set, tiny_settings, trained
 
 from vqcodec import model_file
 from vqcodec.errors import SettingsError
 from vqcodec.training.context_fit import start_context
-from vqcodec.training.export import export
 from vqcodec.training.initial import start_from
-from vqcodec.training.loop import Trainer
-from vqcodec.training.settings import TrainingSettings
 from vqcodec.training.state import TrainingState
-
-
-def trained(output: Path, settings: TrainingSettings) -> None:
-    """Write the model of a run."""
-    state, pictures = TrainingState(settings, torch.device("cpu")), picture_set()
-    assert Trainer(state, pictures, pictures, output.with_suffix(".checkpoint")).run()
-    output.write_bytes(model_file.to_bytes(*export(state, pictures, 4)))
 
 
 @pytest.mark.parametrize("changes", [{}, TINY_CONTEXT], ids=["static", "context"])

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from vqcodec import model_file
 from vqcodec.training.data import PictureSet
+from vqcodec.training.export import export
+from vqcodec.training.loop import Trainer
 from vqcodec.training.recipe import make_settings
 from vqcodec.training.settings import TrainingSettings
+from vqcodec.training.state import TrainingState
 
 
 class Result(NamedTuple):
@@ -73,3 +78,11 @@ def picture_set(count: int = 5) -> PictureSet:
     """A training set of synthetic pictures."""
     pictures = [picture(96 + 8 * i, 120, seed=i) for i in range(count)]
     return PictureSet([torch.from_numpy(p).permute(2, 0, 1).contiguous() for p in pictures])
+
+
+def trained(output: Path, settings: TrainingSettings) -> Path:
+    """Write the model file of a run on synthetic pictures, and return its path."""
+    state, pictures = TrainingState(settings, torch.device("cpu")), picture_set()
+    assert Trainer(state, pictures, pictures, output.with_suffix(".checkpoint")).run()
+    output.write_bytes(model_file.to_bytes(*export(state, pictures, 4)))
+    return output

@@ -41,6 +41,9 @@ class BdRate:
     low: float
     high: float
 
+    def __str__(self) -> str:
+        return f"{self.percent:+.1f} % ({self.low:.1f} to {self.high:.1f})"
+
 
 def mean_curve(rows: Iterable[Row], metric: str, label: str) -> Curve:
     """Return the curve of one codec's rows: per quality, the mean bpp and the mean of a metric.

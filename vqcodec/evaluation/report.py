@@ -117,9 +117,7 @@ def bd_table(results: Results) -> list[tuple[str, ...]]:
 
 
 def _cell(found: dict[str, float] | None) -> str:
-    if found is None:
-        return "-"
-    return f"{found['percent']:+.1f} % ({found['low']:.1f} to {found['high']:.1f})"
+    return "-" if found is None else str(curves.BdRate(**found))
 
 
 def _curves(rows: Iterable[dict[str, Any]], codecs: dict[str, Any], metric: str) -> dict[str, Curve]:

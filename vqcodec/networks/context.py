@@ -59,23 +59,23 @@ class ContextNet(nn.Module):
         """Set the scale of inputs and means from deviations [rows, d] in steps, and start as a static prior."""
         self.unit.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
         level = UNIT_CLASS + CLASSES_PER_OCTAVE * torch.log2(deviations.clamp(min=1e-3))[_knot_rows(self.rows)]
-        start = 0
-        for net in self.nets:
-            assert isinstance(net, GroupNet)
-            with torch.no_grad():
-                net.bias_out[:, net.n :] = level[:, start : start + net.n]
-            start += net.n
+        with torch.no_grad():
+            for levels, own in self._levels(level):
+                levels.copy_(own)
 
     @torch.no_grad()
     def scale_unit(self, factors: Tensor) -> None:
         """Expect latents that are `factors` [rows, d] times as large as before: units and levels follow."""
         deviations = ((self.unit / SIXTEENTHS).square() - _ROUNDING).clamp(min=0).sqrt() * factors
         self.unit.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
-        rise, start = CLASSES_PER_OCTAVE * torch.log2(factors)[_knot_rows(self.rows)], 0
-        for net in self.nets:
+        for levels, rise in self._levels(CLASSES_PER_OCTAVE * torch.log2(factors)[_knot_rows(self.rows)]):
+            levels.add_(rise)
+
+    def _levels(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the levels [KNOTS, n] that each group starts from, and its part of values [KNOTS, d]."""
+        for net, own in zip(self.nets, torch.split(values, list(self.groups), 1), strict=True):
             assert isinstance(net, GroupNet)
-            net.bias_out[:, net.n :] += rise[:, start : start + net.n]
-            start += net.n
+            yield net.bias_out[:, net.n :], own
 
     def rows_of(self, quality: Tensor) -> Tensor:
         """Return the rows int64 [B] that serve qualities [B], as priors.tables.table_row does."""

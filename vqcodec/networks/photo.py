@@ -31,10 +31,14 @@ LAMBDA_MIN, LAMBDA_MAX = 0.0008, 0.16
 GAIN_KNOTS = 6
 
 
+def position_of(quality: Tensor) -> Tensor:
+    """Return where qualities [B] lie, 0 for the lowest to 1 for the highest."""
+    return (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
+
+
 def rate_lambda(quality: Tensor) -> Tensor:
     """Return the weight of 255^2 * MSE against bits per pixel that `quality` [B] stands for."""
-    position = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
-    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** position
+    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** position_of(quality)
 
 
 class PhotoNetwork(Network):
@@ -90,7 +94,7 @@ class PhotoNetwork(Network):
 
     def gain(self, quality: Tensor) -> Tensor:
         """Return latent units per grey level [B, d, 1, 1] for qualities [B] in 1..100."""
-        position = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN) * (GAIN_KNOTS - 1)
+        position = position_of(quality) * (GAIN_KNOTS - 1)
         lower = position.floor().clamp(0, GAIN_KNOTS - 2).long()
         fraction = (position - lower).unsqueeze(1)
         log_gain = torch.lerp(self.log_gain[lower], self.log_gain[lower + 1], fraction)

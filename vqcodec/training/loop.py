@@ -19,7 +19,7 @@ from vqcodec.training.health import check_loss
 from vqcodec.training.initial import start_from
 from vqcodec.training.reach import cap_gains
 from vqcodec.training.state import NOISE, PRIOR, QUANTISED, SYNTHESIS, TrainingState, parameters_of
-from vqcodec.training.stepping import StepTrainer, cosine
+from vqcodec.training.stepping import StepTrainer, cosine, qualities
 from vqcodec.training.usage import usage_figures
 from vqcodec.training.validation import validate
 
@@ -96,7 +96,7 @@ class Trainer(StepTrainer[TrainingState]):
         self._set_rates()
         numbers, noise = state.random()
         x = self.training.crops(numbers, settings.batch, settings.crop, settings.rescale_share)
-        quality = torch.from_numpy(1 + 99 * numbers.random(settings.batch) ** settings.low_rates).float()
+        quality = torch.from_numpy(qualities(numbers, settings.batch, settings.low_rates)).float()
         x = x.contiguous(memory_format=torch.channels_last)
         result = objective.compute(state, x, quality.to(state.device), noise)
         check_loss(result.objective.item(), state.progress.step + 1, settings.learning_rate)

@@ -30,7 +30,7 @@ from vqcodec.losses.adversarial import (
 from vqcodec.training.data import PictureSet
 from vqcodec.training.health import check_loss
 from vqcodec.training.perceptual_settings import PerceptualSettings
-from vqcodec.training.stepping import Progress, StepTrainer, cosine
+from vqcodec.training.stepping import Progress, StepTrainer, cosine, qualities
 
 RECONSTRUCTION, ADVERSARIAL = "reconstruction", "adversarial"
 _LOG_STEPS, _WARM_UP_STEPS = 20, 50
@@ -149,7 +149,7 @@ class PerceptualTrainer(StepTrainer[Perceptual]):
         settings = self.state.settings
         numbers = np.random.default_rng((settings.seed, self.state.progress.step))
         x = self.pictures.crops(numbers, settings.batch, settings.crop, settings.rescale_share)
-        quality = 1 + 99 * numbers.random(settings.batch) ** settings.low_rates
+        quality = qualities(numbers, settings.batch, settings.low_rates)
         halves = torch.from_numpy(np.round(2 * quality) / 2).float()
         return ((x * 255).round() / 255).to(self.state.device), halves.to(self.state.device)
 

@@ -26,6 +26,7 @@ def refined(network: PhotoNetwork, x: Tensor, z: Tensor, quality: Tensor, quanti
     if not steps:
         return z
     weight = rate_lambda(quality) * GREY_LEVELS**2 * x.shape[2] * x.shape[3]
+    step_size = step_sizes(network, quality)
     best, least = z, torch.full_like(weight, torch.inf)
     for _ in range(steps + 1):
         with torch.no_grad():
@@ -34,7 +35,7 @@ def refined(network: PhotoNetwork, x: Tensor, z: Tensor, quality: Tensor, quanti
         better = bits + error < least
         best = torch.where(better[:, None, None, None], z, best)
         least = torch.where(better, bits + error, least)
-        z = z_q.detach() - step_sizes(network, quality) * gradient
+        z = z_q.detach() - step_size * gradient
     return best
 
 

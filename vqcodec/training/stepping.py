@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from vqcodec.training import checkpoint
@@ -108,6 +110,12 @@ class StepTrainer(ABC, Generic[S]):
         started = time.monotonic()
         work(*values)
         self.state.progress.seconds += time.monotonic() - started
+
+
+def qualities(numbers: np.random.Generator, count: int, low_rates: float) -> npt.NDArray[np.float64]:
+    """Return `count` random qualities 1 + 99 u^low_rates, u even in 0..1."""
+    drawn: npt.NDArray[np.float64] = 1 + 99 * numbers.random(count) ** low_rates
+    return drawn
 
 
 def cosine(position: float, final: float) -> float:

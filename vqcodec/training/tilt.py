@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vqcodec.errors import SettingsError
 from vqcodec.networks.context import ContextNet
-from vqcodec.networks.photo import QUALITY_MAX, QUALITY_MIN, STRIDE, PhotoNetwork, rate_lambda
+from vqcodec.networks.photo import STRIDE, PhotoNetwork, position_of, rate_lambda
 
 LUMA_EDGES, CHROMA_EDGES = (0.5, 1.5, 2.5, 3.5), (0.5, 1.5)
 """Where bands end, in cycles per block."""
@@ -52,8 +52,7 @@ def tilt_gains(network: PhotoNetwork, context: ContextNet | None, tilt: Mapping[
 
 def slope(quality: Tensor, tilt: Mapping[str, float]) -> Tensor:
     """Return the weight of 255^2 * MSE against bits per pixel at qualities [B]: with `lowest` as gains squared."""
-    position = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
-    return rate_lambda(quality) * torch.exp(2 * tilt.get(LOWEST, 0.0) * (1 - position))
+    return rate_lambda(quality) * torch.exp(2 * tilt.get(LOWEST, 0.0) * (1 - position_of(quality)))
 
 
 def _fading(count: int) -> Tensor:
