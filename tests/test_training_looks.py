@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save
 from tiny import TINY_CONTEXT, picture, picture_set, tiny_settings
 from torch import Tensor
 
 import vqcodec.codec
 from vqcodec import model_file
 from vqcodec.codec import Codec
-from vqcodec.errors import SettingsError
+from vqcodec.errors import ModelError, SettingsError
 from vqcodec.networks.photo import rate_lambda
 from vqcodec.training import objective
 from vqcodec.training.export import export
@@ -118,3 +121,13 @@ def test_no_search_for_less_squared_error_spoils_the_files(tmp_path: Path, monke
     monkeypatch.setattr(codec, "metadata", replace(codec.metadata, search=True))
     with pytest.raises(pytest.fail.Exception, match="searched"):
         codec.encode(pixels, 40, 3)
+
+
+def test_a_search_that_is_neither_true_nor_false_is_damage(tiny_model: Path, tmp_path: Path) -> None:
+    with safe_open(tiny_model, "np") as file:
+        values = json.loads(file.metadata()[model_file.METADATA_KEY])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(save(arrays, {model_file.METADATA_KEY: json.dumps(values | {"search": "no"})}))
+    with pytest.raises(ModelError, match="search='no', which must be true or false"):
+        model_file.load(path)
