@@ -150,7 +150,7 @@ def _state(choice: Choice, values: Values | None, work: Path) -> str:
         return "not built here"
     if values is not None:
         return _figures(values)
-    begun = (work / f"{choice.run.name}.safetensors.checkpoint").exists()
+    begun = (work / f"{choice.run.trained.name}.safetensors.checkpoint").exists()
     return "begun" if begun else "to do"
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
 
@@ -49,6 +49,13 @@ class Run:
         parts = [self.dataset, settings.quantizer, f"{quantizer.K}x{quantizer.d_star}"]
         parts += [f"beta{settings.beta}", settings.mode] if settings.beta > 1 else []
         return "-".join([*parts, settings.match, f"b{settings.batch}", self._hash()])
+
+    @property
+    def trained(self) -> Run:
+        """The run whose training is this one's: `conditional` differs from `all` in how its indices are coded alone."""
+        if self.settings.mode != "conditional":
+            return self
+        return Run(self.dataset, replace(self.settings, mode="all"))
 
     def _hash(self) -> str:
         usual = AutoencoderSettings().as_dict()

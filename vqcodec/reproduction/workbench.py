@@ -1,7 +1,7 @@
 """Trains and measures what a work folder lacks.
 
 NAME.safetensors             the model of a run
-NAME.safetensors.checkpoint  how far its training is, from which it goes on
+NAME.safetensors.checkpoint  how far its training is, from which it goes on; one for all runs of the same training
 NAME.json                    what was measured of the model
 lossless-DATASET.json        bytes of lossless formats on the same pictures
 """
@@ -72,10 +72,11 @@ class Workbench:
         images = Images(split.train, run.settings.batch, run.settings.seed, run.settings.crop, _device())
         steps = max(1, math.ceil(target * images.steps_per_epoch - _EPSILON))
         settings = replace(run.settings, name=run.name, data=split.text, steps=steps, threads=torch.get_num_threads())
-        state = _resumed(self._model(run), settings)
-        if not AutoencoderTrainer(state, images.batch, images.variance, checkpoint_path(self._model(run))).run():
+        model = self._model(run.trained)
+        state = _resumed(model, replace(settings, name=run.trained.name, mode=run.trained.settings.mode))
+        if not AutoencoderTrainer(state, images.batch, images.variance, checkpoint_path(model)).run():
             return None
-        return self._finished(run, state, images, split)
+        return self._finished(run, _copied(state, settings), images, split)
 
     def lossless(self, dataset: Name) -> Values:
         """Return the bytes of lossless formats on a data set's test pictures; measures them where needed."""
@@ -154,6 +155,13 @@ def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:
     except (InputError, SettingsError) as error:
         raise InputError(f"{path} cannot be gone on with; delete it, and the run starts anew") from error
     _check_data(old["data"], settings.data, path)
+    return state
+
+
+def _copied(trained: Autoencoder, settings: AutoencoderSettings) -> Autoencoder:
+    """Return what was trained under a name and a way of storing that may be others."""
+    state = Autoencoder(settings, trained.device)
+    state.load_state_dict(trained.state_dict())
     return state
 
 
