@@ -36,6 +36,7 @@ VARIANTS = {
     "looc-all": {"quantizer": "looc", "m": 4, "beta": 2},
     "looc-conditional": {"quantizer": "looc", "m": 4, "beta": 2, "mode": "conditional"},
     "looc-quick": {"quantizer": "looc", "m": 4, "options": {"learn": "ema"}, "schedule": "cosine", "adam_beta2": 0.95},
+    "sq-standardised": {"quantizer": "sq", "standardised": True, "options": {"variance": 20.0, "pace": 20.0}},
     "looc-smooth": {"quantizer": "looc", "m": 4, "beta": 2, "mode": "smooth"},
 }
 

@@ -6,13 +6,17 @@ import json
 import zlib
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 from tiny import Run as Cli
 from tiny import picture
 
-from vqcodec.reproduction import tables
+from vqcodec.reproduction import results, tables
 from vqcodec.reproduction.runs import choose
+from vqcodec.reproduction.workbench import Workbench
+from vqcodec.training import autoencoder
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.datasets import Name
 
@@ -39,6 +43,7 @@ settings = { quantizer = "vq", K = 8, table_bits = 10 }
 on.photos = { d = 8, width = 4, batch = 1 }
 published.FFHQ = { psnr_db = 22.24 }
 """
+Pixels = npt.NDArray[np.uint8]
 VQGAN, VQVAE = ("vqgan", 256), ("vqvae", 128)
 ONE_STEP = 0.5
 
@@ -85,11 +90,17 @@ def test_runs_on_photos_have_names_of_their_own(table: None) -> None:
     assert not hashes[0] & hashes[1] and all(name.startswith("photos-") for name in names["photos"])
 
 
-def test_photographs_are_trained_on_measured_and_reported(run: Cli, table: None, tmp_path: Path) -> None:
+def photographs(folder: Path) -> tuple[Pixels, Pixels]:
+    """Two tiles to train on and one to test in a folder; the pixels of the photographs that they are cut from."""
     train, test = picture(300, 530, seed=1), picture(300, 300, seed=2)
     for split, pixels in (("train", train), ("test", test)):
-        (tmp_path / "photos" / split).mkdir(parents=True)
-        Image.fromarray(pixels).save(tmp_path / "photos" / split / "photo.png")
+        (folder / "photos" / split).mkdir(parents=True)
+        Image.fromarray(pixels).save(folder / "photos" / split / "photo.png")
+    return train, test
+
+
+def test_photographs_are_trained_on_measured_and_reported(run: Cli, table: None, tmp_path: Path) -> None:
+    train, test = photographs(tmp_path)
     output = tmp_path / "out.md"
     arguments = ("tiny", "--data", tmp_path, "--work", tmp_path / "work", "--only", "photos", "-o", output)
     done = run("reproduce", *arguments, "--rows", "^VQ", "--budget", ONE_STEP, "--json")
@@ -105,3 +116,23 @@ def test_photographs_are_trained_on_measured_and_reported(run: Cli, table: None,
     assert "(results/out-photos.png)" in text and (tmp_path / "results" / "out-photos.png").exists()
     assert "### tiny on photos" in text and "FFHQ: 22.24 dB" in text and "cifar10" not in text.split("## photos")[1]
     assert b"tiny    photos   VQ 8x8: 0.5 epochs" in run("reproduce", "--list", *arguments[:-2]).out
+
+
+def test_quick_rows_begin_with_the_network_of_a_longer_run(
+    table: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is trained first, for five times as long; on small pictures there is none."""
+    photographs(tmp_path)
+    taken: list[str] = []
+    monkeypatch.setattr(autoencoder, "start_network", lambda _, model: taken.append(model))
+    monkeypatch.setitem(tables.QUICK_ON, "photos", {"width": 4, "crop": 32})  # type: ignore[misc]
+    chosen = {choice.row.variant: choice.run for choice in choose([], ["photos"], "LooC") if choice.run}
+    row, begun = chosen["quick"], chosen["quick"].start
+    assert begun is not None and begun.start is None and chosen["l2"].start is None
+    assert all(choice.run.start is None for choice in choose([], ["cifar10"]) if choice.run)
+    work = tmp_path / "work"
+    values = Workbench(tmp_path, work, 1.0).bring(row, 1)
+    first = results.read_run(work, begun.name)
+    assert values is not None and first is not None
+    assert (values["epochs"], first["epochs"]) == (1, 5)
+    assert taken == [str(work / f"{begun.name}.safetensors")]

@@ -202,7 +202,7 @@ def _train_sq(reconstruction: float) -> Iterator[float]:
         optimizer.zero_grad()
         (reconstruction * 16 / 2 * error.log() + 2 * quantized.loss).backward()
         optimizer.step()
-        yield float(quantizer.log_variance.detach().exp())
+        yield float(0.5 / quantizer.precision().detach())
 
 
 def test_the_variance_of_sq_anneals_itself_for_the_sake_of_the_reconstruction() -> None:
@@ -280,6 +280,7 @@ def test_the_refined_codebook_is_a_constant_until_training_or_loading_goes_on() 
         ("gumbel", {"end": 0.0}, "choose 0 < end <= start"),
         ("sq", {"start": 0.1, "end": 0.2}, "choose 0 < end <= start"),
         ("sq", {"variance": -1.0}, "choose one above 0"),
+        ("sq", {"pace": 0.0}, "option pace of quantizer 'sq' is 0; choose one above 0"),
         ("dual", {"heads": 3}, "heads that divide d_star"),
         ("dual", {"layers": 0}, "option layers"),
         ("dual", {"feedforward": 0}, "option feedforward"),

@@ -19,7 +19,8 @@ class Network(nn.Module, ABC):
     analysis_margin, synthesis_margin: how many latents around a tile each can see, None for the
     whole picture, which is then never cut into tiles;
     synthesis_names: how the names of parameters begin that only the synthesis has;
-    last_layer: the name of the weights that the synthesis ends with.
+    last_layer: the name of the weights that the synthesis ends with;
+    latent_layer: the name of the convolution that makes the latents, "" where several things add up to them.
     """
 
     has_rates: bool = False
@@ -30,6 +31,7 @@ class Network(nn.Module, ABC):
     synthesis_margin: int | None
     synthesis_names: tuple[str, ...]
     last_layer: str
+    latent_layer: str = ""
 
     @abstractmethod
     def analysis(self, x: Tensor, quality: Tensor) -> Tensor:

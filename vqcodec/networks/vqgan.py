@@ -33,6 +33,7 @@ class VqganNetwork(Network):
     analysis_margin = None
     synthesis_margin = None
     synthesis_names = ("after", "decoder")
+    latent_layer = "before"
     last_layer = "decoder.out.weight"
 
     def __init__(self, d: int = 256, width: int = 128, modulated: bool = False) -> None:

@@ -30,6 +30,7 @@ class VqvaeNetwork(Network):
     analysis_margin = 4
     synthesis_margin = 5  # one more than it sees, for the mode `smooth`, which interpolates latents
     synthesis_names = ("decoder",)
+    latent_layer = "before"
     last_layer = "decoder.6.weight"
 
     def __init__(self, d: int = 64, channels: int = 3) -> None:

@@ -51,6 +51,12 @@ def check_finite(z: Tensor) -> None:
         )
 
 
+def draw(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return [count, d_star] drawn at random from features [N, d_star], some of them repeatedly."""
+    places = torch.randint(len(features), (count,), generator=generator)
+    return features[places.to(features.device)]
+
+
 class Quantizer(nn.Module, ABC):
     """Base class: subclasses say what their table is, and how it learns.
 
@@ -121,6 +127,9 @@ class Quantizer(nn.Module, ABC):
     def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
         """Do, after each training batch, what gradients do not: revive codevectors, keep averages."""
 
+    def begin(self, z: Tensor, generator: torch.Generator) -> None:
+        """Start among latents z [B, d, h, w] of training pictures, for quantizers that can."""
+
     def advance(self, fraction: float) -> None:
         """Say how much of the training is done, 0..1, to quantizers that anneal."""
 
@@ -138,6 +147,14 @@ class Learned(Quantizer):
     def table(self) -> Tensor:
         """Return the codebook."""
         return self.codebook
+
+    @torch.no_grad()
+    def begin(self, z: Tensor, generator: torch.Generator) -> None:
+        """Make every codevector one of its unit's features in z, drawn at random, of any unit in a shared codebook."""
+        units = z.view(len(z), self.m, self.d_star, -1).permute(1, 0, 3, 2).flatten(1, 2)
+        features = units if self.settings.has_own_tables else units.reshape(1, -1, self.d_star)
+        for book, found in zip(self.codebook.view(-1, self.K, self.d_star), features, strict=True):
+            book.copy_(draw(found, self.K, generator))
 
 
 class Fixed(Quantizer):

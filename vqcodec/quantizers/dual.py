@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers.anchors import Anchor, Features
 from vqcodec.quantizers.averages import MovingAverages, commitment_loss
-from vqcodec.quantizers.base import Quantized, Quantizer
+from vqcodec.quantizers.base import Quantized, Quantizer, draw
 from vqcodec.quantizers.clustering import OnlineClustering
 from vqcodec.quantizers.noise import StepNoise, seeded
 from vqcodec.quantizers.settings import QuantizerSettings
@@ -106,6 +106,12 @@ class Dual(Quantizer):
             return self.m * super().loss(z, z_q)
         (z_global, z_local), (q_global, q_local) = z.chunk(2, 1), z_q.chunk(2, 1)
         return super().loss(z_global, q_global) + commitment_loss(z_local, q_local)
+
+    @torch.no_grad()
+    def begin(self, z: Tensor, generator: torch.Generator) -> None:
+        """Make every local codevector one of the local features in z; the global ones are not in their space."""
+        features = z[:, self.d_star :].movedim(1, -1).reshape(-1, self.d_star)
+        self.local_codebook.copy_(draw(features, self.K, generator))
 
     def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
         """Move the local codebook where gradients do not, by the local half of what was matched alone."""

@@ -23,16 +23,18 @@ from vqcodec.quantizers.soft import SoftQuantizer
 class Options:
     """start, end: the temperature of the samples at the beginning and at the end of training.
 
-    variance: sigma^2 before training.
+    variance: sigma^2 before training. pace: how many times as fast as the learning rate the logarithm of sigma^2
+    moves, for trainings that are shorter than the published ones.
     """
 
     start: float = 1.0
     end: float = 0.1
     variance: float = 1.0
+    pace: float = 1.0
 
 
 class SQ(SoftQuantizer):
-    """A codebook [K, d] and the logarithm of sigma^2, which learn together.
+    """A codebook [K, d] and the logarithm of sigma^2, here divided by its pace, which learn together.
 
     The reconstruction's side of the objective belongs to whoever trains (`likelihood`):
     D / 2 * log(mean squared error) for a picture of D values, with the decoder's own variance at its optimum.
@@ -44,13 +46,15 @@ class SQ(SoftQuantizer):
 
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
         super().__init__(settings, options.start, options.end)
-        if options.variance <= 0:
-            raise SettingsError(f"option variance of quantizer 'sq' is {options.variance:g}; choose one above 0")
-        self.log_variance = nn.Parameter(torch.tensor(math.log(options.variance)))
+        for name, value in (("variance", options.variance), ("pace", options.pace)):
+            if value <= 0:
+                raise SettingsError(f"option {name} of quantizer 'sq' is {value:g}; choose one above 0")
+        self.pace = options.pace
+        self.slow_log_variance = nn.Parameter(torch.tensor(math.log(options.variance) / self.pace))
 
     def precision(self) -> Tensor:
         """Return 1 / (2 sigma^2)."""
-        return 0.5 * torch.exp(-self.log_variance)
+        return 0.5 * torch.exp(-self.pace * self.slow_log_variance)
 
     def objective(self, measures: Tensor) -> Tensor:
         """Return ||z - c||^2 / (2 sigma^2) as the posteriors expect it, less their entropy, plus log K.

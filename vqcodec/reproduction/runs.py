@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from vqcodec.errors import SettingsError
 from vqcodec.reproduction import tables
-from vqcodec.reproduction.tables import Row, Table
+from vqcodec.reproduction.tables import QUICK, QUICK_ON, START_ON, Row, Table
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.datasets import Name
 from vqcodec.training.photo_tiles import SIDE
@@ -51,6 +51,11 @@ class Run:
         return "-".join([*parts, settings.match, f"b{settings.batch}", self._hash()])
 
     @property
+    def start(self) -> Run | None:
+        """The run whose network this one begins with; None where it begins with a new one."""
+        return _start(self.dataset) if self.settings.init else None
+
+    @property
     def trained(self) -> Run:
         """The run whose training is this one's: `conditional` differs from `all` in how its indices are coded alone."""
         if self.settings.mode != "conditional":
@@ -80,7 +85,10 @@ class Choice:
         """The run that makes the row."""
         if self.row.settings is None:
             return None
-        return Run(self.dataset, AutoencoderSettings(**{**NETWORKS[self.dataset], **self.row.settings[self.dataset]}))
+        values = {**NETWORKS[self.dataset], **self.row.settings[self.dataset]}
+        if self.row.is_quick and self.dataset in START_ON:
+            values["init"] = _start(self.dataset).name
+        return Run(self.dataset, AutoencoderSettings(**values))
 
     @property
     def text(self) -> str:
@@ -88,6 +96,11 @@ class Choice:
         label, _, variant = self.row.method.partition(", ")
         size = [] if self.run is None else [self.run.size.replace(" × ", "x")]
         return ", ".join([" ".join([label, *size]), *([variant] if variant else [])])
+
+
+def _start(dataset: Name) -> Run:
+    quick = {**QUICK, **QUICK_ON.get(dataset, {})}
+    return Run(dataset, AutoencoderSettings(**{**NETWORKS[dataset], **quick, **START_ON[dataset]}))
 
 
 def choices(table: Table) -> list[Choice]:

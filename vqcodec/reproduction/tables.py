@@ -43,6 +43,13 @@ QUICK = {
 QUICK_ON: Mapping[Name, Mapping[str, Any]] = {"photos": {"width": 16, "crop": 64}}
 """What differs from QUICK on a data set: a network of an eighth of the width, and tiles are shown in parts."""
 
+START_ON: Mapping[Name, Mapping[str, Any]] = {
+    "photos": {"quantizer": "looc", "K": 256, "m": 64, "options": {"learn": "ema"}}
+}
+"""What, beside QUICK, makes the run whose network quick rows on a data set begin with."""
+START_TIMES = 5
+"""How many times the epochs of a row that run has."""
+
 _Raw = dict[str, Any]
 
 
@@ -58,6 +65,11 @@ class Row:
     variant: str
     settings: Mapping[Name, Mapping[str, Any]] | None
     published: Mapping[str, Mapping[str, float]]
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is trained with QUICK."""
+        return _is_quick(self.variant)
 
     @property
     def method(self) -> str:
@@ -108,13 +120,16 @@ def _rows(values: _Raw, datasets: tuple[Name, ...], on: _Raw) -> list[Row]:
 
 
 def _row(values: _Raw, variant: str, changed: _Raw, datasets: tuple[Name, ...], on: _Raw) -> Row:
-    is_quick = variant.split(", ")[-1] == "quick"
     settings: dict[Name, Mapping[str, Any]] = {}
     for dataset in datasets if "settings" in values else ():
         usual = values["settings"] | on.get(dataset, {}) | values.get("on", {}).get(dataset, {})
-        quick = {**QUICK, **QUICK_ON.get(dataset, {})} if is_quick else {}
+        quick = {**QUICK, **QUICK_ON.get(dataset, {})} if _is_quick(variant) else {}
         settings[dataset] = usual | quick | changed
     return Row(values["label"], variant, settings or None, values["published"])
+
+
+def _is_quick(variant: str) -> bool:
+    return variant.split(", ")[-1] == "quick"
 
 
 def _found(table: str, label: str) -> _Raw:

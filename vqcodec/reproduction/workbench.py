@@ -26,6 +26,7 @@ from vqcodec.reproduction.lossless import mean_bytes
 from vqcodec.reproduction.measure import measure
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run
+from vqcodec.reproduction.tables import START_TIMES
 from vqcodec.training import AutoencoderSettings, autoencoder_export, checkpoint, checkpoint_path, resumed_settings
 from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
 from vqcodec.training.datasets import Name, load_dataset
@@ -72,9 +73,12 @@ class Workbench:
         images = Images(split.train, run.settings.batch, run.settings.seed, run.settings.crop, _device())
         steps = max(1, math.ceil(target * images.steps_per_epoch - _EPSILON))
         settings = replace(run.settings, name=run.name, data=split.text, steps=steps, threads=torch.get_num_threads())
+        if run.start is not None and self.bring(run.start, START_TIMES * epochs) is None:
+            return None
+        init = "" if run.start is None else str(self._model(run.start))
         model = self._model(run.trained)
         state = _resumed(model, replace(settings, name=run.trained.name, mode=run.trained.settings.mode))
-        if not AutoencoderTrainer(state, images.batch, images.variance, checkpoint_path(model)).run():
+        if not AutoencoderTrainer(state, images.batch, images.variance, checkpoint_path(model), init).run():
             return None
         return self._finished(run, _copied(state, settings), images, split)
 

@@ -17,11 +17,13 @@ from tqdm import tqdm
 from vqcodec import networks, quantizers
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.health import CollapseWatch, check_loss
+from vqcodec.training.initial import start_network
 from vqcodec.training.stepping import Progress, StepTrainer, cosine
 from vqcodec.training.usage import usage_figures
 
 _LOG_STEPS = 50
 _WARM_UP_STEPS = 100
+_LEAST_DEVIATION = 1e-4
 
 Batches = Callable[[int], Tensor]
 """The training batch float32 [B, 3, H, W] in [0, 1] of a step, the same for the same step."""
@@ -72,17 +74,47 @@ class Autoencoder:
         self.progress = Progress(**state["progress"])
 
 
-class AutoencoderTrainer(StepTrainer[Autoencoder]):
-    """Runs an Autoencoder over batches until its steps or seconds are spent."""
+@torch.no_grad()
+def _standardise(layer: Any, z: Tensor) -> Tensor:
+    """Change the layer that has made z [B, d, h, w] so that each channel has mean 0 and variance 1; return that.
 
-    def __init__(self, state: Autoencoder, batches: Batches, variance: float, checkpoint_path: Path) -> None:
+    What a new network makes of different pictures differs by a hundredth of what they have in common; a quantizer
+    that starts with noise of a certain size finds nothing in that.
+    """
+    mean = z.mean((0, 2, 3))
+    deviation = z.std((0, 2, 3)).clamp(min=_LEAST_DEVIATION)
+    layer.bias.sub_(mean).div_(deviation)
+    layer.weight.div_(deviation.view(-1, 1, 1, 1))
+    return (z - mean.view(-1, 1, 1)) / deviation.view(-1, 1, 1)
+
+
+class AutoencoderTrainer(StepTrainer[Autoencoder]):
+    """Runs an Autoencoder over batches until its steps or seconds are spent.
+
+    `init`: the model, by name or path, whose network a new run begins with.
+    """
+
+    def __init__(
+        self, state: Autoencoder, batches: Batches, variance: float, checkpoint_path: Path, init: str = ""
+    ) -> None:
         super().__init__(state, checkpoint_path)
-        self.batches = batches
+        self.batches, self.init = batches, init
         self.variance = state.settings.variance or variance
         self._recent: list[tuple[float, Tensor, int]] = []
         self._collapse = CollapseWatch()
         state.network.train()
         state.quantizer.train()
+
+    def start(self) -> None:
+        """Begin with the network of another model, or with standardised latents, and with codevectors among them."""
+        state = self.state
+        if self.init:
+            start_network(state.network, self.init)
+        if self.init or state.settings.standardised:
+            z = self._first_latents()
+            if state.settings.standardised:
+                z = _standardise(state.network.get_submodule(state.network.latent_layer), z)
+            state.quantizer.begin(z, torch.Generator().manual_seed(state.settings.seed))
 
     def step(self, bar: tqdm[None]) -> None:
         """Take one step on the batch of its number."""
@@ -100,6 +132,15 @@ class AutoencoderTrainer(StepTrainer[Autoencoder]):
         self._recent.append((mse.item(), quantized.usage, quantized.indices.numel()))
         if state.progress.step % _LOG_STEPS == 0:
             self._log(bar)
+
+    @torch.no_grad()
+    def _first_latents(self) -> Tensor:
+        """Return latents [B, d, h, w] of the first batches, which have at least K positions."""
+        found: list[Tensor] = []
+        while sum(z[:, 0].numel() for z in found) < self.state.quantizer.K:
+            x = self.batches(len(found)).to(self.state.device)
+            found.append(self.state.network.analysis(x, torch.full((len(x),), 50.0, device=self.state.device)))
+        return torch.cat(found)
 
     def _objective(self, mse: Tensor, quantized: quantizers.Quantized, x: Tensor) -> Tensor:
         """Return 4 MSE / variance + the quantizer's loss, or for one of a likelihood the bound times 2 / values."""

@@ -44,10 +44,12 @@ class AutoencoderSettings:
     `channels` 1 for grey pictures. The quantizer has K codevectors for m units, and `options` of its own.
     The loss is 4 MSE / variance + quantizer_weight * the quantizer's, on pixels in [0, 1]; variance 0 stands
     for that of the training pixels. (The papers' code has pixels in [-1, 1], hence the 4, and the variance in
-    [0, 1].) A run lasts `steps` batches, or `seconds` if steps is 0. `crop` is the side of training
-    crops of pictures that are larger. Adam's learning_rate is `constant`, or it falls to nothing
-    along half a `cosine` after a short rise; adam_beta2 is the decay of its second moments. Resumed
-    with other `steps`, a cosine goes on as if they had been said at first.
+    [0, 1].) `standardised` training begins with latents of mean 0 and variance 1 in each channel, and `init` is a
+    model, by name or path, whose network it begins with; either way codevectors begin among the latents of
+    training pictures, where the quantizer can. A run lasts `steps` batches, or `seconds` if steps is 0.
+    `crop` is the side of training crops of pictures that are larger. Adam's learning_rate is `constant`, or it
+    falls to nothing along half a `cosine` after a short rise; adam_beta2 is the decay of its second moments.
+    Resumed with other `steps`, a cosine goes on as if they had been said at first.
     """
 
     name: str = "model"
@@ -74,6 +76,8 @@ class AutoencoderSettings:
     schedule: Schedule = "constant"
     adam_beta2: float = 0.999
     variance: float = 0.0
+    standardised: bool = False
+    init: str = ""
     quantizer_weight: float = 1.0
     table_bits: int = 20
     checkpoint_minutes: float = 3.0
@@ -91,6 +95,8 @@ class AutoencoderSettings:
             raise SettingsError(f"schedule {self.schedule!r} is unknown; choose one of {', '.join(get_args(Schedule))}")
         if self.network == "vqvae" and (self.width or self.modulated):
             raise SettingsError("width and modulated are for network vqgan; vqvae has one form")
+        if self.standardised and self.init:
+            raise SettingsError("the latents of the model named by init stay as they are; leave standardised out")
         self.quantizer_settings()
 
     @classmethod

@@ -7,6 +7,7 @@ import torch
 from vqcodec import model_file
 from vqcodec.errors import SettingsError
 from vqcodec.model_file import NETWORK_PREFIX, Arrays, Metadata
+from vqcodec.networks.base import Network
 from vqcodec.networks.context_tensors import float_parent
 from vqcodec.priors.context import PREFIX as CONTEXT_PREFIX
 from vqcodec.training.pair_tables import written_tables
@@ -20,16 +21,21 @@ def start_from(state: TrainingState, model: str) -> None:
     With a context prior its codebook and tables are kept too; without one they, and the density, are made anew. The
     settings may tilt the gains. SettingsError where networks or codebooks differ.
     """
-    metadata, arrays = model_file.load(model_file.resolve(model))
-    wanted = state.network.settings()
-    if metadata.network != wanted:
-        raise SettingsError(f"the model {model} has the network {metadata.network}, this run {wanted}; set d and width")
-    weights = model_file.tensors_under(NETWORK_PREFIX, arrays)
-    names = state.network.state_dict()
-    state.network.load_state_dict({name: torch.from_numpy(weights[name]).float() for name in names})
+    metadata, arrays = start_network(state.network, model)
     if metadata.context is not None and state.context is not None:
         _start_context(state, metadata, arrays)
     tilt_gains(state.network, state.context if state.context_is_trained else None, state.settings.tilt)
+
+
+def start_network(network: Network, model: str) -> tuple[Metadata, Arrays]:
+    """Let a network take over the weights of a model, named or by path, which is returned; SettingsError as above."""
+    metadata, arrays = model_file.load(model_file.resolve(model))
+    wanted = network.settings()
+    if metadata.network != wanted:
+        raise SettingsError(f"the model {model} has the network {metadata.network}, this run {wanted}; set d and width")
+    weights = model_file.tensors_under(NETWORK_PREFIX, arrays)
+    network.load_state_dict({name: torch.from_numpy(weights[name]).float() for name in network.state_dict()})
+    return metadata, arrays
 
 
 def _start_context(state: TrainingState, metadata: Metadata, arrays: Arrays) -> None:
