@@ -93,6 +93,7 @@ def test_without_rates_the_nearest_codevectors_are_taken_whatever_effort_and_qua
     assert len(np.unique(nearest)) > 3
     for quality, effort in ((50, 0), (50, 1), (50, 9), (7, 5)):
         assert np.array_equal(rateless.encode(pixels, quality, effort).indices, nearest)
+        assert rateless.useful_effort(effort) == 0
 
 
 @pytest.mark.parametrize("rateless", RATELESS, indirect=True)

@@ -182,7 +182,12 @@ class Codec:
         return unpack(parsed, self.metadata, self.prior)
 
     def useful_effort(self, effort: int) -> int:
-        """Return effort, or 1 where more changes nothing: the search is for squared error, not every model is."""
+        """Return effort, or the most that changes anything: 0 without rates, 1 for a model that is not searched for.
+
+        The search is for less squared error, which is not what every model is for.
+        """
+        if not self.network.has_rates:
+            return 0
         return effort if self.metadata.search else min(effort, 1)
 
     def _compress_tiles(self, picture: Picture, margin: int, quality: float, effort: int) -> bytes:
@@ -201,10 +206,10 @@ class Codec:
     def _encode_tile(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Decoded:
         """Return the indices of a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
         z = self.analyse(pixels, quality)
-        weight = RATE_WEIGHT if effort and self.network.has_rates else 0.0
-        choose = partial(self._choose, quality=quality, weight=weight)
-        steps = EFFORT_STEPS[self.useful_effort(effort)]
-        if not steps or not self.network.has_rates:
+        effort = self.useful_effort(effort)
+        choose = partial(self._choose, quality=quality, weight=RATE_WEIGHT if effort else 0.0)
+        steps = EFFORT_STEPS[effort]
+        if not steps:
             return choose(z[:, :, inner[0], inner[1]])
         scene = Scene(self.network, _pad(_to_tensor(pixels), self.network.stride), z.clone(), inner, quality)
         bits = partial(self._bits, quality=quality)

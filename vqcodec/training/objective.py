@@ -18,7 +18,7 @@ from vqcodec.training.tilt import slope
 
 _REFERENCE_LAMBDA = 0.01
 # Of the files of `perceptual` at qualities 1 to 60: l1 10 + structure + ssimulacra2 + 0.3 features falls by 1 / (15.5
-# lambda^0.78) with each bit per pixel more.
+# lambda^0.78) with each bit per pixel more. What holds bits still in training is three times as much (train/README.md).
 _LOOKS_POWER = 0.78
 
 

@@ -86,7 +86,7 @@ class TrainingSettings:
     init: str = ""
     tilt: Mapping[str, float] = field(default_factory=dict)
     losses: Mapping[str, float] = field(default_factory=dict)
-    losses_weight: float = 15.5
+    losses_weight: float = 45.0
     low_rates: float = 1.0
     prior: str = "static"
     prior_share: float = 0.1
