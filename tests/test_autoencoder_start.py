@@ -6,11 +6,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from tiny import Run, picture
 from torch import Tensor
 
-from vqcodec import model_file, quantizers
+from vqcodec import model_file, quantizers, training
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.training import autoencoder_export
@@ -81,9 +84,24 @@ def test_codevectors_are_drawn_from_the_features_of_their_units(name: str, m: in
     books = list(one.table()) if own else [one.table()]
     for book, found in zip(books, features if own else [torch.cat(features)], strict=True):
         assert all((found == codevector).all(1).any() for codevector in book)
+        assert len(book.unique(dim=0)) == 12
     if name == "looc":
         assert all(any((unit == c).all(1).any() for c in books[0]) for unit in features)
     assert torch.equal(one.table(), same.table()) and not torch.equal(one.table(), other.table())
+
+
+def test_codevectors_of_unit_length_begin_as_directions_and_stages_that_add_up_as_they_are() -> None:
+    z = 7 * torch.randn(2, 4, 3, 5, generator=torch.Generator().manual_seed(1))
+    settings = QuantizerSettings("vq", K=40, m=1, d_star=4, match="cosine")
+    unit = quantizers.build(settings, {"codes": "unit"})
+    unit.begin(z, torch.Generator().manual_seed(0))
+    codebook: Any = unit.codebook
+    assert torch.allclose(codebook.norm(dim=1), torch.ones(40))
+    assert len(codebook.unique(dim=0)) == 30, "all there are, some of them twice"
+    staged = quantizers.build(QuantizerSettings("rq", K=12, m=1, d_star=4, depth=3))
+    before = staged.table().clone()
+    staged.begin(z, torch.Generator().manual_seed(0))
+    assert torch.equal(staged.table(), before)
 
 
 def test_dual_begins_with_local_codevectors_among_the_features_and_leaves_the_global_ones() -> None:
@@ -124,10 +142,53 @@ def test_a_model_of_another_network_is_refused(tmp_path: Path) -> None:
     model = tmp_path / "first.safetensors"
     model.write_bytes(model_file.to_bytes(*autoencoder_export.export(first, [torch.rand(1, 3, 32, 32)])))
     state = Autoencoder(AutoencoderSettings(quantizer="vq", K=4, d=3), torch.device("cpu"))
-    with pytest.raises(SettingsError, match="set d and width"):
+    with pytest.raises(SettingsError, match=r"has d=2, this run d=3; set d$"):
         AutoencoderTrainer(state, lambda _: torch.rand(1, 3, 32, 32), 0.07, tmp_path / "none", str(model)).start()
     with pytest.raises(SettingsError, match="leave standardised out"):
         AutoencoderSettings(standardised=True, init=str(model))
+
+
+def test_a_run_of_another_kind_of_network_is_refused(tmp_path: Path) -> None:
+    state = Autoencoder(AutoencoderSettings(quantizer="vq", K=4, d=3, init="photo"), torch.device("cpu"))
+    with pytest.raises(SettingsError, match="photo has the network photo, this run vqvae; set network"):
+        AutoencoderTrainer(state, lambda _: torch.rand(1, 3, 32, 32), 0.07, tmp_path / "none").start()
+
+
+@pytest.mark.parametrize("begun", [{"standardised": True}, {"init": "first.safetensors"}])
+def test_a_run_interrupted_before_its_first_step_ends_as_one_that_was_not(
+    begun: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture(40, 48, seed=0)).save("photo.png")
+    common: dict[str, Any] = {"quantizer": "sq", "K": 16, "d": 8, "steps": 2, "batch": 2, "crop": 32, "threads": 1}
+    sources = [Path("photo.png")]
+    assert training.run(sources, Path("first.safetensors"), AutoencoderSettings(**common, table_bits=10), False)
+    settings = AutoencoderSettings(**common, **begun, table_bits=10)
+    whole, parts = Path("whole.safetensors"), Path("parts.safetensors")
+    assert training.run(sources, whole, settings, resume=False)
+    assert not training.run(sources, parts, settings, resume=False, stop_after=0)
+    assert training.run(sources, parts, settings, resume=True)
+    prints = [model_file.load(path)[0].fingerprint for path in (Path("first.safetensors"), whole, parts)]
+    assert prints[1] == prints[2] != prints[0]
+
+
+def test_the_command_line_starts_any_method_from_a_model_and_refuses_another_one(run: Run, tmp_path: Path) -> None:
+    Image.fromarray(picture(40, 48, seed=0)).save(tmp_path / "photo.png")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('network = "vqvae"\nK = 16\nd = 8\nbatch = 2\ncrop = 32\ntable_bits = 10\n')
+    common = ("train", tmp_path / "photo.png", "--recipe", recipe, "--steps", 2, "--threads", 1)
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert run(*common, "--quantizer", "vq", "-o", first).code == 0
+    done = run(*common, "--quantizer", "cvq", "--init", first, "-o", second)
+    assert done.code == 0, done.err
+    metadata, arrays = model_file.load(second)
+    assert metadata.quantizer["name"] == "cvq" and metadata.training["settings"]["init"] == "first"
+    before = model_file.load(first)[1]
+    # Two steps of 3e-4 change weights by less than 1e-3; networks of another beginning differ by a tenth.
+    names = [name for name in before if name.startswith("network.")]
+    assert all(np.allclose(arrays[n].astype(float), before[n].astype(float), atol=2e-3) for n in names)
+    other = run(*common, "--quantizer", "cvq", "--init", "photo", "-o", tmp_path / "third.safetensors")
+    assert other.code == 1 and "this run vqvae; set network" in other.err
 
 
 def test_pace_is_how_fast_the_variance_of_sq_moves() -> None:
@@ -135,6 +196,6 @@ def test_pace_is_how_fast_the_variance_of_sq_moves() -> None:
         quantizer = soft("sq", variance=2.0, pace=pace)
         before = quantizer.precision().detach()
         with torch.no_grad():
-            quantizer.slow_log_variance.sub_(0.1)
+            quantizer.log_variance.sub_(0.1)
         after = quantizer.precision().detach()
         assert [float(before), float(after)] == pytest.approx([0.25, 0.25 * math.exp(0.1 * pace)])

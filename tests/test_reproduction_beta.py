@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from dataset_forms import made, write_xz
 from tiny import Run as Cli
 
@@ -12,7 +13,8 @@ from vqcodec.reproduction import tables
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import choose, distinct
 from vqcodec.reproduction.workbench import Workbench
-from vqcodec.training.autoencoder import AutoencoderTrainer
+from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
+from vqcodec.training.autoencoder_settings import AutoencoderSettings
 
 TABLE = """
 title = "Beta"
@@ -23,7 +25,7 @@ note = ""
 
 [[rows]]
 label = "LooC"
-settings = { quantizer = "looc", K = 8, m = 4, d = 16, beta = 2, batch = 3, table_bits = 10 }
+settings = { quantizer = "looc", K = 8, m = 4, d = 16, beta = 2, batch = 3, table_bits = 10, schedule = "cosine" }
 variants.conditional = { mode = "conditional" }
 variants.smooth = { mode = "smooth" }
 published = {}
@@ -41,11 +43,11 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def brought(sets: Path, work: Path, mode: str) -> Values:
+def brought(sets: Path, work: Path, mode: str, budget: float = 1.0) -> Values:
     """What was measured of the row with this mode in a work folder."""
     found = distinct(choose(["beta"])).values()
-    values = Workbench(sets, work, 1.0).bring(*next(choice for choice in found if choice[0].settings.mode == mode))
-    assert values is not None and values["settings"]["mode"] == mode and values["epochs"] == 2
+    values = Workbench(sets, work, budget).bring(*next(choice for choice in found if choice[0].settings.mode == mode))
+    assert values is not None and values["settings"]["mode"] == mode and values["epochs"] >= 2 * budget
     return values
 
 
@@ -61,6 +63,26 @@ def test_one_training_makes_both_and_pictures_are_the_same(
     assert two["fingerprint"] == alone["fingerprint"] != one["fingerprint"]
     assert one["measured"]["lossless"] == two["measured"]["lossless"]
     assert one["measured"]["bytes"] != two["measured"]["bytes"]
+
+
+@pytest.mark.parametrize("first", ["all", "conditional"])
+def test_a_smaller_budget_of_one_leaves_the_longer_training_of_the_other(sets: Path, first: str) -> None:
+    """The learning rate falls towards the end of the longer one, which cannot be cut short."""
+    longer = brought(sets, sets / "both", first, budget=2.0)
+    shorter = brought(sets, sets / "both", "conditional" if first == "all" else "all", budget=0.5)
+    assert shorter["epochs"] == longer["epochs"] == 4
+    assert shorter["measured"]["lossless"] == longer["measured"]["lossless"]
+
+
+def test_training_is_the_same_in_either_mode(tmp_path: Path) -> None:
+    x = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = []
+    for mode in ("all", "conditional"):
+        settings = AutoencoderSettings(quantizer="looc", K=8, m=4, d=16, beta=2, mode=mode, steps=3)
+        state = Autoencoder(settings, torch.device("cpu"))
+        assert AutoencoderTrainer(state, lambda _: x, 0.07, tmp_path / mode).run()
+        found.append({**state.network.state_dict(), **state.quantizer.state_dict()})
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
 def test_smooth_is_trained_by_itself(sets: Path) -> None:

@@ -39,6 +39,10 @@ class Averaged(Learned):
         """Return z [B, d, h, w] as codevectors and loss see it."""
         return z
 
+    def begin(self, z: Tensor, generator: torch.Generator) -> None:
+        """Draw codevectors from z as codevectors see it."""
+        super().begin(self.features(z), generator)
+
     def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
         """Return VQ-VAE's loss; with moving averages only the commitment, which leaves the codebook alone."""
         features = self.features(z)

@@ -52,9 +52,9 @@ def check_finite(z: Tensor) -> None:
 
 
 def draw(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return [count, d_star] drawn at random from features [N, d_star], some of them repeatedly."""
-    places = torch.randint(len(features), (count,), generator=generator)
-    return features[places.to(features.device)]
+    """Return [count, d_star] drawn at random from features [N, d_star], repeatedly only where there are fewer."""
+    rounds = [torch.randperm(len(features), generator=generator) for _ in range(-(-count // len(features)))]
+    return features[torch.cat(rounds)[:count].to(features.device)]
 
 
 class Quantizer(nn.Module, ABC):
@@ -150,7 +150,13 @@ class Learned(Quantizer):
 
     @torch.no_grad()
     def begin(self, z: Tensor, generator: torch.Generator) -> None:
-        """Make every codevector one of its unit's features in z, drawn at random, of any unit in a shared codebook."""
+        """Make every codevector one of its unit's features in z, drawn at random, of any unit in a shared codebook.
+
+        With stages that add up it changes nothing: the later ones need codevectors smaller than features. Online
+        clustering moves what the first batch does not use to where that batch is, as it does with any beginning.
+        """
+        if self.settings.depth > 1:
+            return
         units = z.view(len(z), self.m, self.d_star, -1).permute(1, 0, 3, 2).flatten(1, 2)
         features = units if self.settings.has_own_tables else units.reshape(1, -1, self.d_star)
         for book, found in zip(self.codebook.view(-1, self.K, self.d_star), features, strict=True):

@@ -47,14 +47,14 @@ class SQ(SoftQuantizer):
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
         super().__init__(settings, options.start, options.end)
         for name, value in (("variance", options.variance), ("pace", options.pace)):
-            if value <= 0:
-                raise SettingsError(f"option {name} of quantizer 'sq' is {value:g}; choose one above 0")
+            if not 0 < value < math.inf:
+                raise SettingsError(f"option {name} of quantizer 'sq' is {value:g}; choose a number above 0")
         self.pace = options.pace
-        self.slow_log_variance = nn.Parameter(torch.tensor(math.log(options.variance) / self.pace))
+        self.log_variance = nn.Parameter(torch.tensor(math.log(options.variance) / self.pace))
 
     def precision(self) -> Tensor:
         """Return 1 / (2 sigma^2)."""
-        return 0.5 * torch.exp(-self.pace * self.slow_log_variance)
+        return 0.5 * torch.exp(-self.pace * self.log_variance)
 
     def objective(self, measures: Tensor) -> Tensor:
         """Return ||z - c||^2 / (2 sigma^2) as the posteriors expect it, less their entropy, plus log K.

@@ -47,8 +47,8 @@ START_ON: Mapping[Name, Mapping[str, Any]] = {
     "photos": {"quantizer": "looc", "K": 256, "m": 64, "options": {"learn": "ema"}}
 }
 """What, beside QUICK, makes the run whose network quick rows on a data set begin with."""
-START_TIMES = 5
-"""How many times the epochs of a row that run has."""
+START_EPOCHS = 15
+"""The epochs of that run, whatever the budget is."""
 
 _Raw = dict[str, Any]
 

@@ -26,7 +26,7 @@ from vqcodec.reproduction.lossless import mean_bytes
 from vqcodec.reproduction.measure import measure
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run
-from vqcodec.reproduction.tables import START_TIMES
+from vqcodec.reproduction.tables import START_EPOCHS
 from vqcodec.training import AutoencoderSettings, autoencoder_export, checkpoint, checkpoint_path, resumed_settings
 from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
 from vqcodec.training.datasets import Name, load_dataset
@@ -66,21 +66,27 @@ class Workbench:
 
         None where the training was interrupted; it goes on from there the next time.
         """
-        split, target = self._split(run.dataset), self.budget * epochs
-        done = self._done(run, split)
+        done, target = self._done(run), self.budget * epochs
         if done is not None and done["epochs"] >= target - _EPSILON:
             return done
+        return self._train(run, target)
+
+    def _train(self, run: Run, epochs: float) -> Values | None:
+        """Train a run of so many epochs, or more where it has begun so, and measure it; None where interrupted."""
+        split = self._split(run.dataset)
         images = Images(split.train, run.settings.batch, run.settings.seed, run.settings.crop, _device())
-        steps = max(1, math.ceil(target * images.steps_per_epoch - _EPSILON))
+        steps = max(1, math.ceil(epochs * images.steps_per_epoch - _EPSILON))
         settings = replace(run.settings, name=run.name, data=split.text, steps=steps, threads=torch.get_num_threads())
-        if run.start is not None and self.bring(run.start, START_TIMES * epochs) is None:
-            return None
         init = "" if run.start is None else str(self._model(run.start))
+        if run.start is not None and not Path(init).exists() and self._train(run.start, START_EPOCHS) is None:
+            return None
         model = self._model(run.trained)
         state = _resumed(model, replace(settings, name=run.trained.name, mode=run.trained.settings.mode))
         if not AutoencoderTrainer(state, images.batch, images.variance, checkpoint_path(model), init).run():
             return None
-        return self._finished(run, _copied(state, settings), images, split)
+        if run != run.trained:
+            state = _copied(state, replace(settings, steps=state.settings.steps))
+        return self._finished(run, state, images, split)
 
     def lossless(self, dataset: Name) -> Values:
         """Return the bytes of lossless formats on a data set's test pictures; measures them where needed."""
@@ -108,12 +114,12 @@ class Workbench:
     def _model(self, run: Run) -> Path:
         return self.work / f"{run.name}.safetensors"
 
-    def _done(self, run: Run, split: Split) -> Values | None:
+    def _done(self, run: Run) -> Values | None:
         """Return what was measured of the model that is there; None where nothing was, or of an earlier model."""
         values = results.read_run(self.work, run.name)
         if values is None:
             return None
-        _check_data(values["data"], split.text, self.work / f"{run.name}.json")
+        _check_data(values["data"], self._split(run.dataset).text, self.work / f"{run.name}.json")
         model = self._model(run)
         if model.exists() and model_file.read_metadata(model).fingerprint != values["fingerprint"]:
             return None
@@ -146,16 +152,19 @@ def _crc(pixels: npt.NDArray[np.uint8], before: int = 0) -> int:
 def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:
     """Return the run as its checkpoint has it, or a new one where there is none.
 
-    What anneals, a method or the learning rate, knows the length of a run from its first step, so one of another
-    length starts anew.
+    What anneals, a method or the learning rate, knows the length of a run from its first step, so one that is to be
+    longer starts anew, and one that is to be shorter has the length of the checkpoint.
     """
     path, new = checkpoint_path(model), Autoencoder(settings, _device())
     if not path.exists():
         return new
     try:
         old = resumed_settings(model)
-        is_other = _anneals(new) and old["steps"] != settings.steps
-        state = new if is_other else checkpoint.restore(path, Autoencoder, settings, _device())
+        if _anneals(new) and old["steps"] < settings.steps:
+            state = new
+        else:
+            settings = replace(settings, steps=max(settings.steps, old["steps"]) if _anneals(new) else settings.steps)
+            state = checkpoint.restore(path, Autoencoder, settings, _device())
     except (InputError, SettingsError) as error:
         raise InputError(f"{path} cannot be gone on with; delete it, and the run starts anew") from error
     _check_data(old["data"], settings.data, path)

@@ -115,7 +115,7 @@ def _train_autoencoder(
     pictures = load_pictures(sources, device)
     sample = pictures.crops(np.random.default_rng(settings.seed), _VARIANCE_CROPS, settings.crop, 0.0)
     batches = partial(_crops, pictures, settings, 0)
-    if not AutoencoderTrainer(state, batches, float(sample.var()), path, settings.init).run(stop_after):
+    if not AutoencoderTrainer(state, batches, float(sample.var()), path).run(stop_after):
         return None
     count = max(1, _FIT_CROPS // settings.batch)
     return autoencoder_export.export(state, (_crops(pictures, settings, _FIT_SEED, n) for n in range(count)))

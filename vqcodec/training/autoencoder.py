@@ -23,6 +23,7 @@ from vqcodec.training.usage import usage_figures
 
 _LOG_STEPS = 50
 _WARM_UP_STEPS = 100
+_BEGUN = "begun"
 _LEAST_DEVIATION = 1e-4
 
 Batches = Callable[[int], Tensor]
@@ -91,14 +92,14 @@ def _standardise(layer: Any, z: Tensor) -> Tensor:
 class AutoencoderTrainer(StepTrainer[Autoencoder]):
     """Runs an Autoencoder over batches until its steps or seconds are spent.
 
-    `init`: the model, by name or path, whose network a new run begins with.
+    `init`: where the model lies whose network a new run begins with, if not where the settings say.
     """
 
     def __init__(
         self, state: Autoencoder, batches: Batches, variance: float, checkpoint_path: Path, init: str = ""
     ) -> None:
         super().__init__(state, checkpoint_path)
-        self.batches, self.init = batches, init
+        self.batches, self.init = batches, init or state.settings.init
         self.variance = state.settings.variance or variance
         self._recent: list[tuple[float, Tensor, int]] = []
         self._collapse = CollapseWatch()
@@ -108,6 +109,8 @@ class AutoencoderTrainer(StepTrainer[Autoencoder]):
     def start(self) -> None:
         """Begin with the network of another model, or with standardised latents, and with codevectors among them."""
         state = self.state
+        if state.progress.stage == _BEGUN:
+            return  # and was interrupted before its first step
         if self.init:
             start_network(state.network, self.init)
         if self.init or state.settings.standardised:
@@ -115,6 +118,7 @@ class AutoencoderTrainer(StepTrainer[Autoencoder]):
             if state.settings.standardised:
                 z = _standardise(state.network.get_submodule(state.network.latent_layer), z)
             state.quantizer.begin(z, torch.Generator().manual_seed(state.settings.seed))
+        state.progress.stage = _BEGUN
 
     def step(self, bar: tqdm[None]) -> None:
         """Take one step on the batch of its number."""
