@@ -214,3 +214,19 @@ def test_the_plot_names_every_way_to_quantise_and_the_lossless_formats() -> None
     assert {(90.0, 30.0), (60.0, 31.0), (95.0, 32.0), (80.0, 33.0)} <= drawn
     low, high = axes.get_xlim()
     assert low < 60 and high > 200 and axes.get_xscale() == "log"
+
+
+def test_the_plot_tells_betas_apart_and_does_not_magnify_small_differences() -> None:
+    points = [
+        (
+            Run("mnist", AutoencoderSettings(quantizer="looc", K=8, m=4, beta=beta, mode=mode)),
+            {"measured": {"bytes": 100.0 * beta, "pictures": 5, "lossless": {"psnr_db": 30.0 + 0.02 * beta}}},
+        )
+        for mode in ("all", "smooth")
+        for beta in (2, 3)
+    ]
+    axes = plot.draw("mnist", points, None).figure.axes[0]
+    texts = [text.get_text() for text in axes.texts]
+    assert texts.count("β 2") == texts.count("β 3") == 2 and not any("8 × " in text for text in texts)
+    low, high = axes.get_ylim()
+    assert low < 30.04 and high > 30.06 and high - low == pytest.approx(1.0)

@@ -162,5 +162,5 @@ def _spread(heights: list[float]) -> list[float]:
 
 
 def _bottom(group: list[float]) -> float:
-    """Return the height of a group's lowest label, its middle being the mean of where they would like to be."""
-    return sum(group) / len(group) - _LINE_HEIGHT * (len(group) - 1) / 2
+    """Return the height of a group's lowest label: the group's middle is where they would like to be, but inside."""
+    return max(0.0, sum(group) / len(group) - _LINE_HEIGHT * (len(group) - 1) / 2)

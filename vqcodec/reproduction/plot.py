@@ -27,6 +27,7 @@ _NAMES = {
     "rotation": "Rotation trick",
 }
 _MODES = {"all": "all", "conditional": "cond.", "smooth": "smooth"}
+_LEAST_RANGE_DB = 1.0
 _LOSSLESS_COLOUR = "#555555"
 
 
@@ -40,6 +41,7 @@ def draw(dataset: str, found: Iterable[tuple[Run, Values]], lossless: Values | N
         lines = _lines(points)
         for line in lines:
             axes.plot(line.bpp, line.axis, **line.style)
+        _widen(axes)
         _sizes(axes, points)
         for kind in FORMATS:
             if kind.name in others:
@@ -48,6 +50,13 @@ def draw(dataset: str, found: Iterable[tuple[Run, Values]], lossless: Values | N
         axes.set_title(f"{dataset}: PSNR (dB) of {points[0][1]['pictures']:,} test pictures", **TITLE)
         label_ends(axes, lines)
     return figure
+
+
+def _widen(axes: Axes) -> None:
+    """Let the range of PSNR be a decibel at least: less looks like more than it is."""
+    low, high = axes.get_ylim()
+    missing = max(0.0, _LEAST_RANGE_DB - (high - low))
+    axes.set_ylim(low - missing / 2, high + missing / 2)
 
 
 def _lines(points: list[tuple[Run, Values]]) -> list[Line]:
@@ -83,18 +92,21 @@ def _training(run: Run) -> str:
 
 
 def _sizes(axes: Axes, points: list[tuple[Run, Values]]) -> None:
-    """Write its size beside every point of a group that has several sizes."""
-    sizes: dict[str, set[str]] = {}
+    """Write beside every point what tells it from others of its group: its size, its beta, or both."""
+    groups: dict[str, list[Run]] = {}
     for run, _ in points:
-        sizes.setdefault(_group(run), set()).add(_size(run))
+        groups.setdefault(_group(run), []).append(run)
     style: dict[str, Any] = {"textcoords": "offset points", "xytext": (5, -3), "fontsize": 7, "color": "#444444"}
     for run, measured in points:
-        if len(sizes[_group(run)]) > 1:
-            axes.annotate(_size(run), (measured["bytes"], measured["lossless"]["psnr_db"]), **style)
+        text = _difference(run, groups[_group(run)])
+        if text:
+            axes.annotate(text, (measured["bytes"], measured["lossless"]["psnr_db"]), **style)
 
 
-def _size(run: Run) -> str:
-    return run.size if run.settings.beta == 1 else f"{run.size}, β {run.settings.beta}"
+def _difference(run: Run, group: list[Run]) -> str:
+    size = [run.size] if len({other.size for other in group}) > 1 else []
+    beta = [f"β {run.settings.beta}"] if len({other.settings.beta for other in group}) > 1 else []
+    return ", ".join(size + beta)
 
 
 def _vertical(axes: Axes, rate: float, label: str) -> None:
