@@ -191,6 +191,12 @@ def test_the_command_line_starts_any_method_from_a_model_and_refuses_another_one
     assert other.code == 1 and "this run vqvae; set network" in other.err
 
 
+@pytest.mark.parametrize("pace", [0.0, float("nan"), float("inf")])
+def test_a_pace_that_makes_no_sense_is_refused(pace: float) -> None:
+    with pytest.raises(SettingsError, match=r"option pace of quantizer 'sq' is \w+; choose a number above 0"):
+        soft("sq", pace=pace)
+
+
 def test_pace_is_how_fast_the_variance_of_sq_moves() -> None:
     for pace in (1.0, 5.0):
         quantizer = soft("sq", variance=2.0, pace=pace)

@@ -280,8 +280,6 @@ def test_the_refined_codebook_is_a_constant_until_training_or_loading_goes_on() 
         ("gumbel", {"end": 0.0}, "choose 0 < end <= start"),
         ("sq", {"start": 0.1, "end": 0.2}, "choose 0 < end <= start"),
         ("sq", {"variance": -1.0}, "choose a number above 0"),
-        ("sq", {"pace": 0.0}, "option pace of quantizer 'sq' is 0; choose a number above 0"),
-        ("sq", {"pace": float("nan")}, "option pace"),
         ("dual", {"heads": 3}, "heads that divide d_star"),
         ("dual", {"layers": 0}, "option layers"),
         ("dual", {"feedforward": 0}, "option feedforward"),
