@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from vqcodec.errors import ModelError
 from vqcodec.quantizers import coding
+from vqcodec.quantizers.anchors import Features
 from vqcodec.quantizers.gradients import codebook_loss, straight_through
 from vqcodec.quantizers.settings import QuantizerSettings
 
@@ -51,10 +52,11 @@ def check_finite(z: Tensor) -> None:
         )
 
 
-def draw(features: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return [count, d_star] drawn at random from features [N, d_star], repeatedly only where there are fewer."""
+def draw(unit: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return [count, d_star] features of unit [B, d_star, h, w] at random, repeatedly only where there are fewer."""
+    features = Features(unit, unit.shape[1])
     rounds = [torch.randperm(len(features), generator=generator) for _ in range(-(-count // len(features)))]
-    return features[torch.cat(rounds)[:count].to(features.device)]
+    return features[torch.cat(rounds)[:count].to(unit.device)]
 
 
 class Quantizer(nn.Module, ABC):
@@ -157,10 +159,10 @@ class Learned(Quantizer):
         """
         if self.settings.depth > 1:
             return
-        units = z.view(len(z), self.m, self.d_star, -1).permute(1, 0, 3, 2).flatten(1, 2)
-        features = units if self.settings.has_own_tables else units.reshape(1, -1, self.d_star)
-        for book, found in zip(self.codebook.view(-1, self.K, self.d_star), features, strict=True):
-            book.copy_(draw(found, self.K, generator))
+        units = z.view(len(z), self.m, self.d_star, *z.shape[2:]).transpose(0, 1)
+        sources = units if self.settings.has_own_tables else units.flatten(0, 1)[None]
+        for book, source in zip(self.codebook.view(-1, self.K, self.d_star), sources, strict=True):
+            book.copy_(draw(source, self.K, generator))
 
 
 class Fixed(Quantizer):

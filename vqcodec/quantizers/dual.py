@@ -110,8 +110,7 @@ class Dual(Quantizer):
     @torch.no_grad()
     def begin(self, z: Tensor, generator: torch.Generator) -> None:
         """Make every local codevector one of the local features in z; the global ones are not in their space."""
-        features = z[:, self.d_star :].movedim(1, -1).reshape(-1, self.d_star)
-        self.local_codebook.copy_(draw(features, self.K, generator))
+        self.local_codebook.copy_(draw(z[:, self.d_star :], self.K, generator))
 
     def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
         """Move the local codebook where gradients do not, by the local half of what was matched alone."""

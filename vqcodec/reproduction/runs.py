@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from vqcodec.errors import SettingsError
 from vqcodec.reproduction import tables
-from vqcodec.reproduction.tables import QUICK, QUICK_ON, START_ON, Row, Table
+from vqcodec.reproduction.tables import START_ON, Row, Table, quick_on
 from vqcodec.training.autoencoder_settings import AutoencoderSettings
 from vqcodec.training.datasets import Name
 from vqcodec.training.photo_tiles import SIDE
@@ -99,8 +99,7 @@ class Choice:
 
 
 def _start(dataset: Name) -> Run:
-    quick = {**QUICK, **QUICK_ON.get(dataset, {})}
-    return Run(dataset, AutoencoderSettings(**{**NETWORKS[dataset], **quick, **START_ON[dataset]}))
+    return Run(dataset, AutoencoderSettings(**{**NETWORKS[dataset], **quick_on(dataset), **START_ON[dataset]}))
 
 
 def choices(table: Table) -> list[Choice]:

@@ -53,6 +53,11 @@ START_EPOCHS = 15
 _Raw = dict[str, Any]
 
 
+def quick_on(dataset: Name) -> dict[str, Any]:
+    """Return the settings of the variant `quick` on a data set."""
+    return {**QUICK, **QUICK_ON.get(dataset, {})}
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of a table, or one of its variants.
@@ -123,7 +128,7 @@ def _row(values: _Raw, variant: str, changed: _Raw, datasets: tuple[Name, ...], 
     settings: dict[Name, Mapping[str, Any]] = {}
     for dataset in datasets if "settings" in values else ():
         usual = values["settings"] | on.get(dataset, {}) | values.get("on", {}).get(dataset, {})
-        quick = {**QUICK, **QUICK_ON.get(dataset, {})} if _is_quick(variant) else {}
+        quick = quick_on(dataset) if _is_quick(variant) else {}
         settings[dataset] = usual | quick | changed
     return Row(values["label"], variant, settings or None, values["published"])
 

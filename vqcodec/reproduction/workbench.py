@@ -77,8 +77,9 @@ class Workbench:
         images = Images(split.train, run.settings.batch, run.settings.seed, run.settings.crop, _device())
         steps = max(1, math.ceil(epochs * images.steps_per_epoch - _EPSILON))
         settings = replace(run.settings, name=run.name, data=split.text, steps=steps, threads=torch.get_num_threads())
-        init = "" if run.start is None else str(self._model(run.start))
-        if run.start is not None and not Path(init).exists() and self._train(run.start, START_EPOCHS) is None:
+        start = run.start
+        init = "" if start is None else str(self._model(start))
+        if start is not None and not self._model(start).exists() and self._train(start, START_EPOCHS) is None:
             return None
         model = self._model(run.trained)
         state = _resumed(model, replace(settings, name=run.trained.name, mode=run.trained.settings.mode))
@@ -160,11 +161,10 @@ def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:
         return new
     try:
         old = resumed_settings(model)
-        if _anneals(new) and old["steps"] < settings.steps:
-            state = new
-        else:
-            settings = replace(settings, steps=max(settings.steps, old["steps"]) if _anneals(new) else settings.steps)
-            state = checkpoint.restore(path, Autoencoder, settings, _device())
+        if _anneals(new) and old["steps"] > settings.steps:
+            settings = replace(settings, steps=old["steps"])
+        is_other = _anneals(new) and old["steps"] != settings.steps
+        state = new if is_other else checkpoint.restore(path, Autoencoder, settings, _device())
     except (InputError, SettingsError) as error:
         raise InputError(f"{path} cannot be gone on with; delete it, and the run starts anew") from error
     _check_data(old["data"], settings.data, path)

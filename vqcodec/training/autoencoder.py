@@ -51,11 +51,14 @@ class Autoencoder:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
 
+    def analyse(self, x: Tensor) -> Tensor:
+        """Return latents [B, d, h, w] of pictures x [B, 3, H, W] in [0, 1]."""
+        return self.network.analysis(x, _quality(x))
+
     def reconstruct(self, x: Tensor) -> tuple[Tensor, quantizers.Quantized]:
         """Return the pictures that a decoder shows for x [B, 3, H, W] in [0, 1], and what the quantizer did."""
-        quality = torch.full((len(x),), 50.0, device=x.device)
-        quantized = self.quantizer(self.network.analysis(x, quality))
-        return self.network.synthesis(quantized.z_q, quality), quantized
+        quantized = self.quantizer(self.analyse(x))
+        return self.network.synthesis(quantized.z_q, _quality(x)), quantized
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything as tensors and plain values."""
@@ -73,6 +76,11 @@ class Autoencoder:
         self.quantizer.load_state_dict(state["quantizer"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
+
+
+def _quality(x: Tensor) -> Tensor:
+    """Return a quality for each picture, which networks of one rate ask for and ignore."""
+    return torch.full((len(x),), 50.0, device=x.device)
 
 
 @torch.no_grad()
@@ -142,8 +150,7 @@ class AutoencoderTrainer(StepTrainer[Autoencoder]):
         """Return latents [B, d, h, w] of the first batches, which have at least K positions."""
         found: list[Tensor] = []
         while sum(z[:, 0].numel() for z in found) < self.state.quantizer.K:
-            x = self.batches(len(found)).to(self.state.device)
-            found.append(self.state.network.analysis(x, torch.full((len(x),), 50.0, device=self.state.device)))
+            found.append(self.state.analyse(self.batches(len(found)).to(self.state.device)))
         return torch.cat(found)
 
     def _objective(self, mse: Tensor, quantized: quantizers.Quantized, x: Tensor) -> Tensor:

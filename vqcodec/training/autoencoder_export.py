@@ -47,8 +47,7 @@ def _fit(state: Autoencoder, pictures: Iterable[Tensor]) -> StaticPrior:
     counts = np.zeros((settings.planes, settings.K), np.float64)
     pairs = np.zeros((settings.K, settings.K), np.float64) if settings.mode == "conditional" else None
     for x in tqdm(pictures, desc="counting indices", unit="batch", leave=False):
-        quality = torch.full((len(x),), 50.0, device=state.device)
-        indices = state.quantizer.encode(state.network.analysis(x.to(state.device), quality)).cpu().numpy()
+        indices = state.quantizer.encode(state.analyse(x.to(state.device))).cpu().numpy()
         _count(state.quantizer, indices, counts, pairs)
     planes = tables.smooth(counts, counts.sum(axis=0, keepdims=True))
     maps = np.arange(settings.planes, dtype=np.uint16)[None, None]
