@@ -11,7 +11,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vqcodec.evaluation.curves import BdRate, Curve, bd_rate
+from vqcodec.evaluation.eval.curves import BdRate, Curve, bd_rate
 
 
 def against_others(

@@ -29,21 +29,22 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec import quantizers
-from vqcodec.bitstream.header import MODES
 from vqcodec.codec import Codec
-from vqcodec.encoder import choose_context, choose_static, make_assigner
-from vqcodec.evaluation.curves import Row, bd_rate, mean_curve
+from vqcodec.encoder.context import choose_context, make_assigner
+from vqcodec.encoder.static import choose_static
+from vqcodec.evaluation.eval.curves import Row, bd_rate, mean_curve
 from vqcodec.evaluation.metrics import psnr
+from vqcodec.exact.bitstream.header import MODES
+from vqcodec.exact.indices import Encoded, to_int16
+from vqcodec.exact.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Metadata, fingerprint
+from vqcodec.exact.priors import ContextPrior, StaticPrior
+from vqcodec.exact.priors.integer_net import SIXTEENTHS
+from vqcodec.exact.priors.static import row_quality
 from vqcodec.image import Picture, find_pictures, read_picture
-from vqcodec.indices import Encoded, to_int16
-from vqcodec.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Metadata, fingerprint
-from vqcodec.priors import ContextPrior, StaticPrior
-from vqcodec.priors.integer_net import SIXTEENTHS
-from vqcodec.priors.static import row_quality
-from vqcodec.quantizers.settings import RATE_WEIGHT, QuantizerSettings
-from vqcodec.training.data import PictureSet, load_pictures
-from vqcodec.training.fit import Latents, PriorFitter
-from vqcodec.training.pair_tables import hexagonal_codebook
+from vqcodec.quantizers.layout.settings import RATE_WEIGHT, QuantizerSettings
+from vqcodec.training.pictures.picture_set import PictureSet, load_pictures
+from vqcodec.training.rate.pair_tables import hexagonal_codebook
+from vqcodec.training.rate.static_fit import Latents, PriorFitter
 
 BETA = 2
 STATIC, CONTEXT = "β = 1, static prior", "β = 1, context prior"

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vqcodec import model_file
-from vqcodec.bitstream import container
 from vqcodec.codec import Codec
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.priors.context import PREFIX, ContextPrior
 from vqcodec.image import find_pictures, read_picture
-from vqcodec.networks.context_rate import code
-from vqcodec.networks.context_tensors import float_parent
-from vqcodec.priors.context import PREFIX, ContextPrior
+from vqcodec.training.rate.context_rate import code
+from vqcodec.training.rate.context_tensors import float_parent
 
 
 def median_seconds(work: Callable[[], object], runs: int) -> float:

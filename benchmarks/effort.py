@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from vqcodec.codec import Codec
-from vqcodec.evaluation.curves import Curve, bd_rate
+from vqcodec.evaluation.eval.curves import Curve, bd_rate
 from vqcodec.evaluation.metrics import psnr
 from vqcodec.image import find_pictures, read_picture
 

@@ -20,8 +20,9 @@ from typing import Any
 from tqdm import tqdm
 
 from vqcodec.errors import VqcError
-from vqcodec.evaluation import machine, report
-from vqcodec.evaluation.run import Request, run
+from vqcodec.evaluation import machine
+from vqcodec.evaluation.eval import report
+from vqcodec.evaluation.eval.run import Request, run
 
 FORMATS = ("jpeg", "jpeg-444", "webp", "avif", "avif-444", "avif-psnr", "jpeg2000", "jxl")
 METRICS = ("psnr", "ms-ssim")

@@ -8,7 +8,7 @@ Every codec takes the quality whose file is the largest of at most so many bits 
 even its lowest has more, that one is taken and counted as "too long": there the codec has more bytes than the others.
 Prints a Markdown table of means over the pictures; the JSON has every picture.
 
-`features` and `patch-fid` are by EfficientNet-lite2: vqcodec/evaluation/features_metric.py says how far that is from
+`features` and `patch-fid` are by EfficientNet-lite2: vqcodec/evaluation/metrics/features.py says how far that is from
 the EfficientNet-lite0 that perceptual models are trained with, and that patch-fid is no published FID.
 """
 
@@ -28,8 +28,11 @@ from tqdm import tqdm
 
 from vqcodec.codec import DEFAULT_EFFORT, check_effort
 from vqcodec.errors import InputError, SettingsError, VqcError
-from vqcodec.evaluation import compare, features_metric, learned, metrics
+from vqcodec.evaluation import metrics
 from vqcodec.evaluation.codecs import EvalCodec, Vqc, open_codecs
+from vqcodec.evaluation.compare import run as compare
+from vqcodec.evaluation.metrics import features as features_metric
+from vqcodec.evaluation.metrics import learned
 from vqcodec.image import find_pictures, read_picture
 
 METRICS = "psnr,ms-ssim,ssimulacra2,haarpsi,features"

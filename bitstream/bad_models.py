@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from vqcodec.model_file import Arrays, Metadata
+from vqcodec.exact.model_file import Arrays, Metadata
 
 PREFIX: Final = "context."
 BAD_MODELS: Final = {

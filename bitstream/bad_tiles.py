@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 from bad_models import BAD_MODELS
 from bad_vectors import INDEX_CRC, PRIOR, Fault, patch, seal, section
 
-from vqcodec.bitstream import container
-from vqcodec.bitstream.header import varint
-from vqcodec.tiles import read_streams
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.header import varint
+from vqcodec.exact.tiles import read_streams
 
 WIDE_HEADER: Final = 31  # bytes before the sections where width and height take two bytes each
 CONTEXT_MODEL: Final = "context"

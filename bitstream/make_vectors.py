@@ -23,13 +23,13 @@ from bad_tiles import bad_context_files
 from bad_vectors import bad_files
 from random_models import ContextPlan, ModelPlan, draw_context, draw_static, make_model, quantizer
 
-from vqcodec import model_file
-from vqcodec.bitstream import container
-from vqcodec.bitstream.container import ICC_PROFILE, INDICES, Section
-from vqcodec.bitstream.header import Header
-from vqcodec.indices import index_crc, latent_grid, tiles_crc
-from vqcodec.priors import StaticPrior
-from vqcodec.tiles import tiles_of, write_streams
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.container import ICC_PROFILE, INDICES, Section
+from vqcodec.exact.bitstream.header import Header
+from vqcodec.exact.indices import index_crc, latent_grid, tiles_crc
+from vqcodec.exact.priors import StaticPrior
+from vqcodec.exact.tiles import tiles_of, write_streams
 
 FOLDER: Final = Path(__file__).parent / "vectors"
 PROFILE: Final = b"not a real ICC profile"

@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from vqcodec import model_file
-from vqcodec.model_file import Arrays, Metadata
-from vqcodec.priors import ContextPrior, StaticPrior, passes
-from vqcodec.priors.context import NO_COARSE, PREFIX
-from vqcodec.priors.integer_net import BOUND, SHIFT_MAX, SIXTEENTHS, WEIGHT_MAX
-from vqcodec.priors.tables import Decoded
+from vqcodec.exact import model_file
+from vqcodec.exact.model_file import Arrays, Metadata
+from vqcodec.exact.priors import ContextPrior, StaticPrior, passes
+from vqcodec.exact.priors.context import NO_COARSE, PREFIX
+from vqcodec.exact.priors.integer_net import BOUND, SHIFT_MAX, SIXTEENTHS, WEIGHT_MAX
+from vqcodec.exact.priors.tables import Decoded
 
 Integers = npt.NDArray[np.int64]
 Tables = npt.NDArray[np.uint32]

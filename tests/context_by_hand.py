@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save
 
-from vqcodec.bitstream import rans
+from vqcodec.exact.bitstream import rans
 
 BITSTREAM = Path(__file__).parent.parent / "bitstream"
 sys.path.insert(0, str(BITSTREAM))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vqcodec.training.datasets import Name, Split
+from vqcodec.training.pictures.datasets import Name, Split
 
 Bytes = npt.NDArray[np.uint8]
 Data = tuple[Bytes, Bytes]

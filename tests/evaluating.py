@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 from tiny import picture
 
-from vqcodec.evaluation import run as evaluation
-from vqcodec.evaluation.run import Request
+from vqcodec.evaluation.eval import run as evaluation
+from vqcodec.evaluation.eval.run import Request
 
 
 def make_pictures(folder: Path) -> Path:

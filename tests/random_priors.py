@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from vqcodec import model_file
-from vqcodec.encoder import choose_context, make_assigner
-from vqcodec.model_file import Arrays, Metadata
-from vqcodec.priors import ContextPrior
-from vqcodec.priors.tables import Decoded
+from vqcodec.encoder.context import choose_context, make_assigner
+from vqcodec.exact import model_file
+from vqcodec.exact.model_file import Arrays, Metadata
+from vqcodec.exact.priors import ContextPrior
+from vqcodec.exact.priors.tables import Decoded
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bitstream"))
 random_models: Any = importlib.import_module("random_models")

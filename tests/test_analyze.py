@@ -15,14 +15,15 @@ import pytest
 from PIL import Image
 from tiny import Run, picture
 
-from vqcodec import model_file
-from vqcodec.bitstream import container
 from vqcodec.codec import Codec
 from vqcodec.errors import InputError, SettingsError
-from vqcodec.evaluation import analyze, usage, usage_plots
+from vqcodec.evaluation.analyze import run as analyze
+from vqcodec.evaluation.analyze import usage, usage_plots
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.indices import unpack
+from vqcodec.exact.priors import ContextPrior
 from vqcodec.image import read_picture
-from vqcodec.indices import unpack
-from vqcodec.priors import ContextPrior
 
 VECTORS = Path(__file__).parent.parent / "bitstream" / "vectors"
 GOOD = json.loads((VECTORS / "vectors.json").read_text())["good"]

@@ -28,51 +28,13 @@ SOURCES = [
 ]
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 300, 60, 10
 
-# From the bottom up; a module may import from its own layer and from those before it.
-LAYERS = (
-    {"errors"},
-    {"bitstream", "files"},
-    {
-        "networks",
-        "quantizers",
-        "losses",
-        "priors",
-        "image",
-        "image_depth",
-        "model_file",
-        "indices",
-        "storage",
-        "tiles",
-        "tokens",
-    },
-    {"encoder", "refine", "search", "codec", "api", "training", "evaluation"},
-    {"reproduction"},
-    {"cli"},
-    {"__main__"},
-)
-MAY_IMPORT_TORCH = {
-    "networks",
-    "quantizers",
-    "losses",
-    "encoder",
-    "refine",
-    "codec",
-    "training",
-    "evaluation",
-    "reproduction",
-}
+MAP = ROOT / "docs" / "architecture.md"
+NO_TORCH = {"errors", "files", "exact", "image", "image_depth", "rate_control", "api", "cli", "__main__", "__init__"}
 # evaluation/codecs.py measures Pillow's own encoders, which image.py has no business to know.
 ONLY_USER = {
-    "constriction": {"bitstream/rans.py"},
+    "constriction": {"exact/bitstream/rans.py"},
     "PIL": {"image.py", "api.py", "evaluation/codecs.py"},
     "click": {"cli"},
-}
-NOT_EVEN_SIBLINGS = {
-    "encoder": {"refine", "search", "codec", "training", "evaluation", "api"},
-    "refine": {"encoder", "search", "codec", "training", "evaluation", "api"},
-    "codec": {"search", "training", "evaluation", "api"},
-    "search": {"training", "evaluation", "api"},
-    "api": {"training", "evaluation"},
 }
 
 
@@ -98,27 +60,58 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def parts_imported(path: Path) -> set[str]:
-    """The parts of vqcodec that a module imports."""
-    return {name.split(".")[1] for name in imports(path) if name.startswith("vqcodec.")} - {part(path)}
+def rooms() -> dict[str, set[str]]:
+    """The map: each room, a folder or a module, with those that it imports from, in the order of the page."""
+    block = MAP.read_text(encoding="utf-8").split("## Who may import whom")[1].split("```")[1]
+    lines = [line.split("\N{LEFTWARDS ARROW}") for line in block.strip().splitlines()]
+    return {line[0].strip(): set(line[1].split()) if len(line) > 1 else set() for line in lines}
 
 
-def layer(name: str) -> int:
-    """The number of a part's layer."""
-    return next(number for number, names in enumerate(LAYERS) if name in names)
+ROOMS = rooms()
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if path != PACKAGE / "__init__.py"], ids=relative)
-def test_imports_point_down(path: Path) -> None:
-    imported = parts_imported(path)
-    assert {name for name in imported if layer(name) > layer(part(path))} == set()
-    assert imported & NOT_EVEN_SIBLINGS.get(part(path), set()) == set()
+def room_of(name: str) -> str:
+    """The smallest room of a module, given as "exact/bitstream/rans"."""
+    return max((room for room in ROOMS if f"{name}/".startswith(f"{room}/")), key=len)
+
+
+def rooms_imported(path: Path) -> set[str]:
+    """The rooms that a module imports from, other than its own."""
+    names = {name.removeprefix("vqcodec.").replace(".", "/") for name in imports(path) if name.startswith("vqcodec.")}
+    own = path.relative_to(PACKAGE).with_suffix("").as_posix()
+    # Everything may use the error tree; the package itself is where the public names are.
+    return {room_of(name) for name in names} - {room_of(own), "errors"}
+
+
+def covers(allowed: set[str], room: str) -> set[str]:
+    """The entries of a line of the map that allow a room; an entry stands for the rooms inside it too."""
+    return {entry for entry in allowed if f"{room}/".startswith(f"{entry}/")}
+
+
+def test_the_map_is_what_the_code_does() -> None:
+    imported: dict[str, set[str]] = {room: set() for room in ROOMS}
+    for path in MODULES:
+        if path != PACKAGE / "__init__.py":
+            imported[room_of(path.relative_to(PACKAGE).with_suffix("").as_posix())] |= rooms_imported(path)
+    for room, allowed in ROOMS.items():
+        used = {entry for other in imported[room] for entry in covers(allowed, other)}
+        assert {other for other in imported[room] if not covers(allowed, other)} == set(), (
+            f"{room} may not import these"
+        )
+        assert allowed - used == set(), f"the map says that {room} imports these"
+
+
+def test_arrows_point_to_lines_above() -> None:
+    seen: set[str] = set()
+    for room, allowed in ROOMS.items():
+        assert {entry for entry in allowed if not covers(seen, entry)} == set(), f"{room} stands too high on the map"
+        seen.add(room)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_foreign_libraries_stay_in_their_place(path: Path) -> None:
     foreign = {name.split(".")[0] for name in imports(path)}
-    assert "torch" not in foreign or part(path) in MAY_IMPORT_TORCH
+    assert "torch" not in foreign or part(path) not in NO_TORCH
     for library, users in ONLY_USER.items():
         assert library not in foreign or {part(path), path.relative_to(PACKAGE).as_posix()} & users
 

@@ -14,14 +14,15 @@ import torch.nn.functional as F
 from PIL import Image
 from tiny import Run, picture
 
-from vqcodec import model_file, training
-from vqcodec.bitstream import container
+from vqcodec import training
 from vqcodec.codec import Codec
 from vqcodec.errors import InputError, SettingsError
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
 from vqcodec.quantizers import NAMES, Quantized
-from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
-from vqcodec.training.autoencoder_settings import AutoencoderSettings
+from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
+from vqcodec.training.papers.settings import AutoencoderSettings
 from vqcodec.training.recipe import make_settings
 
 EXTERNAL = {"fsq", "lfq", "simvq", "rotation"}

@@ -13,12 +13,13 @@ from PIL import Image
 from tiny import Run, picture
 from torch import Tensor
 
-from vqcodec import model_file, quantizers, training
+from vqcodec import quantizers, training
 from vqcodec.errors import SettingsError
+from vqcodec.exact import model_file
 from vqcodec.quantizers import QuantizerSettings
-from vqcodec.training import autoencoder_export
-from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
-from vqcodec.training.autoencoder_settings import AutoencoderSettings
+from vqcodec.training.papers import export as autoencoder_export
+from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
+from vqcodec.training.papers.settings import AutoencoderSettings
 
 CHANNELS, DEAD = 16, 3
 BATCHES = 5

@@ -17,8 +17,9 @@ from PIL import Image
 from tiny import picture
 
 from vqcodec.errors import SettingsError
-from vqcodec.evaluation import features_metric, metrics
+from vqcodec.evaluation import metrics
 from vqcodec.evaluation.codecs import open_codec
+from vqcodec.evaluation.metrics import features as features_metric
 
 Pixels = npt.NDArray[np.uint8]
 needs_lite2 = pytest.mark.skipif(

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from random_priors import PLANS, latents, prior
 from torch import Tensor
 
-from vqcodec.encoder import make_assigner
-from vqcodec.quantizers import by_table
-from vqcodec.quantizers.by_table import Assigned, TableAssigner, Tables
-from vqcodec.training.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
+from vqcodec.encoder import by_table
+from vqcodec.encoder.by_table import Assigned, TableAssigner, Tables
+from vqcodec.encoder.context import make_assigner
+from vqcodec.training.rate.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
 
 WEIGHTS = (0.0, 0.15, 3.0)
 

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 from tiny import Run, picture, tiny_settings
 
-from vqcodec import codec, model_file
+from vqcodec import codec
 from vqcodec.cli.compress import command as compress_command
+from vqcodec.exact import model_file
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -13,10 +13,10 @@ from PIL import Image
 from tiny import Run, picture
 
 from vqcodec import codec
-from vqcodec.bitstream import container
 from vqcodec.cli.compress import command
 from vqcodec.codec import Codec
 from vqcodec.evaluation.metrics import psnr
+from vqcodec.exact.bitstream import container
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -15,8 +15,8 @@ from PIL import Image
 from tiny import Result, Run, picture
 
 from vqcodec import api
-from vqcodec.bitstream import container
 from vqcodec.codec import Codec
+from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
 
 VECTORS = Path(__file__).parent.parent / "bitstream" / "vectors"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 from tiny import Run
 
-from vqcodec.bitstream import container
+from vqcodec.exact.bitstream import container
 
 
 def pixels_of(path: Path) -> npt.NDArray[Any]:

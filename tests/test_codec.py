@@ -14,12 +14,12 @@ import torch
 from tiny import picture
 
 import vqcodec
-from vqcodec import model_file
-from vqcodec.bitstream import container
 from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, InputError, ModelError, SettingsError, VqcError
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.indices import check_size
 from vqcodec.image import Picture
-from vqcodec.indices import check_size
 
 Pixels = npt.NDArray[np.uint8]
 

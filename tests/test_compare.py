@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from tiny import Run, picture
 
-from vqcodec import model_file
 from vqcodec.errors import SettingsError
-from vqcodec.evaluation import codecs, compare, compare_page
+from vqcodec.evaluation import codecs
+from vqcodec.evaluation.compare import page as compare_page
+from vqcodec.evaluation.compare import run as compare
+from vqcodec.exact import model_file
 from vqcodec.image import read_picture
 
 Pixels = npt.NDArray[np.uint8]

@@ -13,7 +13,8 @@ from chromium import Browser
 from PIL import Image
 from tiny import picture
 
-from vqcodec.evaluation import compare, compare_page
+from vqcodec.evaluation.compare import page as compare_page
+from vqcodec.evaluation.compare import run as compare
 
 Pixels = npt.NDArray[np.uint8]
 PROGRAM = chromium.find()

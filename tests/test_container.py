@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqcodec.bitstream import container
-from vqcodec.bitstream.container import Section
-from vqcodec.bitstream.header import Header, Reader, read_header, read_version, varint
 from vqcodec.errors import FormatError
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.container import Section
+from vqcodec.exact.bitstream.header import Header, Reader, read_header, read_version, varint
 
 HEADER = Header(bytes(range(8)), 768, 512, 256, 160, 2, 1, "all", 2, 50.0, "static", 0x01020304)
 

@@ -23,11 +23,11 @@ import torch
 import torch.nn.functional as F
 from random_priors import PLANS, drawn, model, prior
 
-from vqcodec import model_file
-from vqcodec.bitstream import container
-from vqcodec.bitstream.header import Header
-from vqcodec.indices import index_crc
-from vqcodec.priors.integer_net import BOUND, Dense, FloatArray
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.header import Header
+from vqcodec.exact.indices import index_crc
+from vqcodec.exact.priors.integer_net import BOUND, Dense, FloatArray
 
 ROOT = Path(__file__).parent.parent
 THREADS = (1, 2, 4)

@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_priors import PLANS, chosen, drawn, model, prior, random_models
 
-from vqcodec import model_file
-from vqcodec.bitstream import container
 from vqcodec.errors import FormatError, ModelError
-from vqcodec.indices import unpack
-from vqcodec.model_file import Arrays, Metadata
-from vqcodec.priors.context import NO_COARSE, ContextPrior
-from vqcodec.priors.integer_net import BOUND
-from vqcodec.priors.tables import Decoded
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.indices import unpack
+from vqcodec.exact.model_file import Arrays, Metadata
+from vqcodec.exact.priors.context import NO_COARSE, ContextPrior
+from vqcodec.exact.priors.integer_net import BOUND
+from vqcodec.exact.priors.tables import Decoded
 
 maker: Any = importlib.import_module("make_vectors")
 reference: Any = importlib.import_module("reference_decoder")

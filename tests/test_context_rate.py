@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vqcodec.networks.context import CLASSES, ContextNet
-from vqcodec.networks.context_rate import code
-from vqcodec.quantizers.by_table import Assigned, TableAssigner
-from vqcodec.quantizers.settings import RATE_WEIGHT
-from vqcodec.training.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
+from vqcodec.encoder.by_table import Assigned, TableAssigner
+from vqcodec.quantizers.layout.settings import RATE_WEIGHT
+from vqcodec.training.rate.context_net import CLASSES, ContextNet
+from vqcodec.training.rate.context_rate import code
+from vqcodec.training.rate.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ from dataset_forms import (
 )
 
 from vqcodec.errors import InputError, SettingsError
-from vqcodec.training import dataset_files, datasets
-from vqcodec.training.datasets import Dataset, Split, load_dataset
+from vqcodec.training.pictures import dataset_files, datasets
+from vqcodec.training.pictures.datasets import Dataset, Split, load_dataset
 
 
 @pytest.fixture(autouse=True)

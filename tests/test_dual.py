@@ -13,7 +13,7 @@ from torch import Tensor
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import Fixed, QuantizerSettings
-from vqcodec.quantizers.anchors import Features
+from vqcodec.quantizers.learning.anchors import Features
 
 SETTINGS = QuantizerSettings("dual", K=32, m=2, d_star=4)
 SMALL = {"layers": 1, "heads": 2, "feedforward": 16}

@@ -15,7 +15,8 @@ from PIL import Image, features
 from tiny import picture
 
 from vqcodec.errors import InputError, ModelError, OutputError, SettingsError
-from vqcodec.evaluation import codecs, measure
+from vqcodec.evaluation import codecs
+from vqcodec.evaluation.eval import measure
 from vqcodec.evaluation.metrics import psnr
 
 Pixels = npt.NDArray[np.uint8]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from vqcodec.errors import SettingsError
-from vqcodec.evaluation import curves
-from vqcodec.evaluation.curves import BdRate, Curve
+from vqcodec.evaluation.eval import curves
+from vqcodec.evaluation.eval.curves import BdRate, Curve
 
 
 def row(picture: str, quality: float, bpp: float, **values: float | None) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def test_published_curves_name_their_source_and_rise() -> None:
 
 
 def test_published_curves_are_small_and_named_when_asked_for_wrongly() -> None:
-    folder = resources.files("vqcodec.evaluation") / "anchors"
+    folder = resources.files("vqcodec.evaluation.eval") / "anchors"
     assert sum(len(file.read_bytes()) for file in folder.iterdir()) < 300_000
     with pytest.raises(SettingsError, match=r"no published curve 'hevc'; choose from .*vtm"):
         curves.load_anchor("hevc")

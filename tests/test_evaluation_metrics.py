@@ -12,7 +12,8 @@ from reference_metrics import recursive_gaussian, ssimulacra2
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from vqcodec.errors import SettingsError
-from vqcodec.evaluation import learned, metrics, ssimulacra
+from vqcodec.evaluation import metrics
+from vqcodec.evaluation.metrics import learned, ssimulacra
 
 Pixels = npt.NDArray[np.uint8]
 NAMES = ("psnr", "psnr-y", "ssim", "ms-ssim", "ssimulacra2", "haarpsi", "vif")

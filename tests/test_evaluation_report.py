@@ -13,7 +13,9 @@ from evaluating import evaluate, make_pictures, request
 from PIL import Image
 from tiny import Run
 
-from vqcodec.evaluation import codecs, learned, metrics, report
+from vqcodec.evaluation import codecs, metrics
+from vqcodec.evaluation.eval import report
+from vqcodec.evaluation.metrics import learned
 
 
 @pytest.fixture

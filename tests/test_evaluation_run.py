@@ -16,9 +16,10 @@ from PIL import Image
 from tiny import Run, picture
 
 from vqcodec.errors import OutputError, SettingsError
-from vqcodec.evaluation import codecs, measure, metrics
-from vqcodec.evaluation import run as evaluation
-from vqcodec.evaluation.journal import Journal
+from vqcodec.evaluation import codecs, metrics
+from vqcodec.evaluation.eval import measure
+from vqcodec.evaluation.eval import run as evaluation
+from vqcodec.evaluation.eval.journal import Journal
 
 Row = dict[str, Any]
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings, matching
+from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings
+from vqcodec.quantizers.layout import matching
 
 LEVELS = (8, 5, 4)
 CASES = {

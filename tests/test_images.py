@@ -7,7 +7,7 @@ import pytest
 import torch
 from dataset_forms import made
 
-from vqcodec.training.images import Images, to_pictures
+from vqcodec.training.pictures.images import Images, to_pictures
 
 
 @pytest.mark.parametrize("channels", [1, 3])

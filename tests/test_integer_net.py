@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vqcodec.priors import integer_net
-from vqcodec.priors.integer_net import BOUND, SHIFT_MAX, Dense
+from vqcodec.exact.priors import integer_net
+from vqcodec.exact.priors.integer_net import BOUND, SHIFT_MAX, Dense
 
 
 def test_proof_activations_are_those_of_integers() -> None:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import QuantizerSettings, gradients
-from vqcodec.quantizers.averages import DECAY
-from vqcodec.quantizers.base import COMMITMENT
+from vqcodec.quantizers import QuantizerSettings
+from vqcodec.quantizers.learning import gradients
+from vqcodec.quantizers.learning.averages import DECAY
+from vqcodec.quantizers.learning.gradients import COMMITMENT
 
 
 @pytest.mark.parametrize("name", CASES)

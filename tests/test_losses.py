@@ -19,7 +19,7 @@ from torch import nn
 
 import vqcodec.losses
 from vqcodec.errors import SettingsError
-from vqcodec.evaluation import ssimulacra
+from vqcodec.evaluation.metrics import ssimulacra
 from vqcodec.losses import LOSSES, Weighted, build
 from vqcodec.losses.filters import blur, bounded, gaussian, halve
 from vqcodec.losses.ssimulacra import Ssimulacra2

@@ -14,10 +14,10 @@ from tiny import picture
 
 from vqcodec import codec as module
 from vqcodec.codec import Codec
+from vqcodec.exact.priors import StaticPrior
+from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.tiles import Tile, tiles_of
 from vqcodec.image import Picture
-from vqcodec.priors import StaticPrior
-from vqcodec.priors.tables import Decoded
-from vqcodec.tiles import Tile, tiles_of
 
 WHOLE = 1 << 20
 GRID = (24, 41)

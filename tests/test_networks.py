@@ -11,9 +11,9 @@ from tiny import picture
 from untrained import untrained
 
 from vqcodec import codec as module
-from vqcodec.bitstream import container
 from vqcodec.codec import Codec
 from vqcodec.errors import ModelError
+from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
 from vqcodec.networks import NETWORKS, Network, PhotoNetwork, VqganNetwork, VqvaeNetwork, build
 

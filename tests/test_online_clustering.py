@@ -10,10 +10,12 @@ import torch
 from learning import ANCHORS, CASES, Case, clustered, one_unit, vectors_of
 from torch import Tensor
 
-from vqcodec.quantizers import Learned, anchors, assignment
-from vqcodec.quantizers.anchors import Features
-from vqcodec.quantizers.clustering import OnlineClustering
+from vqcodec.quantizers import Learned
 from vqcodec.quantizers.cvq import contrastive_loss
+from vqcodec.quantizers.layout import assignment
+from vqcodec.quantizers.learning import anchors
+from vqcodec.quantizers.learning.anchors import Features
+from vqcodec.quantizers.learning.clustering import OnlineClustering
 
 REVIVING = [name for name in CASES if name.startswith(("cvq", "looc", "hvq")) and name != "cvq-offline"]
 

@@ -13,12 +13,13 @@ from PIL import Image
 from tiny import Run, picture, picture_set
 from tqdm import tqdm
 
-from vqcodec import model_file, training
+from vqcodec import training
 from vqcodec.codec import Codec
 from vqcodec.errors import SettingsError
-from vqcodec.training.perceptual import ADVERSARIAL, RECONSTRUCTION, Perceptual, PerceptualTrainer
-from vqcodec.training.perceptual_export import export
-from vqcodec.training.perceptual_settings import PerceptualSettings
+from vqcodec.exact import model_file
+from vqcodec.training.looks.export import export
+from vqcodec.training.looks.loop import ADVERSARIAL, RECONSTRUCTION, Perceptual, PerceptualTrainer
+from vqcodec.training.looks.settings import PerceptualSettings
 from vqcodec.training.recipe import make_settings
 
 CPU = torch.device("cpu")
@@ -179,7 +180,7 @@ def test_the_synthesis_learns_from_what_a_decoder_has(tiny_model: Path) -> None:
 
 def model_parsed(codec: Codec, pixels: Any) -> Any:
     """The parsed file that an encoder of effort 1 writes."""
-    from vqcodec.bitstream import container
+    from vqcodec.exact.bitstream import container
 
     return container.read(codec.pack(codec.encode(pixels, 30.0, 1)))
 

@@ -13,9 +13,9 @@ from PIL import Image
 from tiny import picture
 
 from vqcodec.errors import InputError
-from vqcodec.training import photo_tiles
-from vqcodec.training.datasets import Split, load_dataset
-from vqcodec.training.images import Images
+from vqcodec.training.pictures import photo_tiles
+from vqcodec.training.pictures.datasets import Split, load_dataset
+from vqcodec.training.pictures.images import Images
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from vqcodec import quantizers
+from vqcodec.encoder.static import class_costs, encode_by_class
 from vqcodec.errors import SettingsError, VqcError
 from vqcodec.quantizers import Fixed, Learned, Quantizer, QuantizerSettings
-from vqcodec.quantizers.anchors import Features
-from vqcodec.quantizers.assignment import BUDGET_VALUES, assign
-from vqcodec.quantizers.by_class import class_costs, encode_by_class
-from vqcodec.quantizers.clustering import OnlineClustering
-from vqcodec.training.lattice import initial_codebook, lattice_points
+from vqcodec.quantizers.layout.assignment import BUDGET_VALUES, assign
+from vqcodec.quantizers.learning.anchors import Features
+from vqcodec.quantizers.learning.clustering import OnlineClustering
+from vqcodec.training.rate.lattice import initial_codebook, lattice_points
 
 SETTINGS = {
     "vq": QuantizerSettings("vq", K=20, m=1, d_star=6),

@@ -21,8 +21,8 @@ from context_by_hand import (
     tile_sizes,
 )
 
-from vqcodec import model_file
-from vqcodec.bitstream import rans
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import rans
 
 reference: Any = importlib.import_module("reference_decoder")
 context: Any = importlib.import_module("reference_context")

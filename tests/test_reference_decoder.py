@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqcodec import model_file
-from vqcodec.bitstream import container, rans
-from vqcodec.bitstream.header import MODES
 from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, ModelError, VqcError
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container, rans
+from vqcodec.exact.bitstream.header import MODES
 from vqcodec.quantizers import QuantizerSettings
 
 BITSTREAM = Path(__file__).parent.parent / "bitstream"

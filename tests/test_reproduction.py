@@ -18,7 +18,7 @@ from vqcodec.errors import InputError, OutputError, SettingsError, TrainingError
 from vqcodec.reproduction import report, results, runs, tables
 from vqcodec.reproduction.runs import choose, distinct
 from vqcodec.reproduction.workbench import Workbench
-from vqcodec.training.images import Images
+from vqcodec.training.pictures.images import Images
 
 TINY = """
 title = "A table"

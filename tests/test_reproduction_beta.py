@@ -13,8 +13,8 @@ from vqcodec.reproduction import tables
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import choose, distinct
 from vqcodec.reproduction.workbench import Workbench
-from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
-from vqcodec.training.autoencoder_settings import AutoencoderSettings
+from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
+from vqcodec.training.papers.settings import AutoencoderSettings
 
 TABLE = """
 title = "Beta"

@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 from tiny import picture
 
-from vqcodec import model_file
-from vqcodec.bitstream import container
 from vqcodec.codec import Codec
 from vqcodec.evaluation import metrics
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
 from vqcodec.reproduction import lossless, measure, plot, scores
 from vqcodec.reproduction.runs import Run
-from vqcodec.training import autoencoder_export
-from vqcodec.training.autoencoder import Autoencoder
-from vqcodec.training.autoencoder_settings import AutoencoderSettings
-from vqcodec.training.images import to_pictures
+from vqcodec.training.papers import export as autoencoder_export
+from vqcodec.training.papers.loop import Autoencoder
+from vqcodec.training.papers.settings import AutoencoderSettings
+from vqcodec.training.pictures.images import to_pictures
 
 Pixels = npt.NDArray[np.uint8]
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -13,12 +13,12 @@ from PIL import Image
 from tiny import Run as Cli
 from tiny import picture
 
-from vqcodec import model_file
+from vqcodec.exact import model_file
 from vqcodec.reproduction import results, tables, workbench
 from vqcodec.reproduction.runs import choose
 from vqcodec.reproduction.workbench import Workbench
-from vqcodec.training.autoencoder_settings import AutoencoderSettings
-from vqcodec.training.datasets import Name
+from vqcodec.training.papers.settings import AutoencoderSettings
+from vqcodec.training.pictures.datasets import Name
 
 TINY = """
 title = "A table"

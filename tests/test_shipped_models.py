@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from vqcodec import model_file
-from vqcodec.bitstream import container
 from vqcodec.codec import Codec
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bitstream"))

@@ -15,9 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vqcodec import quantizers
-from vqcodec.quantizers import QuantizerSettings, assignment
-from vqcodec.quantizers.noise import gumbel
-from vqcodec.quantizers.posterior import Divergence, FreeEnergy, Result, Sample, together
+from vqcodec.quantizers import QuantizerSettings
+from vqcodec.quantizers.layout import assignment
+from vqcodec.quantizers.learning.noise import gumbel
+from vqcodec.quantizers.learning.posterior import Divergence, FreeEnergy, Result, Sample, together
 
 
 def vectors(count: int, K: int, d_star: int) -> tuple[Tensor, Tensor, Tensor]:

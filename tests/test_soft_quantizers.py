@@ -13,9 +13,10 @@ from torch import Tensor
 
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings, assignment
-from vqcodec.quantizers.noise import gumbel
-from vqcodec.quantizers.posterior import Divergence, FreeEnergy, Nearest, Sample, together
+from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings
+from vqcodec.quantizers.layout import assignment
+from vqcodec.quantizers.learning.noise import gumbel
+from vqcodec.quantizers.learning.posterior import Divergence, FreeEnergy, Nearest, Sample, together
 
 SMALL = {"layers": 2, "heads": 2, "feedforward": 16}
 CASES: dict[str, tuple[QuantizerSettings, dict[str, Any]]] = {

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqcodec.bitstream import rans
 from vqcodec.errors import FormatError, ModelError
-from vqcodec.priors.static import StaticPrior, row_quality
-from vqcodec.training.tables import cluster, integer_tables
+from vqcodec.exact.bitstream import rans
+from vqcodec.exact.priors.static import StaticPrior, row_quality
+from vqcodec.training.rate.frequencies import cluster, integer_tables
 
 Array = npt.NDArray[np.integer]
 

@@ -19,14 +19,14 @@ from tiny import picture
 
 import vqcodec
 from vqcodec import codec as module
-from vqcodec import model_file
-from vqcodec.bitstream import container
-from vqcodec.bitstream.header import MAX_PIXELS, Header
 from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, SettingsError, VqcError
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.header import MAX_PIXELS, Header
+from vqcodec.exact.indices import Encoded, decode_tiles, index_crc, tiles_crc, unpack
+from vqcodec.exact.tiles import read_streams, tiles_of, write_streams
 from vqcodec.image import Picture
-from vqcodec.indices import Encoded, decode_tiles, index_crc, tiles_crc, unpack
-from vqcodec.tiles import read_streams, tiles_of, write_streams
 
 maker: Any = importlib.import_module("make_vectors")
 KINDS = ("static", "context")

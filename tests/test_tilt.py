@@ -11,12 +11,12 @@ from tiny import TINY_CONTEXT, picture_set, tiny_settings
 from torch import Tensor
 
 from vqcodec.errors import SettingsError
-from vqcodec.networks.context import CLASSES_PER_OCTAVE, ContextNet
 from vqcodec.networks.photo import PhotoNetwork, rate_lambda
-from vqcodec.training.loop import Trainer
+from vqcodec.training.photo.loop import Trainer
+from vqcodec.training.photo.state import TrainingState
+from vqcodec.training.photo.tilt import BANDS, LOWEST, band_shares, slope, tilt_gains
+from vqcodec.training.rate.context_net import CLASSES_PER_OCTAVE, ContextNet
 from vqcodec.training.recipe import make_settings
-from vqcodec.training.state import TrainingState
-from vqcodec.training.tilt import BANDS, LOWEST, band_shares, slope, tilt_gains
 
 
 def wave(cycles: float, colour: tuple[float, float, float]) -> Tensor:

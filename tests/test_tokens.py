@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import random_priors
 
-from vqcodec import tokens
-from vqcodec.bitstream import container
 from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, ModelError, VqcError
-from vqcodec.indices import Encoded, Size, index_crc, pack, unpack
-from vqcodec.model_file import Metadata
-from vqcodec.priors import ContextPrior, Prior, StaticPrior
+from vqcodec.exact import tokens
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.indices import Encoded, Size, index_crc, pack, unpack
+from vqcodec.exact.model_file import Metadata
+from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
 
 ICC = b"a profile" * 20
 CRC_OF_SEED_7 = 3438663492

@@ -14,18 +14,19 @@ import torch
 from PIL import Image
 from tiny import TINY_CONTEXT, picture, picture_set, tiny_settings
 
-from vqcodec import model_file, training
+from vqcodec import training
 from vqcodec.codec import Codec
 from vqcodec.errors import InputError, SettingsError
+from vqcodec.exact import model_file
 from vqcodec.image import Picture
 from vqcodec.networks.photo import PhotoNetwork
-from vqcodec.training import objective
-from vqcodec.training.basis import block_basis
-from vqcodec.training.data import load_pictures
-from vqcodec.training.density import ClassDensity, bits
-from vqcodec.training.reach import cap_gains, coarse_reach
+from vqcodec.training.photo import objective
+from vqcodec.training.photo.basis import block_basis
+from vqcodec.training.photo.reach import cap_gains, coarse_reach
+from vqcodec.training.photo.state import NOISE, TrainingState
+from vqcodec.training.pictures.picture_set import load_pictures
+from vqcodec.training.rate.density import ClassDensity, bits
 from vqcodec.training.recipe import make_settings
-from vqcodec.training.state import NOISE, TrainingState
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from test_autoencoder import require_package, settings_of
 from vqcodec import quantizers
 from vqcodec.errors import ModelError, TrainingError
 from vqcodec.quantizers import NAMES
-from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
 from vqcodec.training.health import CollapseWatch, check_loss
+from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,15 +17,15 @@ from tiny import TINY_CONTEXT, picture, picture_set, tiny_settings
 from torch import Tensor
 
 import vqcodec.codec
-from vqcodec import model_file
 from vqcodec.codec import Codec
 from vqcodec.errors import ModelError, SettingsError
+from vqcodec.exact import model_file
 from vqcodec.networks.photo import rate_lambda
-from vqcodec.training import objective
-from vqcodec.training.export import export
-from vqcodec.training.loop import Trainer
-from vqcodec.training.state import TrainingState
-from vqcodec.training.tilt import LOWEST, slope
+from vqcodec.training.photo import objective
+from vqcodec.training.photo.export import export
+from vqcodec.training.photo.loop import Trainer
+from vqcodec.training.photo.state import TrainingState
+from vqcodec.training.photo.tilt import LOWEST, slope
 
 LOOKS: dict[str, Any] = TINY_CONTEXT | {"losses": {"l2": 3.0}, "losses_weight": 20.0, "refine_steps": 0}
 

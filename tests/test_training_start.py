@@ -10,11 +10,11 @@ import pytest
 import torch
 from tiny import TINY_CONTEXT, picture_set, tiny_settings, trained
 
-from vqcodec import model_file
 from vqcodec.errors import SettingsError
-from vqcodec.training.context_fit import start_context
-from vqcodec.training.initial import start_from
-from vqcodec.training.state import TrainingState
+from vqcodec.exact import model_file
+from vqcodec.training.photo.begin_from import start_from
+from vqcodec.training.photo.context_fit import start_context
+from vqcodec.training.photo.state import TrainingState
 
 
 @pytest.mark.parametrize("changes", [{}, TINY_CONTEXT], ids=["static", "context"])

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vqcodec import model_file
-from vqcodec.training.data import PictureSet
-from vqcodec.training.export import export
-from vqcodec.training.loop import Trainer
+from vqcodec.exact import model_file
+from vqcodec.training.photo.export import export
+from vqcodec.training.photo.loop import Trainer
+from vqcodec.training.photo.settings import TrainingSettings
+from vqcodec.training.photo.state import TrainingState
+from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.recipe import make_settings
-from vqcodec.training.settings import TrainingSettings
-from vqcodec.training.state import TrainingState
 
 
 class Result(NamedTuple):

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from tiny import picture
 
-from vqcodec import model_file
 from vqcodec.codec import Codec
-from vqcodec.model_file import Metadata
+from vqcodec.exact import model_file
+from vqcodec.exact.model_file import Metadata
 from vqcodec.networks import Network
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bitstream"))

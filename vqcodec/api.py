@@ -7,11 +7,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqcodec import model_file
 from vqcodec.codec import DEFAULT_EFFORT, Codec
 from vqcodec.errors import VqcWarning
+from vqcodec.exact import model_file
 from vqcodec.image import read_picture, to_pil
-from vqcodec.search import Goal, seek
+from vqcodec.rate_control import Goal, seek
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -46,7 +46,7 @@ def compress(
     Instead of a quality: `target_bpp`, the bits per pixel that the file is to come nearest to;
     `target_psnr`, the dB that the smallest possible file is to have; or `max_bytes` alone, for the
     highest quality of that size. With one of the others `max_bytes` is a limit that comes first.
-    See vqcodec.search.
+    See vqcodec.rate_control.
 
     What a .vqc file does not keep, such as transparency, and a quality that `max_bytes` has
     lowered, is said in a VqcWarning. Raises InputError, ModelError, SettingsError, TargetError.

@@ -5,11 +5,11 @@
     x float32 [1, 3, 16h, 16w]
       | network.analysis                           networks/
     z float32 [1, d, h, w]
-      | encoder, given what each index costs       encoder.py, quantizers/
+      | encoder, given what each index costs       encoder/, quantizers/
     indices uint16 [P, h', w'], classes
-      | prior.encode                               priors/, bitstream/rans.py
+      | prior.encode                               exact/priors/, exact/bitstream/rans.py
     bytes
-      | header, tiles, sections, CRC               bitstream/container.py, indices.py, tiles.py
+      | header, tiles, sections, CRC               exact/bitstream/container.py, exact/indices.py, exact/tiles.py
     photo.vqc
 
 Decompression walks the same road upwards. Everything below the indices is integers and
@@ -31,14 +31,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec import model_file, networks
-from vqcodec.bitstream import container
-from vqcodec.bitstream.container import Container
-from vqcodec.bitstream.header import Header
-from vqcodec.encoder import choose_context, choose_static, make_assigner
+from vqcodec import networks
+from vqcodec.encoder.by_table import TableAssigner
+from vqcodec.encoder.context import choose_context, make_assigner
+from vqcodec.encoder.proximal import Scene, Slices, refine
+from vqcodec.encoder.static import choose_static
 from vqcodec.errors import InputError, ModelError, SettingsError
-from vqcodec.image import Picture
-from vqcodec.indices import (
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.container import Container
+from vqcodec.exact.bitstream.header import Header
+from vqcodec.exact.indices import (
     Encoded,
     Size,
     check_size,
@@ -50,14 +53,13 @@ from vqcodec.indices import (
     unpack_codes,
     write_file,
 )
-from vqcodec.priors import ContextPrior, Prior, StaticPrior
-from vqcodec.priors.integer_net import SIXTEENTHS
-from vqcodec.priors.tables import Decoded
+from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
+from vqcodec.exact.priors.integer_net import SIXTEENTHS
+from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.tiles import Tile, tiles_of
+from vqcodec.image import Picture
 from vqcodec.quantizers import Fixed, QuantizerSettings
-from vqcodec.quantizers.by_table import TableAssigner
-from vqcodec.quantizers.settings import RATE_WEIGHT
-from vqcodec.refine import Scene, Slices, refine
-from vqcodec.tiles import Tile, tiles_of
+from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 
 DEFAULT_QUALITY = 50.0
 DEFAULT_EFFORT = 3

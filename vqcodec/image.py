@@ -20,9 +20,9 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from vqcodec import image_depth
-from vqcodec.bitstream.container import MAX_ICC_BYTES
-from vqcodec.bitstream.header import MAX_PIXELS, MAX_SIDE
 from vqcodec.errors import InputError, OutputError, VqcError
+from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
+from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE
 from vqcodec.files import atomic_write
 
 # Names of Pillow; what is not here (EPS, which runs a program, or TGA, which has no signature) is not read.

@@ -32,7 +32,8 @@ def command(model: str, images: tuple[Path, ...], output: Path, quality: float, 
     vqc analyze my.safetensors photos/ -q 30 -o analysis/
     """
     from vqcodec.api import load_model
-    from vqcodec.evaluation import analyze, usage_plots
+    from vqcodec.evaluation.analyze import run as analyze
+    from vqcodec.evaluation.analyze import usage_plots
 
     usage_plots.require()
     analyze.check_folder(output, force)

@@ -63,7 +63,8 @@ def command(
     vqc compare photo.png -o compare.html --bpp 0.25
     vqc compare photo.png --codec avif-444 --codec jpeg --model my.safetensors
     """
-    from vqcodec.evaluation import compare, compare_page
+    from vqcodec.evaluation.compare import page as compare_page
+    from vqcodec.evaluation.compare import run as compare
     from vqcodec.evaluation.metrics import DEFAULT_METRICS
 
     page = output or picture.with_suffix(".compare.html")

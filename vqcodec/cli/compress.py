@@ -26,7 +26,7 @@ from vqcodec.errors import SettingsError
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
     from vqcodec.image import Picture
-    from vqcodec.search import Goal, Trial
+    from vqcodec.rate_control import Goal, Trial
 
 
 @click.command("compress")
@@ -88,7 +88,7 @@ def command(
 
 def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, target_psnr: float | None) -> Goal:
     """Return what the options ask for; the default quality gives way to whatever else is given."""
-    from vqcodec.search import Goal
+    from vqcodec.rate_control import Goal
 
     asked = click.get_current_context().get_parameter_source("quality") is not ParameterSource.DEFAULT
     try:
@@ -132,7 +132,7 @@ def _compress(job: Job, codec: Codec, goal: Goal, effort: int, force: bool, as_j
 
 def _seek(job: Job, codec: Codec, picture: Picture, goal: Goal, effort: int) -> Trial:
     """Return the file that was asked for; a bar on stderr shows progress where several are made to find it."""
-    from vqcodec.search import seek
+    from vqcodec.rate_control import seek
 
     trials = goal.max_trials(effort)
     if trials == 1:

@@ -66,8 +66,9 @@ def command(sources: tuple[Path, ...], jobs: int | None, as_json: bool, **option
     vqc eval photos/ --codec my.safetensors --codec avif --quality 10,30,50
     vqc eval kodak/ --anchors vtm,av1 --metrics psnr,ms-ssim
     """
-    from vqcodec.evaluation import machine, report
-    from vqcodec.evaluation.run import Request, run
+    from vqcodec.evaluation import machine
+    from vqcodec.evaluation.eval import report
+    from vqcodec.evaluation.eval.run import Request, run
 
     request = Request(sources=sources, jobs=jobs or machine.cores(), **options)
     results = run(request, print_error, _with_bar)

@@ -12,9 +12,9 @@ from vqcodec.cli.console import print_result
 from vqcodec.cli.jobs import Job, Plan, read_input, run_plan
 
 if TYPE_CHECKING:
-    from vqcodec.bitstream.header import Header
-    from vqcodec.model_file import Metadata
-    from vqcodec.priors import Prior
+    from vqcodec.exact.bitstream.header import Header
+    from vqcodec.exact.model_file import Metadata
+    from vqcodec.exact.priors import Prior
 
 _LABEL_WIDTH = 24
 
@@ -34,8 +34,8 @@ def command(inputs: tuple[str, ...], model: str | None, as_json: bool) -> None:
 
 
 def _info(job: Job, model: str | None, as_json: bool) -> tuple[str, ...]:
-    from vqcodec import storage
-    from vqcodec.bitstream import container
+    from vqcodec.exact import accounting as storage
+    from vqcodec.exact.bitstream import container
 
     parsed = container.read(read_input(job))
     metadata, prior = _find_model(parsed.header, model)
@@ -46,7 +46,7 @@ def _info(job: Job, model: str | None, as_json: bool) -> tuple[str, ...]:
 
 def _find_model(header: Header, model: str | None) -> tuple[Metadata, Prior] | tuple[None, None]:
     """Return the model that the user names or that is shipped, or nothing."""
-    from vqcodec import model_file
+    from vqcodec.exact import model_file
 
     path = model_file.find(header.fingerprint) if model is None else model_file.resolve(model)
     return (None, None) if path is None else model_file.load_prior(path)

@@ -16,7 +16,7 @@ _COLUMNS = ("name", "quantizer", "K", "m", "d*", "beta", "depth", "size", "finge
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per model.")
 def command(as_json: bool) -> None:
     """List the models that are shipped, the default first."""
-    from vqcodec import model_file
+    from vqcodec.exact import model_file
 
     models = [_facts(path) for path in model_file.shipped()]
     if as_json:
@@ -31,7 +31,7 @@ def command(as_json: bool) -> None:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    from vqcodec import model_file
+    from vqcodec.exact import model_file
 
     metadata = model_file.read_metadata(path)
     quantizer = metadata.quantizer

@@ -71,7 +71,7 @@ def command(
     if wants_list:
         _print(chosen, work, as_json)
         return
-    from vqcodec.evaluation import usage_plots
+    from vqcodec.evaluation.analyze import usage_plots
     from vqcodec.reproduction import report
     from vqcodec.reproduction.workbench import Workbench
 

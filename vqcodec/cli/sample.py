@@ -34,12 +34,12 @@ def command(output: str, size: str, quality: float, seed: int, model: str | None
     vqc sample -o sample.png
     vqc sample --size 512x512 -q 30 --seed 7 -o sample.vqc
     """
-    from vqcodec import tokens
     from vqcodec.api import load_model
     from vqcodec.cli.tokens import VQC, as_file, check_suffix
     from vqcodec.codec import TILE, TILED_LATENTS, check_quality
+    from vqcodec.exact import tokens
+    from vqcodec.exact.indices import Size, latent_grid
     from vqcodec.files import check_output
-    from vqcodec.indices import Size, latent_grid
 
     job = Job(None, None if output == STANDARD else Path(output))
     suffix = job.target.suffix.lower() if job.target else VQC

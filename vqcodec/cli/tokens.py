@@ -26,7 +26,7 @@ from vqcodec.errors import SettingsError
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
-    from vqcodec.indices import Encoded
+    from vqcodec.exact.indices import Encoded
 
 NPZ, VQC = ".npz", ".vqc"
 
@@ -71,7 +71,7 @@ def check_suffix(name: str, suffix: str) -> None:
 
 def as_file(codec: Codec, encoded: Encoded, icc: bytes | None, suffix: str) -> tuple[bytes, tuple[str, ...]]:
     """Return indices as a file, .npz, .vqc or a picture, and notes on what it cannot keep."""
-    from vqcodec import tokens
+    from vqcodec.exact import tokens
     from vqcodec.image import Picture, write_picture
 
     if suffix == NPZ:
@@ -109,9 +109,9 @@ def _convert(job: Job, quality: float, model: str | None, back: bool, force: boo
 
 
 def _from_npz(data: bytes, model: str | None) -> tuple[Codec, Encoded, bytes | None, tuple[str, ...]]:
-    from vqcodec import tokens
     from vqcodec.api import load_model
     from vqcodec.codec import Codec
+    from vqcodec.exact import tokens
 
     said = tokens.from_npz(data)
     codec = load_model(Codec.path_of(said.fingerprint, model))
@@ -123,11 +123,11 @@ def _from_picture(
 ) -> tuple[Codec, Encoded, bytes | None, tuple[str, ...]]:
     """Return the indices of a .vqc file, or of a picture that is compressed first."""
     from vqcodec.api import load_model
-    from vqcodec.bitstream import container
-    from vqcodec.bitstream.header import MAGIC
     from vqcodec.codec import Codec
+    from vqcodec.exact.bitstream import container
+    from vqcodec.exact.bitstream.header import MAGIC
+    from vqcodec.exact.tokens import MAGIC as NPZ_MAGIC
     from vqcodec.image import read_picture
-    from vqcodec.tokens import MAGIC as NPZ_MAGIC
 
     if data.startswith(NPZ_MAGIC):
         raise SettingsError(f"{name} holds arrays already; --back makes a file or picture of them")

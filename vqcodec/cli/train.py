@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from vqcodec.bitstream.header import METHODS
 from vqcodec.cli.console import EXIT_INTERRUPTED, print_error, print_result
 from vqcodec.errors import OutputError
+from vqcodec.exact.bitstream.header import METHODS
 from vqcodec.files import check_output
 
 _UNIT_SECONDS = (3600, 60, 1)

@@ -1,9 +1,10 @@
 """Quantizers behind one contract (base.py), one file per idea.
 
-settings.py   what a file's reader must know      matching.py   how a feature finds its codevector
-coding.py     latents to indices and back         clustering.py how unused codevectors come back
-gradients.py  what the codebook learns from       anchors.py    and what they move to
-averages.py   codebooks as moving averages        posterior.py  samples and losses of soft assignments, for soft.py
+layout/     what a file depends on: settings.py, how indices stand for latents (coding.py), how a feature finds its
+            codevector (matching.py, assignment.py)
+learning/   how a codebook learns, and neither file nor decoder depends on: gradients.py, averages.py, posterior.py;
+            how unused codevectors come back (clustering.py) and what they move to (anchors.py)
+averaged.py and soft.py are what several methods have in common.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from vqcodec.quantizers.base import Fixed, Learned, Quantized, Quantizer
-from vqcodec.quantizers.options import parse_options
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning.options import parse_options
 
 __all__ = ["NAMES", "Fixed", "Learned", "Quantized", "Quantizer", "QuantizerSettings", "build"]
 

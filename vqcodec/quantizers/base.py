@@ -21,12 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.errors import ModelError
-from vqcodec.quantizers import coding
-from vqcodec.quantizers.anchors import Features
-from vqcodec.quantizers.gradients import codebook_loss, straight_through
-from vqcodec.quantizers.settings import QuantizerSettings
-
-COMMITMENT = 0.25
+from vqcodec.quantizers.layout import coding
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning.anchors import Features
+from vqcodec.quantizers.learning.gradients import COMMITMENT, codebook_loss, straight_through
 
 
 class Quantized(NamedTuple):

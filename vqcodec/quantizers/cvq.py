@@ -13,11 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import anchors, assignment
-from vqcodec.quantizers.anchors import Anchor, Features
-from vqcodec.quantizers.averages import Averaged, Learn
-from vqcodec.quantizers.clustering import OnlineClustering, When
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.averaged import Averaged, Learn
+from vqcodec.quantizers.layout import assignment
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning import anchors
+from vqcodec.quantizers.learning.anchors import Anchor, Features
+from vqcodec.quantizers.learning.clustering import OnlineClustering, When
 
 _TEMPERATURE = 0.07
 

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers.anchors import Anchor, Features
-from vqcodec.quantizers.averages import MovingAverages, commitment_loss
 from vqcodec.quantizers.base import Quantized, Quantizer, draw
-from vqcodec.quantizers.clustering import OnlineClustering
-from vqcodec.quantizers.noise import StepNoise, seeded
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning.anchors import Anchor, Features
+from vqcodec.quantizers.learning.averages import MovingAverages, commitment_loss
+from vqcodec.quantizers.learning.clustering import OnlineClustering
+from vqcodec.quantizers.learning.noise import StepNoise, seeded
 
 Local = Literal["loss", "ema", "clustering"]
 

@@ -13,9 +13,10 @@ from typing import Any
 from torch import Tensor
 
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import matching
-from vqcodec.quantizers.base import COMMITMENT, Quantized, Quantizer, check_finite
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.base import Quantized, Quantizer, check_finite
+from vqcodec.quantizers.layout import matching
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning.gradients import COMMITMENT
 
 
 class External(Quantizer):

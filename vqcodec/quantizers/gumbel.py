@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers.posterior import Divergence
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning.posterior import Divergence
 from vqcodec.quantizers.soft import SoftQuantizer
 
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers.base import Learned
-from vqcodec.quantizers.noise import StepNoise
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning.noise import StepNoise
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from typing import Literal
 
 from torch import Tensor
 
-from vqcodec.quantizers.anchors import Anchor, Features
-from vqcodec.quantizers.averages import Averaged, Learn
-from vqcodec.quantizers.clustering import OnlineClustering
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.averaged import Averaged, Learn
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning.anchors import Anchor, Features
+from vqcodec.quantizers.learning.clustering import OnlineClustering
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vqcodec.quantizers.averages import Averaged, Learn
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.averaged import Averaged, Learn
+from vqcodec.quantizers.layout.settings import QuantizerSettings
 
 
 @dataclass(frozen=True)

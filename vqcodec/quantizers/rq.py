@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vqcodec.quantizers.base import COMMITMENT, Learned
-from vqcodec.quantizers.gradients import residual_loss
+from vqcodec.quantizers.base import Learned
+from vqcodec.quantizers.learning.gradients import COMMITMENT, residual_loss
 
 
 class RQ(Learned):

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers.base import Learned, Quantized, check_finite
-from vqcodec.quantizers.noise import StepNoise
-from vqcodec.quantizers.posterior import Nearest, Result, Sample, together
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning.noise import StepNoise
+from vqcodec.quantizers.learning.posterior import Nearest, Result, Sample, together
 
 
 class SoftQuantizer(Learned):

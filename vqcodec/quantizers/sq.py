@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers.posterior import FreeEnergy
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.learning.posterior import FreeEnergy
 from vqcodec.quantizers.soft import SoftQuantizer
 
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers.averages import Averaged, Learn
-from vqcodec.quantizers.settings import QuantizerSettings
+from vqcodec.quantizers.averaged import Averaged, Learn
+from vqcodec.quantizers.layout.settings import QuantizerSettings
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.bitstream import container
 from vqcodec.codec import DEFAULT_QUALITY, Codec
-from vqcodec.evaluation.usage import count, entropy, sharing, unit_counts
-from vqcodec.indices import Encoded
+from vqcodec.evaluation.analyze.usage import count, entropy, sharing, unit_counts
+from vqcodec.exact.accounting import bits_per_pixel, index_storage
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.indices import Encoded
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.reproduction import scores
-from vqcodec.storage import bits_per_pixel, index_storage
-from vqcodec.training.images import to_pictures
+from vqcodec.training.pictures.images import to_pictures
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 250

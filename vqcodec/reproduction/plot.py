@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vqcodec.evaluation.plots import MARKERS, OTHERS, OURS, STYLE, TITLE, Line, label_ends, log_axes
+from vqcodec.evaluation.eval.plots import MARKERS, OTHERS, OURS, STYLE, TITLE, Line, label_ends, log_axes
 from vqcodec.reproduction.lossless import FORMATS
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run

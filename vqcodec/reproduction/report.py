@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vqcodec.errors import InputError, OutputError
-from vqcodec.evaluation.plots import rendered
+from vqcodec.evaluation.eval.plots import rendered
 from vqcodec.files import atomic_write, check_output, read_file
 from vqcodec.reproduction import markdown, plot, results, tables
 from vqcodec.reproduction.lossless import FORMATS
@@ -18,7 +18,7 @@ PLOTS = "results"
 _PREFACE = """\
 Written by `vqc reproduce TABLE... --data FOLDER --work FOLDER --budget X`, and anew from what was measured by
 `vqc reproduce --report --work FOLDER`. Network, loss and optimizer are those of the papers' published code
-(`vqcodec/networks/vqvae.py`, `vqcodec/training/autoencoder_settings.py`); settings and published figures of the
+(`vqcodec/networks/vqvae.py`, `vqcodec/training/papers/settings.py`); settings and published figures of the
 rows are in `vqcodec/reproduction/tables/*.toml`.
 
 **photos.** The papers' larger pictures are photographs of 256 × 256. In their place stand whole tiles of that size, cut

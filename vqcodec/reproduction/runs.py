@@ -13,9 +13,9 @@ from typing import Any, get_args
 from vqcodec.errors import SettingsError
 from vqcodec.reproduction import tables
 from vqcodec.reproduction.tables import START_ON, Row, Table, quick_on
-from vqcodec.training.autoencoder_settings import AutoencoderSettings
-from vqcodec.training.datasets import Name
-from vqcodec.training.photo_tiles import SIDE
+from vqcodec.training.papers.settings import AutoencoderSettings
+from vqcodec.training.pictures.datasets import Name
+from vqcodec.training.pictures.photo_tiles import SIDE
 
 NETWORKS: dict[Name, dict[str, Any]] = {
     "mnist": {"network": "vqvae", "d": 128, "channels": 1},

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vqcodec.errors import SettingsError
-from vqcodec.training.datasets import Name
+from vqcodec.training.pictures.datasets import Name
 
 if sys.version_info >= (3, 11):
     import tomllib

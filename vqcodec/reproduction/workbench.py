@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vqcodec import model_file
 from vqcodec.errors import InputError, OutputError, SettingsError
+from vqcodec.exact import model_file
 from vqcodec.files import atomic_write
 from vqcodec.quantizers import Quantizer
 from vqcodec.reproduction import results
@@ -27,10 +27,11 @@ from vqcodec.reproduction.measure import measure
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run
 from vqcodec.reproduction.tables import START_EPOCHS
-from vqcodec.training import AutoencoderSettings, autoencoder_export, checkpoint, checkpoint_path, resumed_settings
-from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
-from vqcodec.training.datasets import Name, load_dataset
-from vqcodec.training.images import Images
+from vqcodec.training import AutoencoderSettings, checkpoint, checkpoint_path, resumed_settings
+from vqcodec.training.papers import export as autoencoder_export
+from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
+from vqcodec.training.pictures.datasets import Name, load_dataset
+from vqcodec.training.pictures.images import Images
 
 # Epochs are whole steps: a rounding error must not ask for one more.
 _EPSILON = 1e-9

@@ -10,19 +10,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqcodec import model_file
+from vqcodec.exact import model_file
 from vqcodec.files import atomic_write
-from vqcodec.training import autoencoder_export, checkpoint, perceptual_export
-from vqcodec.training.autoencoder import Autoencoder, AutoencoderTrainer
-from vqcodec.training.autoencoder_settings import AutoencoderSettings
-from vqcodec.training.data import PictureSet, load_pictures
-from vqcodec.training.export import export
-from vqcodec.training.loop import Trainer
-from vqcodec.training.perceptual import Perceptual, PerceptualTrainer
-from vqcodec.training.perceptual_settings import PerceptualSettings
+from vqcodec.training import checkpoint
+from vqcodec.training.looks import export as perceptual_export
+from vqcodec.training.looks.loop import Perceptual, PerceptualTrainer
+from vqcodec.training.looks.settings import PerceptualSettings
+from vqcodec.training.papers import export as autoencoder_export
+from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
+from vqcodec.training.papers.settings import AutoencoderSettings
+from vqcodec.training.photo.export import export
+from vqcodec.training.photo.loop import Trainer
+from vqcodec.training.photo.settings import TrainingSettings
+from vqcodec.training.photo.state import TrainingState
+from vqcodec.training.pictures.picture_set import PictureSet, load_pictures
 from vqcodec.training.recipe import Settings, make_settings, read_recipe
-from vqcodec.training.settings import TrainingSettings
-from vqcodec.training.state import TrainingState
 
 __all__ = [
     "AutoencoderSettings",

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from vqcodec.errors import SettingsError
-from vqcodec.training.autoencoder_settings import NETWORK_NAMES, AutoencoderSettings
-from vqcodec.training.perceptual_settings import PerceptualSettings
-from vqcodec.training.settings import METHODS, TrainingSettings
+from vqcodec.training.looks.settings import PerceptualSettings
+from vqcodec.training.papers.settings import NETWORK_NAMES, AutoencoderSettings
+from vqcodec.training.photo.settings import METHODS, TrainingSettings
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -1,0 +1,81 @@
+"""The encoder's search: it never ends with a worse file than it started from, and the decoder does not notice."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from tiny import picture, picture_set
+
+from vqcodec.codec import EFFORT_STEPS, Codec
+from vqcodec.encoder.proximal import distortion, step_sizes
+from vqcodec.errors import SettingsError
+from vqcodec.exact.bitstream import container
+from vqcodec.networks.photo import PhotoNetwork, rate_lambda
+from vqcodec.training.photo.basis import block_basis
+from vqcodec.training.photo.refined import refined
+
+
+def cost(codec: Codec, pixels: npt.NDArray[np.uint8], quality: float, effort: int) -> float:
+    """Bits + lambda 255^2 MSE of a real file; the search counts the same but for rounding to grey levels."""
+    encoded = codec.encode(pixels, quality, effort)
+    shown = codec.decode(codec.unpack(container.read(codec.pack(encoded))))
+    error = np.square(shown.astype(np.float64) - pixels).sum() / 3
+    return sum(codec.prior.bits(encoded.indices, encoded.classes, quality)) + rate_lambda(torch.tensor(quality)) * error
+
+
+@pytest.mark.parametrize("quality", [20.0, 50.0, 80.0])
+def test_more_effort_costs_no_more(tiny_codec: Codec, quality: float) -> None:
+    pixels = picture(64, 96, seed=5)
+    costs = [float(cost(tiny_codec, pixels, quality, effort)) for effort in (1, 3, 7)]
+    assert costs[1] <= 1.002 * costs[0] and costs[2] <= 1.002 * costs[1]
+
+
+def test_effort_is_ordered_and_checked(tiny_codec: Codec) -> None:
+    assert list(EFFORT_STEPS) == sorted(EFFORT_STEPS) and len(EFFORT_STEPS) == 10
+    for effort in (-1, 10):
+        with pytest.raises(SettingsError, match=r"0\.\.9"):
+            tiny_codec.encode(picture(16, 16, seed=1), 50, effort)
+
+
+def test_refined_latents_are_never_worse_than_those_of_the_analysis() -> None:
+    network, random = PhotoNetwork(24, (8, 8, 8, 8)), np.random.default_rng(3)
+    network.set_basis(*block_basis(picture_set(), random, 64))
+    network.requires_grad_(False)
+    x, quality = picture_set().crops(random, 3, 64, 0.0), torch.tensor([20.0, 50.0, 90.0])
+    z = network.analysis(x, quality)
+
+    def quantise(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        integers = latents.round()
+        return integers, (1 + integers.abs()).log2().sum((1, 2, 3))
+
+    def costs(latents: torch.Tensor) -> torch.Tensor:
+        z_q, bits = quantise(latents)
+        error = (network.synthesis(z_q, quality).clamp(0, 1) - x).square().mean((1, 2, 3))
+        return bits + rate_lambda(quality) * 255.0**2 * 64 * 64 * error
+
+    better = refined(network, x, z, quality, quantise, 4)
+    assert (costs(better) <= costs(z)).all() and (costs(better) < costs(z)).any()
+    assert torch.equal(refined(network, x, z, quality, quantise, 0), z)
+
+
+@pytest.mark.parametrize("lowered", [0.0, 0.7, 1.5])
+def test_steps_in_channels_of_lowered_gains_do_not_go_too_far(lowered: float) -> None:
+    network, random = PhotoNetwork(24, (8, 8, 8, 8)), np.random.default_rng(3)
+    network.set_basis(*block_basis(picture_set(), random, 64))
+    network.requires_grad_(False)
+    network.log_gain[:, :4] -= lowered
+    x, quality = picture_set().crops(random, 2, 64, 0.0), torch.tensor([30.0, 95.0])
+    weight = rate_lambda(quality) * 255.0**2 * 64 * 64
+    z = network.analysis(x, quality)
+    least, _ = distortion(network, x, z, quality, weight)
+    z = z + torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+    errors = []
+    for _ in range(5):
+        error, gradient = distortion(network, x, z, quality, weight)
+        errors.append(error - least)
+        z = z - step_sizes(network, quality) * gradient
+    assert all((after < 0.7 * before).all() for before, after in pairwise(errors))

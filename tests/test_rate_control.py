@@ -1,0 +1,253 @@
+"""Rate control: limits are kept whatever the sizes do, the best file made is returned, few files are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tiny import picture
+
+import vqcodec
+from vqcodec.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, Codec
+from vqcodec.errors import SettingsError, TargetError, VqcWarning
+from vqcodec.evaluation import metrics
+from vqcodec.exact.bitstream import container
+from vqcodec.image import Picture
+from vqcodec.rate_control import EXPENSIVE_EFFORT, MAX_STEPS, QUALITIES, Goal, Trial, psnr_db, seek
+
+HEIGHT, WIDTH = 40, 60
+SAMPLES = 3 * HEIGHT * WIDTH
+PICTURE = Picture(np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
+STEADY = [round(400 * 1.015**place) for place in range(len(QUALITIES))]
+FALLING = [36 * (200 - place) for place in range(len(QUALITIES))]
+
+
+class StubCoder:
+    """Files of given sizes, which decode to a picture with a given number of samples that are off by one."""
+
+    def __init__(self, sizes_bytes: Sequence[int] = STEADY, errors: Sequence[int] = FALLING, saved: float = 0) -> None:
+        self.sizes_bytes, self.errors, self.saved = sizes_bytes, errors, saved
+        self.made: list[tuple[float, int]] = []
+
+    def size_bytes(self, place: int, effort: int = DEFAULT_EFFORT) -> int:
+        """The size of a file; each effort above the default saves its share."""
+        return int(self.sizes_bytes[place] * (1 - self.saved) ** (effort - DEFAULT_EFFORT))
+
+    def psnr_db(self, place: int) -> float:
+        """The PSNR of a file."""
+        return 10 * math.log10(255**2 * SAMPLES / self.errors[place])
+
+    def compress(self, picture: Picture, quality: float, effort: int) -> bytes:
+        """Return a file whose first byte is the quality."""
+        self.made.append((quality, effort))
+        place = QUALITIES.index(quality)
+        return bytes([place]).ljust(self.size_bytes(place, effort), b"\0")
+
+    def decompress(self, data: bytes) -> Picture:
+        """Return a picture with the PSNR of that quality."""
+        pixels = np.zeros(SAMPLES, dtype=np.uint8)
+        pixels[: self.errors[data[0]]] = 1
+        return Picture(pixels.reshape(HEIGHT, WIDTH, 3))
+
+    def seek(self, goal: Goal, effort: int = DEFAULT_EFFORT) -> Trial:
+        """Search, and check what holds for every search."""
+        self.made.clear()
+        ticks: list[None] = []
+        found = seek(self, PICTURE, goal, effort, lambda: ticks.append(None))
+        assert len(set(self.made)) == len(self.made) == len(ticks) <= goal.max_trials(effort)
+        assert (found.quality, found.effort) in self.made
+        assert found.quality == QUALITIES[found.data[0]]
+        return found
+
+
+def jittered(seed: int) -> list[int]:
+    """Sizes that mostly rise with the quality, with steps back of up to two half steps."""
+    random = np.random.default_rng(seed)
+    return [round(size * factor) for size, factor in zip(STEADY, random.uniform(0.985, 1.015, 199), strict=True)]
+
+
+def bpp(size_bytes: float) -> float:
+    """Bits per pixel of the stub's picture."""
+    return 8 * size_bytes / (HEIGHT * WIDTH)
+
+
+LIMITS = sorted({*range(400, STEADY[-1] + 500, 61), *(size + by for size in STEADY for by in (-1, 0, 1))} - {399})
+
+
+def test_highest_quality_within_every_limit() -> None:
+    coder = StubCoder()
+    for limit in LIMITS:
+        found = coder.seek(Goal(max_bytes=limit))
+        assert found.quality == max(q for q, size in zip(QUALITIES, STEADY, strict=True) if size <= limit)
+        assert len(coder.made) <= 10 and not found.notes
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("effort", [DEFAULT_EFFORT, 9])
+def test_limits_are_kept_and_the_best_file_made_is_returned(seed: int, effort: int) -> None:
+    coder = StubCoder(jittered(seed), saved=0.005)
+    for limit in LIMITS[40::7]:
+        found = coder.seek(Goal(max_bytes=limit), effort)
+        assert len(found.data) <= limit
+        made = [(q, e) for q, e in coder.made if coder.size_bytes(QUALITIES.index(q), e) <= limit]
+        assert (found.quality, found.effort) == max(made)
+        found = coder.seek(Goal(target_bpp=bpp(limit)), effort)
+        assert len(found.data) <= 1.005 * limit
+
+
+def test_a_better_file_just_above_is_not_missed() -> None:
+    sizes = list(STEADY)
+    sizes[101], sizes[102] = sizes[102], sizes[101]
+    assert StubCoder(sizes).seek(Goal(max_bytes=sizes[102])).quality == QUALITIES[102]
+    errors = list(FALLING)
+    errors[101], errors[102] = errors[102], errors[101]
+    coder = StubCoder(errors=errors)
+    assert coder.seek(Goal(target_psnr_db=coder.psnr_db(101))).quality == QUALITIES[101]
+
+
+def test_nearest_size_to_every_target() -> None:
+    coder = StubCoder()
+    for target in LIMITS:
+        found = coder.seek(Goal(target_bpp=bpp(target)))
+        allowed = [size for size in STEADY if size <= 1.005 * target]
+        assert len(found.data) == min(allowed, key=lambda size: abs(size - target))
+    assert coder.seek(Goal(target_bpp=1000)).quality == 100
+
+
+def test_smallest_file_of_every_psnr() -> None:
+    coder = StubCoder()
+    for place in range(len(QUALITIES)):
+        assert coder.seek(Goal(target_psnr_db=coder.psnr_db(place))).quality == QUALITIES[place]
+        found = coder.seek(Goal(target_psnr_db=coder.psnr_db(place) - 0.001))
+        assert found.psnr_db == pytest.approx(coder.psnr_db(place))
+    sizes = list(STEADY)
+    sizes[77], sizes[78] = sizes[78], sizes[77]
+    assert StubCoder(sizes).seek(Goal(target_psnr_db=coder.psnr_db(77))).quality == QUALITIES[78]
+
+
+@pytest.mark.parametrize("effort", [DEFAULT_EFFORT, 9])
+def test_what_cannot_be_reached_says_what_can(effort: int) -> None:
+    coder = StubCoder(saved=0.01)
+    smallest = coder.size_bytes(0, effort)
+    with pytest.raises(TargetError, match=f"within {smallest - 1} bytes; the smallest file has {smallest} bytes"):
+        coder.seek(Goal(max_bytes=smallest - 1), effort)
+    assert coder.seek(Goal(max_bytes=smallest), effort).quality == 1
+    with pytest.raises(TargetError, match=f"within 0.5 bits per pixel; the smallest .*{smallest} bytes") as error:
+        coder.seek(Goal(target_bpp=0.5), effort)
+    assert coder.seek(Goal(target_bpp=float(str(error.value).split()[-3])), effort).quality == 1
+    with pytest.raises(TargetError, match=f"within {smallest - 1} bytes; the smallest file has {smallest}"):
+        coder.seek(Goal(quality=20, max_bytes=smallest - 1), effort)
+    with pytest.raises(TargetError, match=r"a PSNR of 80 dB; the highest is .* dB") as error:
+        coder.seek(Goal(target_psnr_db=80), effort)
+    assert coder.seek(Goal(target_psnr_db=float(str(error.value).split()[-2])), effort).quality == 100
+
+
+def test_a_quality_is_lowered_only_where_the_limit_needs_it() -> None:
+    coder = StubCoder()
+    found = coder.seek(Goal(quality=80, max_bytes=STEADY[-1]))
+    assert len(coder.made) == 1 and found == Trial(80, DEFAULT_EFFORT, coder.compress(PICTURE, 80, DEFAULT_EFFORT))
+    for limit in LIMITS[:-60:20]:
+        found = coder.seek(Goal(quality=80, max_bytes=limit))
+        assert found.quality == min(80, coder.seek(Goal(max_bytes=limit)).quality)
+        assert bool(found.notes) == (found.quality < 80)
+    assert found.notes == () and coder.seek(Goal(quality=80, max_bytes=500)).notes == (
+        "the quality is lower than asked for, to keep within 500 bytes",
+    )
+    with pytest.raises(TargetError, match="smallest file has 400 bytes"):
+        coder.seek(Goal(quality=1, max_bytes=399))
+
+
+def test_a_limit_comes_before_a_target() -> None:
+    coder = StubCoder()
+    wanted_db = coder.psnr_db(100)
+    assert coder.seek(Goal(target_psnr_db=wanted_db, max_bytes=STEADY[100])).notes == ()
+    found = coder.seek(Goal(target_psnr_db=wanted_db, max_bytes=STEADY[100] - 1))
+    assert found.quality == QUALITIES[99]
+    assert found.notes == (f"the quality is lower than asked for, to keep within {STEADY[100] - 1:,} bytes",)
+    assert coder.seek(Goal(target_bpp=bpp(STEADY[100]), max_bytes=STEADY[90])).quality == QUALITIES[90]
+    assert coder.seek(Goal(target_bpp=bpp(STEADY[90]), max_bytes=STEADY[100])).quality == QUALITIES[90]
+    with pytest.raises(TargetError, match="within 300 bytes"):
+        coder.seek(Goal(target_bpp=5, max_bytes=300))
+
+
+@pytest.mark.parametrize("effort", range(EXPENSIVE_EFFORT, 10))
+def test_an_expensive_effort_uses_the_room_that_it_frees(effort: int) -> None:
+    coder = StubCoder(saved=0.007)
+    for limit in LIMITS[3::11]:
+        found = coder.seek(Goal(max_bytes=limit), effort)
+        sizes = [coder.size_bytes(place, effort) for place in range(len(QUALITIES))]
+        assert found.quality == max(q for q, size in zip(QUALITIES, sizes, strict=True) if size <= limit)
+        assert found.effort == effort
+        assert sum(e == effort for _, e in coder.made) <= MAX_STEPS
+        assert {e for _, e in coder.made} == {effort, DEFAULT_EFFORT}
+    assert coder.seek(Goal(target_psnr_db=coder.psnr_db(60)), effort).quality == QUALITIES[60]
+
+
+def test_an_expensive_effort_that_fits_nowhere_leaves_the_default_one() -> None:
+    coder = StubCoder(saved=-0.05)
+    for limit in LIMITS[:-60:40]:
+        found = coder.seek(Goal(max_bytes=limit), 9)
+        assert found.effort == DEFAULT_EFFORT and len(found.data) <= limit
+
+
+def test_without_a_limit_one_file_is_made() -> None:
+    coder = StubCoder()
+    assert coder.seek(Goal()).quality == DEFAULT_QUALITY
+    assert coder.seek(Goal(33.3), 9) == Trial(33.5, 9, coder.compress(PICTURE, 33.5, 9))
+    assert Goal().max_trials(9) == Goal(20).max_trials(5) == 1
+
+
+@pytest.mark.parametrize(
+    ("goal", "text"),
+    [
+        (lambda: Goal(quality=5, target_bpp=1), "exclude one another"),
+        (lambda: Goal(quality=5, target_psnr_db=1), "exclude one another"),
+        (lambda: Goal(target_bpp=1, target_psnr_db=1, max_bytes=9), "exclude one another"),
+        (lambda: Goal(quality=100.5), "quality 100.5 is outside 1..100"),
+        (lambda: Goal(quality=math.nan), "outside 1..100"),
+        (lambda: Goal(max_bytes=0), "max bytes of 0 makes no sense"),
+        (lambda: Goal(target_bpp=-1), "target bpp of -1 makes no sense"),
+        (lambda: Goal(target_bpp=math.nan), "makes no sense"),
+        (lambda: Goal(target_psnr_db=math.inf), "makes no sense"),
+    ],
+)
+def test_goals_that_make_no_sense(goal: Callable[[], Goal], text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        goal()
+
+
+def test_psnr_is_the_one_of_the_evaluation() -> None:
+    a, b = picture(31, 45, seed=1), picture(31, 45, seed=2)
+    assert psnr_db(a, b) == pytest.approx(metrics.psnr(a, b), abs=1e-9)
+    assert psnr_db(a, a) == metrics.psnr(a, a) == 100
+
+
+def test_python_interface(tiny_model: Path, tiny_codec: Codec, pixels: npt.NDArray[np.uint8]) -> None:
+    whole = len(vqcodec.compress(pixels, 20, tiny_model))
+    data = vqcodec.compress(pixels, model=tiny_codec, max_bytes=whole)
+    assert len(data) <= whole and container.read(data).header.quality >= 20
+    data = vqcodec.compress(pixels, model=tiny_codec, target_bpp=8 * whole / (101 * 70))
+    assert 0.97 * whole < len(data) <= 1.005 * whole
+    wanted_db = metrics.psnr(pixels, tiny_codec.decompress(vqcodec.compress(pixels, 20, tiny_codec)).pixels) - 0.2
+    data = vqcodec.compress(pixels, model=tiny_codec, effort=3, target_psnr=wanted_db)
+    assert metrics.psnr(pixels, np.asarray(vqcodec.decompress(data, tiny_codec))) >= wanted_db
+    assert len(data) <= whole
+    with pytest.raises(TargetError, match="a PSNR of 90 dB"):
+        vqcodec.compress(pixels, model=tiny_codec, target_psnr=90)
+    with pytest.warns(VqcWarning, match="lower than asked for"):
+        vqcodec.compress(pixels, 60, tiny_codec, max_bytes=whole)
+    with pytest.raises(SettingsError, match="exclude"):
+        vqcodec.compress(pixels, 60, tiny_codec, target_bpp=1)
+
+
+def test_the_profile_counts(tiny_codec: Codec, pixels: npt.NDArray[np.uint8]) -> None:
+    profile = np.random.default_rng(1).bytes(500)
+    limit = len(tiny_codec.compress(Picture(pixels, profile), 20))
+    found = seek(tiny_codec, Picture(pixels, profile), Goal(max_bytes=limit))
+    assert len(found.data) <= limit and container.read(found.data).icc == profile
+    with pytest.raises(TargetError, match="the smallest file has"):
+        seek(tiny_codec, Picture(pixels, profile), Goal(max_bytes=500))

@@ -1,0 +1,56 @@
+"""The choice of indices under the static prior: each latent position has a class of its own.
+
+bits: float32 [C, P, K], what index k costs in plane p at a position of class c.
+classes: int64 [B, h, w] on the latent grid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqcodec.exact.priors import StaticPrior
+from vqcodec.exact.priors.tables import Decoded
+from vqcodec.quantizers.base import Quantizer
+
+_CLASS_ROUNDS = 2
+
+
+def encode_by_class(quantizer: Quantizer, z: Tensor, bits: Tensor, classes: Tensor) -> Tensor:
+    """Return indices int64 [B, P, h', w'] for z [B, d, h, w]: least squared error plus weighted bits."""
+    z = quantizer.expand(z)
+    factor = quantizer.settings.grid_factor
+    member = classes.repeat_interleave(factor, 1).repeat_interleave(factor, 2).reshape(-1)
+    batch, d, height, width = z.shape
+    columns = z.movedim(1, 0).reshape(d, -1)
+    indices = torch.empty(quantizer.settings.planes, member.numel(), dtype=torch.int64, device=z.device)
+    for c in range(len(bits)):
+        places = torch.nonzero(member == c).flatten()
+        if len(places) == 0:
+            continue
+        indices[:, places] = quantizer.encode_grid(columns[None, :, None, places], bits[c])[0, :, 0]
+    return indices.reshape(-1, batch, height, width).movedim(0, 1).contiguous()
+
+
+def class_costs(bits: Tensor, indices: Tensor, factor: int) -> Tensor:
+    """Return float32 [B, C, h, w]: the bits of each position's indices [B, P, h', w'] under each class."""
+    batch, planes, height, width = indices.shape
+    flat = indices.movedim(1, 0).reshape(planes, -1)
+    costs = torch.stack([table.gather(1, flat).sum(0) for table in bits])
+    cells = costs.reshape(len(bits), batch, height // factor, factor, width // factor, factor)
+    return cells.sum((3, 5)).movedim(0, 1)
+
+
+def choose_static(
+    prior: StaticPrior, quantizer: Quantizer, z: Tensor, quality: float, rate_aware: bool = True
+) -> Decoded:
+    """Return indices and classes for latents z float32 [1, d, h, w]: each position gets its cheapest class."""
+    bits = torch.from_numpy(prior.table_costs[prior.table_map[prior.row(quality)]])
+    indices, classes = quantizer.encode(z), torch.zeros(1, *z.shape[2:], dtype=torch.int64)
+    for _ in range(_CLASS_ROUNDS if prior.classes > 1 else 1):
+        costs = class_costs(bits, indices, prior.factor)[0].numpy()
+        classes = torch.from_numpy(prior.choose_classes(costs, quality))[None].long()
+        if rate_aware:
+            indices = encode_by_class(quantizer, z, bits, classes)
+    return Decoded(indices[0].numpy().astype(np.uint16), classes[0].numpy().astype(np.uint8), None)

@@ -1,0 +1,1 @@
+"""`vqc analyze`: what a codebook does."""

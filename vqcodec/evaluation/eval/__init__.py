@@ -1,0 +1,1 @@
+"""`vqc eval`: bytes against quality, beside other codecs."""

@@ -1,0 +1,171 @@
+"""The whole evaluation: pictures, codecs and qualities in, a folder of results out.
+
+pictures x codecs x qualities
+  | measure.py            bytes, metrics, seconds, memory
+journal.jsonl             written row by row
+  | report.py, plots.py, page.py
+results.json, results.csv, rd-*.png, rd-*.svg, report.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
+from vqcodec.evaluation.codecs import FORMATS, EvalCodec, check_qualities, open_codecs
+from vqcodec.evaluation.eval import report
+from vqcodec.evaluation.eval.curves import load_anchor
+from vqcodec.evaluation.eval.journal import NAME as JOURNAL
+from vqcodec.evaluation.eval.journal import Journal
+from vqcodec.evaluation.eval.measure import Row, Task, code, measure_all
+from vqcodec.evaluation.metrics import DEFAULT_METRICS, learned, usable
+from vqcodec.exact.model_file import DEFAULT_MODEL
+from vqcodec.image import find_pictures, read_picture
+
+DEFAULT_CODECS = (DEFAULT_MODEL, "jpeg", "webp", "avif", "avif-psnr", "jpeg2000", "jxl")
+Progress = Callable[[Iterable[Row], int], Iterable[Row]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate and where to write it; without codecs the default ones, without qualities each codec's own."""
+
+    sources: Sequence[Path]
+    output: Path
+    codecs: Sequence[str] = ()
+    qualities: Sequence[float] = ()
+    metrics: Sequence[str] = DEFAULT_METRICS
+    anchors: Sequence[str] = ()
+    jobs: int = 1
+    force: bool = False
+
+
+@dataclass
+class Pictures:
+    """Readable pictures as name -> path and name -> SHA-256, and the others as name -> reason."""
+
+    paths: dict[str, Path] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+def run(request: Request, note: Callable[[str], None], progress: Progress = lambda rows, total: rows) -> dict[str, Any]:
+    """Measure what is not measured yet, write the results and return them.
+
+    `note` is called with a sentence on whatever is left out; `progress` wraps the rows as they come.
+    """
+    report.check_tools()
+    anchors = [load_anchor(name) for name in request.anchors]
+    metrics, notes = usable(request.metrics)
+    codecs, more = _open_codecs(request.codecs)
+    for sentence in notes + more:
+        note(sentence)
+    qualities = {
+        text: check_qualities(codec, request.qualities or codec.default_qualities) for text, codec in codecs.items()
+    }
+    pictures = find(request.sources, request.output)
+    for name, reason in pictures.skipped.items():
+        note(f"{name} is skipped: {reason}")
+    if not pictures.paths:
+        raise InputError("there is no picture to measure; check the paths")
+    journal = _open_journal(request, pictures)
+    journal.declare({codec.name: {"label": codec.label, "settings": codec.settings} for codec in codecs.values()})
+    names = [metric.name for metric in metrics]
+    tasks = _tasks(journal, pictures, codecs, qualities, tuple(n for n in names if n not in learned.SET_METRICS))
+    for row in progress(measure_all(tasks, request.jobs), len(tasks)):
+        journal.add(row | {"jobs": request.jobs})
+        if "error" in row:
+            note(f"{row['picture']} with {row['codec']} at {row['quality']:g}: {row['error']}")
+    if "rfid" in names:
+        _add_rfid(journal, pictures, codecs)
+    results = report.summarise(journal, pictures.skipped, anchors)
+    report.write(request.output, results, anchors)
+    return results
+
+
+def find(sources: Iterable[Path], output: Path) -> Pictures:
+    """Return the pictures in files and folders, by the names that results give them; none from the output folder."""
+    pictures = Pictures()
+    for source in sources:
+        found = find_pictures(source, recursive=True) if source.is_dir() else [source]
+        for path in found:
+            if output.resolve() in path.resolve().parents:
+                continue
+            name = path.relative_to(source).as_posix() if source.is_dir() else path.name
+            _add(pictures, _printable(name if name not in pictures.paths else str(path)), path)
+    return pictures
+
+
+def _add(pictures: Pictures, name: str, path: Path) -> None:
+    try:
+        read_picture(path)
+        pictures.hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        pictures.paths[name] = path
+    except VqcError as error:
+        pictures.skipped[name] = _printable(str(error))
+
+
+def _printable(text: str) -> str:
+    """Return text without what no file can hold: the bytes of a file name that are not UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _open_codecs(wanted: Sequence[str]) -> tuple[dict[str, EvalCodec], list[str]]:
+    """Return codecs by what they were asked for; unasked, the default ones that are here, and notes on the rest."""
+    if wanted:
+        return open_codecs(wanted), []
+    codecs: dict[str, EvalCodec] = {}
+    notes = []
+    for text in DEFAULT_CODECS:
+        try:
+            codecs |= open_codecs([text])
+        except SettingsError as error:
+            if text not in FORMATS:
+                raise
+            notes.append(f"{text} is left out: {error}")
+    return codecs, notes
+
+
+def _open_journal(request: Request, pictures: Pictures) -> Journal:
+    folder = request.output
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made a folder: {error.strerror}") from error
+    foreign = [name for name in report.FILES if (folder / name).exists()]
+    if foreign and not request.force and not (folder / JOURNAL).exists():
+        raise OutputError(f"{folder} has a {foreign[0]} but no {JOURNAL}; choose another folder, or -f to overwrite")
+    return Journal(folder, dict(sorted(pictures.hashes.items())), request.force)
+
+
+def _tasks(
+    journal: Journal,
+    pictures: Pictures,
+    codecs: dict[str, EvalCodec],
+    qualities: dict[str, list[float]],
+    metrics: tuple[str, ...],
+) -> list[Task]:
+    """Return what the journal lacks, picture by picture."""
+    return [
+        Task(name, str(path), text, codec.name, quality, metrics)
+        for name, path in pictures.paths.items()
+        for text, codec in codecs.items()
+        for quality in qualities[text]
+        if not journal.has((name, codec.name, quality), metrics)
+    ]
+
+
+def _add_rfid(journal: Journal, pictures: Pictures, codecs: dict[str, EvalCodec]) -> None:
+    """Give every row of a codec and quality the Fréchet distance of all its pictures."""
+    for codec in codecs.values():
+        rows = [row for row in journal.rows.values() if row["codec"] == codec.name and "metrics" in row]
+        for quality in {row["quality"] for row in rows if "rfid" not in row["metrics"]}:
+            chosen = [row for row in rows if row["quality"] == quality]
+            originals = (read_picture(pictures.paths[row["picture"]]).pixels for row in chosen)
+            value = learned.rfid((pixels, code(codec, pixels, quality)[1]) for pixels in originals)
+            for row in chosen:
+                journal.add(row | {"metrics": {"rfid": value}})

@@ -1,0 +1,1 @@
+"""Integers, without torch: what a file says, the same on every machine."""

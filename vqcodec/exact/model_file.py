@@ -1,0 +1,207 @@
+"""A model as one .safetensors file: weights, codebook, tables, settings; and its fingerprint.
+
+Reading needs no torch. The metadata holds one JSON object under the key "vqc". The
+fingerprint covers what decoding depends on (network, stride, quantizer, table_bits and every
+tensor), not the name or the notes about training, and not how the file is laid out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from vqcodec.errors import ModelError
+from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
+from vqcodec.exact.priors.context import PREFIX as CONTEXT_PREFIX
+
+FORMAT = 1
+METADATA_KEY = "vqc"
+DEFAULT_MODEL = "photo"
+NETWORK_PREFIX = "network."
+PRIOR_TENSORS = ("tables", "table_map", "conditional_map", "class_tables", "class_map")
+_DECODING_KEYS = ("network", "stride", "quantizer", "table_bits")
+_MODELS_FOLDER = Path(__file__).parent.parent / "models"
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a model file says of itself without its tensors.
+
+    network: its name and settings; quantizer: the fields of QuantizerSettings; context: the
+    settings of a context prior, or None; training: facts about how it was made; search: whether the encoder's search
+    for less squared error is of use, which it is not to a model for looks. `fingerprint` is 16 hexadecimal digits.
+    """
+
+    name: str
+    network: dict[str, Any]
+    stride: int
+    quantizer: dict[str, Any]
+    table_bits: int
+    context: dict[str, Any] | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    search: bool = True
+    fingerprint: str = ""
+
+    @property
+    def factor(self) -> int:
+        """How many times more indices than latents the file holds along each side."""
+        return 1 if self.quantizer["mode"] == "smooth" else int(self.quantizer["beta"])
+
+    @property
+    def planes(self) -> int:
+        """The index planes P."""
+        quantizer = self.quantizer
+        return int(quantizer["depth"] if quantizer["name"] == "rq" else quantizer["m"] + quantizer["wide"])
+
+
+def fingerprint(metadata: Metadata, arrays: Arrays) -> str:
+    """Return 16 hexadecimal digits that identify what decoding depends on."""
+    settings = {key: getattr(metadata, key) for key in _DECODING_KEYS}
+    if metadata.context is not None:
+        settings["context"] = metadata.context
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        shape = ",".join(map(str, array.shape))
+        digest.update(b"\0".join((name.encode(), array.dtype.name.encode(), shape.encode(), b"")))
+        digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def to_bytes(metadata: Metadata, arrays: Arrays) -> bytes:
+    """Return the model file; its fingerprint is computed here."""
+    values = {key: getattr(metadata, key) for key in ("name", *_DECODING_KEYS, "training")}
+    values |= {"format": FORMAT, "fingerprint": fingerprint(metadata, arrays)}
+    if metadata.context is not None:
+        values["context"] = metadata.context
+    if not metadata.search:
+        values["search"] = False
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    data: bytes = save(contiguous, {METADATA_KEY: json.dumps(values, sort_keys=True)})
+    return data
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Return a model file's metadata; ModelError if it is not a model of this vqc."""
+    with _open(path) as file:
+        return _metadata(path, file.metadata())
+
+
+def load(path: Path) -> tuple[Metadata, Arrays]:
+    """Return metadata and all tensors of a model file; its fingerprint is verified."""
+    with _open(path) as file:
+        metadata = _metadata(path, file.metadata())
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if fingerprint(metadata, arrays) != metadata.fingerprint:
+        raise ModelError(f"{path}: the fingerprint does not match the contents; the model file is damaged")
+    return metadata, arrays
+
+
+def load_prior(path: Path) -> tuple[Metadata, Prior]:
+    """Return metadata and prior of a model file, reading none of its weights."""
+    with _open(path) as file:
+        metadata = _metadata(path, file.metadata())
+        names = [name for name in file.keys() if name in PRIOR_TENSORS or name.startswith(CONTEXT_PREFIX)]  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in names}
+    return metadata, make_prior(metadata, arrays)
+
+
+def make_prior(metadata: Metadata, arrays: Arrays) -> Prior:
+    """Return the prior that a model's tensors hold; ModelError where they do not fit its settings."""
+    try:
+        prior = _static_prior(metadata, arrays) if metadata.context is None else _context_prior(metadata, arrays)
+        K, planes = metadata.quantizer["K"], metadata.planes
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"the model's quantizer settings are incomplete or damaged: {error}") from error
+    if (prior.K, prior.planes) != (K, planes):
+        raise ModelError(
+            f"the model's tables are for K={prior.K} and {prior.planes} planes, its quantizer has K={K} and {planes}"
+        )
+    return prior
+
+
+def _static_prior(metadata: Metadata, arrays: Arrays) -> StaticPrior:
+    missing = [name for name in PRIOR_TENSORS[:2] if name not in arrays]
+    if missing:
+        raise ModelError(f"the model has no {' and no '.join(missing)}; train it to the end")
+    prior = StaticPrior(metadata.table_bits, metadata.factor, **{k: arrays[k] for k in PRIOR_TENSORS if k in arrays})
+    if (prior.conditional_map is not None) != (metadata.quantizer["mode"] == "conditional"):
+        raise ModelError("the model's conditional_map is missing, or there without a use")
+    return prior
+
+
+def _context_prior(metadata: Metadata, arrays: Arrays) -> ContextPrior:
+    assert metadata.context is not None
+    quantizer = metadata.quantizer
+    said = tuple(quantizer[key] for key in ("name", "d_star", "beta", "mode", "depth", "wide"))
+    if said != ("looc", 2, 1, "all", 2, quantizer["m"]):
+        raise ModelError("a context prior needs looc with d_star 2, beta 1 and depth 2 with every unit wide")
+    tensors = tensors_under(CONTEXT_PREFIX, arrays)
+    return ContextPrior(metadata.context, quantizer["scale"], metadata.table_bits, tensors)
+
+
+def tensors_under(prefix: str, arrays: Arrays) -> Arrays:
+    """Return the tensors whose names begin with a prefix, by their names without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def shipped() -> list[Path]:
+    """Return the model files inside the package, the default first."""
+    paths = sorted(_MODELS_FOLDER.glob("*.safetensors"))
+    return sorted(paths, key=lambda path: path.stem != DEFAULT_MODEL)
+
+
+def resolve(model: str | Path | None) -> Path:
+    """Return the path for a shipped model's name, a path, or None for the default model."""
+    wanted = DEFAULT_MODEL if model is None else str(model)
+    for path in shipped():
+        if path.stem == wanted:
+            return path
+    path = Path(wanted)
+    if path.is_file():
+        return path
+    names = ", ".join(path.stem for path in shipped()) or "none"
+    raise ModelError(f"there is no model {wanted!r}; shipped models: {names}; or give the path of a .safetensors file")
+
+
+def find(wanted: bytes) -> Path | None:
+    """Return the shipped model with this fingerprint, or None."""
+    for path in shipped():
+        if read_metadata(path).fingerprint == wanted.hex():
+            return path
+    return None
+
+
+def _open(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="numpy")
+    except FileNotFoundError as error:
+        raise ModelError(f"model {path} does not exist") from error
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a model file: {error}") from error
+
+
+def _metadata(path: Path, raw: dict[str, str] | None) -> Metadata:
+    try:
+        values = json.loads((raw or {})[METADATA_KEY])
+        version = values.pop("format")
+        if version != FORMAT:
+            raise ModelError(f"{path} has model format {version}, this vqc reads {FORMAT}; update vqc")
+        metadata = Metadata(**values)
+        if metadata.stride < 1:
+            raise ModelError(f"{path} has stride {metadata.stride}, which must be at least 1")
+        if not isinstance(metadata.search, bool):
+            raise ModelError(f"{path} says search={metadata.search!r}, which must be true or false; it is damaged")
+        return metadata
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} is not a vqc model: its description is missing or damaged") from error

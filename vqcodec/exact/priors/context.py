@@ -1,0 +1,292 @@
+"""The context prior: integer networks predict each latent from those already decoded.
+
+Pass by pass (priors/passes.py) a network gives every latent a mean and a class of deviation. The
+unit's two classes choose the frequency tables of its indices, and what the indices say is added
+to the means. Everything is integers: latents count sixteenths of a quantiser step.
+
+bitstream/FORMAT.md, "Context prior", is the law; bitstream/reference_decoder.py is a second
+decoder that shares no code with this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vqcodec.errors import FormatError, ModelError
+from vqcodec.exact.bitstream import rans
+from vqcodec.exact.priors import integer_net, passes
+from vqcodec.exact.priors.group_net import GroupNet
+from vqcodec.exact.priors.tables import Decoded, IntArray, TableSet, check_map, table_row
+
+PREFIX = "context."
+NO_COARSE = 65535
+SCALE_MAX = 255
+
+
+class Pass(NamedTuple):
+    """One pass: its group, phase, channels and places [N] in the flattened grid."""
+
+    group: int
+    phase: int
+    channels: slice
+    places: npt.NDArray[np.int64]
+
+
+class Prediction(NamedTuple):
+    """What a pass says before its indices are known: means int32 [N, n] in sixteenths, classes uint8 [N, n]."""
+
+    mean: npt.NDArray[np.int32]
+    level: npt.NDArray[np.uint8]
+
+
+class ContextPrior:
+    """Integer networks and the tables that their classes choose among."""
+
+    kind = "context"
+
+    def __init__(
+        self, settings: dict[str, Any], scale: float, table_bits: int, arrays: dict[str, npt.NDArray[Any]]
+    ) -> None:
+        """`arrays` holds the tensors of the context prior without their prefix; ModelError where they do not fit."""
+        try:
+            self.groups = tuple(settings["groups"])
+            shape = (settings["embed"], settings["hidden"], len(arrays["unit"]))
+            said = settings["bound"]
+            if not all(type(n) is int for n in (*self.groups, *shape, said)):
+                raise ModelError("the model's groups, embed, hidden and bound must be whole numbers")
+            self.codebook = arrays["codebook16"]
+            self.unit = arrays["unit"]
+            self.fine_map, self.coarse_map = arrays["fine_map"], arrays["coarse_map"]
+            self.tables = TableSet("tables", arrays["tables"], len(self.codebook), table_bits)
+            self._check(scale)
+            self.scale = int(scale)
+            self.nets = [GroupNet(g, self.groups, shape, arrays) for g in range(len(self.groups))]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"the model's context prior is incomplete or damaged: {error}") from error
+        self.bound = max(net.bound for net in self.nets)
+        if not self.bound <= said <= integer_net.BOUND:
+            raise ModelError(
+                f"the model's networks could sum up to {self.bound}, it says {said}; "
+                f"at most {integer_net.BOUND} is exact"
+            )
+        self.zero = int(np.flatnonzero(~self.codebook.any(1))[0])
+
+    @property
+    def K(self) -> int:
+        """The number of codevectors."""
+        return len(self.codebook)
+
+    @property
+    def d(self) -> int:
+        """The number of latent channels."""
+        return sum(self.groups)
+
+    @property
+    def planes(self) -> int:
+        """The number of index planes: a coarse and a fine one for each unit of two channels."""
+        return self.d
+
+    @property
+    def levels(self) -> int:
+        """The number S of classes of deviation."""
+        return len(self.coarse_map)
+
+    def row(self, quality: float) -> int:
+        """Return the row of the tables that depend on quality, 1..100."""
+        return table_row(quality, len(self.unit))
+
+    def walk(self, grid: tuple[int, int], quality: float) -> Walk:
+        """Start predicting a latent grid (h, w)."""
+        return Walk(self, grid, self.row(quality))
+
+    def encode(self, indices: IntArray, classes: IntArray, quality: float) -> bytes:
+        """Return the rANS bytes of indices [2m, h, w] whose classes [d, h, w] a Walk gave at this quality."""
+        groups = []
+        flat = indices.reshape(len(indices), -1)
+        for step in schedule(self.groups, indices.shape[1:]):
+            near = classes.reshape(len(classes), -1)[step.channels, step.places].T
+            coarse, fine = self._of_pass(flat, step)
+            coarse_tables, wide = self.coarse_tables(near)
+            groups += self.tables.symbol_groups(coarse_tables, coarse[wide])
+            groups += self.tables.symbol_groups(self.fine_tables(near, coarse), fine)
+        return rans.encode(groups)
+
+    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Decoded:
+        """Return the indices, classes and latents of a grid (h, w)."""
+        decoder = rans.Decoder(data)
+        decoded = self._read(decoder, grid, quality)
+        decoder.finish()
+        return decoded
+
+    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Decoded:
+        """Return a grid (h, w) drawn from the distribution that the tables are of."""
+        return self._read(rans.Decoder.of_noise(noise, self.planes * grid[0] * grid[1]), grid, quality)
+
+    def follow(self, indices: IntArray, quality: float) -> Decoded:
+        """Return what a decoder makes of indices [2m, h, w]; FormatError for a coarse one where none is coded."""
+        walk, flat = self.walk(indices.shape[1:], quality), indices.reshape(len(indices), -1)
+        for step in walk.steps():
+            prediction = walk.predict(step)
+            coarse, fine = self._of_pass(flat, step)
+            narrow = np.ones(len(coarse), np.bool_)
+            narrow[self.coarse_tables(prediction.level)[1]] = False
+            if (coarse[narrow] != self.zero).any():
+                raise FormatError(
+                    f"a unit has a coarse index other than {self.zero} where this model codes none; the indices are "
+                    "not of this model and quality"
+                )
+            walk.put(step, prediction, coarse, fine)
+        return walk.result()
+
+    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Decoded:
+        walk = self.walk(grid, quality)
+        for step in walk.steps():
+            prediction = walk.predict(step)
+            coarse_tables, wide = self.coarse_tables(prediction.level)
+            coarse = np.full(prediction.level.size // 2, self.zero, np.uint16)
+            coarse[wide] = self.tables.read(decoder, coarse_tables)
+            fine = self.tables.read(decoder, self.fine_tables(prediction.level, coarse))
+            walk.put(step, prediction, coarse, fine)
+        return walk.result()
+
+    def _of_pass(self, flat: IntArray, step: Pass) -> tuple[IntArray, IntArray]:
+        """Return coarse and fine indices [units] of a pass, place by place, of indices [2m, cells]."""
+        units = _units(step.channels)
+        fine = slice(self.d // 2 + units.start, self.d // 2 + units.stop)
+        return flat[units, step.places].T.reshape(-1), flat[fine, step.places].T.reshape(-1)
+
+    def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
+        """Return the bits of the classes, which cost nothing, and of the indices under the tables."""
+        return 0.0, float(self.index_bits(indices, classes, quality).sum(dtype=np.float64))
+
+    def index_bits(self, indices: IntArray, classes: IntArray, quality: float) -> npt.NDArray[np.float32]:
+        """Return float32 [2m, h, w], the bits of each index under the table that codes it; 0 where none is coded."""
+        half = self.d // 2
+        classes = classes.reshape(half, 2, -1).transpose(0, 2, 1)
+        coarse = indices[:half].reshape(-1)
+        bits = np.zeros(indices.shape, np.float32).reshape(2, -1)
+        coarse_tables, wide = self.coarse_tables(classes)
+        bits[0, wide] = self.tables.costs[coarse_tables, coarse[wide]]
+        bits[1] = self.tables.costs[self.fine_tables(classes, coarse), indices[half:].reshape(-1)]
+        return bits.reshape(indices.shape)
+
+    def coarse_tables(self, levels: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+        """Return table numbers of the units that take a coarse index, and which do, for classes [..., 2 units]."""
+        first, second = levels.reshape(-1, 2).T
+        numbers = self.coarse_map[first, second]
+        wide = numbers != NO_COARSE
+        return numbers[wide], wide
+
+    def fine_tables(self, levels: IntArray, coarse: IntArray) -> IntArray:
+        """Return the table numbers [units] of fine indices for classes [..., 2 units] and coarse indices [units]."""
+        first, second = levels.reshape(-1, 2).T
+        numbers: IntArray = self.fine_map[first, second, (coarse != self.zero).astype(np.int64)]
+        return numbers
+
+    def _check(self, scale: float) -> None:
+        S = len(self.coarse_map)
+        if type(scale) not in (int, float) or scale not in range(1, SCALE_MAX + 1):
+            raise ModelError(f"the model's scale {scale} must be a whole number of 1..{SCALE_MAX} with a context prior")
+        if self.codebook.dtype != np.int16 or self.codebook.shape != (self.K, 2) or self.codebook.any(1).all():
+            raise ModelError("the model's codebook16 must be int16 [K, 2] and hold the zero codevector")
+        if not self.groups or min(self.groups) < 2 or any(n % 2 for n in self.groups):
+            raise ModelError(f"the model's groups {self.groups} must be even numbers of channels")
+        if self.unit.dtype != np.int32 or self.unit.ndim != 2 or self.unit.shape[1] != self.d or self.unit.min() < 1:
+            raise ModelError("the model's unit must be int32 [rows, channels] of at least 1")
+        if not 1 <= S <= 256:
+            raise ModelError(f"the model has {S} classes of deviation; 1..256 are allowed")
+        if {self.fine_map.dtype, self.coarse_map.dtype} != {
+            np.dtype(np.uint16)
+        } or self.tables.frequencies.dtype != np.uint32:
+            raise ModelError("the model's fine_map and coarse_map must be uint16, its tables uint32")
+        check_map("fine_map", self.fine_map, (S, S, 2), len(self.tables))
+        coded = np.where(self.coarse_map == NO_COARSE, 0, self.coarse_map)
+        check_map("coarse_map", coded, (S, S), len(self.tables))
+
+
+class Walk:
+    """One grid on its way through the passes: what is known so far."""
+
+    def __init__(self, prior: ContextPrior, grid: tuple[int, int], row: int) -> None:
+        self.prior, self.grid, self.row = prior, grid, row
+        self._unit = prior.unit[row].astype(np.int64)
+        cells = grid[0] * grid[1]
+        self._inside = passes.padded(np.arange(cells), grid[1])
+        self._padded = (grid[0] + 2 * passes.MARGIN) * (grid[1] + 2 * passes.MARGIN)
+        self._inputs = np.zeros((cells, 0), np.float32)
+        self._own = self._embedded = np.zeros((0, 0), np.float32)
+        self._indices = np.full((prior.planes, cells), prior.zero, np.uint16)
+        self._levels = np.zeros((prior.d, cells), np.uint8)
+        self._latents = np.zeros((prior.d, cells), np.int32)
+
+    def steps(self) -> Iterator[Pass]:
+        """Yield the passes; before the next one is asked for, `put` must have been called."""
+        for step in schedule(self.prior.groups, self.grid):
+            if step.phase == 0:
+                self._enter(step.group, step.channels)
+            yield step
+
+    def predict(self, step: Pass) -> Prediction:
+        """Return the means and classes of a pass."""
+        net = self.prior.nets[step.group]
+        rows = passes.padded(step.places, self.grid[1])
+        around = self._gather(self._embedded, rows, passes.AROUND) if step.group else None
+        offsets = passes.pattern_of(step.group).phases[step.phase].offsets
+        own = self._gather(self._own, rows, offsets) if offsets else None
+        out = net.run(step.phase, self.row, around, own, len(rows))
+        n, shift = net.n, net.out.shift
+        mean = integer_net.to_mean(out[:, :n], shift[:n], self._unit[step.channels])
+        return Prediction(mean, integer_net.to_level(out[:, n:], shift[n:], self.prior.levels))
+
+    def put(self, step: Pass, prediction: Prediction, coarse: IntArray, fine: IntArray) -> None:
+        """Make the indices [N * n / 2] of a pass known; they are laid out place by place."""
+        prior, n = self.prior, prediction.mean.shape[1]
+        codebook = prior.codebook.astype(np.int32)
+        offset = (prior.scale * codebook[coarse] + codebook[fine]).reshape(-1, n)
+        latents = prediction.mean + offset
+        units = _units(step.channels)
+        half = prior.d // 2
+        self._indices[units, step.places] = coarse.reshape(-1, n // 2).T
+        self._indices[half + units.start : half + units.stop, step.places] = fine.reshape(-1, n // 2).T
+        self._levels[step.channels, step.places] = prediction.level.T
+        self._latents[step.channels, step.places] = latents.T
+        rows = passes.padded(step.places, self.grid[1])
+        self._own[rows] = integer_net.normalise(latents, self._unit[step.channels])
+
+    def result(self) -> Decoded:
+        """Return what the passes have made known."""
+        h, w = self.grid
+        return Decoded(self._indices.reshape(-1, h, w), self._levels.reshape(-1, h, w), self._latents.reshape(-1, h, w))
+
+    def _enter(self, group: int, channels: slice) -> None:
+        """Start a group: the one before is complete and joins the inputs of the embedding."""
+        if group:
+            self._inputs = np.concatenate([self._inputs, self._own[self._inside]], 1)
+            embedding = self.prior.nets[group].embed
+            self._embedded = np.zeros((self._padded, len(embedding.shift)), np.float32)
+            self._embedded[self._inside] = embedding.activate(embedding.sums((self._inputs,), embedding.bias))
+        self._own = np.zeros((self._padded, channels.stop - channels.start), np.float32)
+
+    def _gather(self, x: npt.NDArray[np.float32], rows: IntArray, offsets: tuple[passes.Offset, ...]) -> Any:
+        places = rows[:, None] + passes.steps(offsets, self.grid[1])
+        return x[places].reshape(len(rows), -1)
+
+
+def schedule(groups: tuple[int, ...], grid: tuple[int, ...]) -> Iterator[Pass]:
+    """Yield the passes over a grid (h, w), in decoding order; phases without a place are left out."""
+    start = 0
+    for group, n in enumerate(groups):
+        pattern = passes.pattern_of(group)
+        for phase in range(len(pattern.phases)):
+            places = passes.positions(pattern, phase, grid[0], grid[1])
+            if len(places):
+                yield Pass(group, phase, slice(start, start + n), places)
+        start += n
+
+
+def _units(channels: slice) -> slice:
+    return slice(channels.start // 2, channels.stop // 2)

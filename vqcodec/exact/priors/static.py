@@ -1,0 +1,207 @@
+"""The static prior: integers only, no network.
+
+Every latent position has a class 0..C-1 (how flat, textured or oriented the picture is there),
+coded first, each with a table that follows from the classes to the left and above. The
+class, the plane and the quality choose the frequency table of an index. With C = 1 nothing is
+coded for the classes and each plane has one table per quality.
+
+bitstream/FORMAT.md, "Static prior", is the law; bitstream/reference_decoder.py is a second
+decoder that shares no code with this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from vqcodec.errors import ModelError
+from vqcodec.exact.bitstream import rans
+from vqcodec.exact.priors.tables import Decoded, Groups, IntArray, TableSet, check_map, table_row
+
+Classes = npt.NDArray[np.uint8]
+MAX_CLASSES = 256
+
+
+@dataclass(frozen=True)
+class StaticPrior:
+    """Frequency tables and the maps that choose among them.
+
+    tables: uint32 [T, K], rows sum to 2^table_bits; table_map: uint16 [R, C, P];
+    conditional_map: uint16 [K] or None; with C > 1 class_tables: uint32 [Tc, C] and
+    class_map: uint16 [R, C + 1, C + 1], indexed by 1 + class to the left and above (0 = none).
+    """
+
+    table_bits: int
+    factor: int
+    tables: IntArray
+    table_map: IntArray
+    conditional_map: IntArray | None = None
+    class_tables: IntArray | None = None
+    class_map: IntArray | None = None
+
+    kind = "static"
+
+    def __post_init__(self) -> None:
+        if self.tables.ndim != 2 or self.table_map.ndim != 3:
+            raise ModelError("the model's tables or table_map have the wrong number of dimensions")
+        rows, classes, planes = self.table_map.shape
+        if classes > MAX_CLASSES:
+            raise ModelError(f"the model has {classes} classes of positions; at most {MAX_CLASSES} are allowed")
+        check_map("table_map", self.table_map, (rows, classes, planes), len(self.index_tables))
+        if self.conditional_map is not None:
+            check_map("conditional_map", self.conditional_map, (self.K,), len(self.tables))
+        if {self.class_tables is None, self.class_map is None} != {classes == 1}:
+            raise ModelError(f"the model has {classes} classes of positions, which does not fit its class tables")
+        if self.class_map is not None:
+            check_map("class_map", self.class_map, (rows, classes + 1, classes + 1), len(self.class_coders))
+
+    @property
+    def K(self) -> int:
+        """The number of codevectors, which is the number of symbols of a table."""
+        return int(self.tables.shape[1])
+
+    @property
+    def planes(self) -> int:
+        """The number of index planes P."""
+        return int(self.table_map.shape[2])
+
+    @property
+    def classes(self) -> int:
+        """The number of classes C of latent positions."""
+        return int(self.table_map.shape[1])
+
+    @cached_property
+    def index_tables(self) -> TableSet:
+        """The tables of indices, checked."""
+        return TableSet("tables", self.tables, self.K, self.table_bits)
+
+    @cached_property
+    def class_coders(self) -> TableSet:
+        """The tables of classes, checked; only with more than one class."""
+        assert self.class_tables is not None
+        return TableSet("class_tables", self.class_tables, self.classes, self.table_bits)
+
+    @property
+    def table_costs(self) -> npt.NDArray[np.float32]:
+        """Bits float32 [T, K] that each index costs under each table."""
+        return self.index_tables.costs
+
+    def row(self, quality: float) -> int:
+        """Return the row of table_map and class_map for a quality 1..100."""
+        return table_row(quality, len(self.table_map))
+
+    def choose_classes(self, costs: npt.NDArray[np.float32], quality: float) -> IntArray:
+        """Return classes [h, w] for costs float32 [C, h, w], the bits of each position's indices under each class.
+
+        Greedy in raster order: the bits of the class itself, given its neighbours, are counted.
+        """
+        if self.class_map is None or self.class_tables is None:
+            return np.zeros(costs.shape[1:], dtype=np.uint8)
+        class_costs = self.table_bits - np.log2(self.class_tables)
+        table_of = self.class_map[self.row(quality)]
+        _, height, width = costs.shape
+        padded = np.zeros((height + 1, width + 1), dtype=np.int64)
+        for y in range(height):
+            for x in range(width):
+                context = class_costs[table_of[padded[y + 1, x], padded[y, x + 1]]]
+                padded[y + 1, x + 1] = 1 + (costs[:, y, x] + context).argmin()
+        return (padded[1:, 1:] - 1).astype(np.uint8)
+
+    def encode(self, indices: IntArray, classes: IntArray, quality: float) -> bytes:
+        """Return the rANS bytes of indices [P, h', w'] and classes [h, w]."""
+        groups = self._class_groups(classes, self.row(quality))
+        for places, numbers in self._passes(indices, classes, self.row(quality)):
+            groups += self.index_tables.symbol_groups(numbers, indices.reshape(-1)[places])
+        return rans.encode(groups)
+
+    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Decoded:
+        """Return indices [P, h', w'] and classes [h, w] for a latent grid (h, w)."""
+        decoder = rans.Decoder(data)
+        decoded = self._read(decoder, grid, quality)
+        decoder.finish()
+        return decoded
+
+    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Decoded:
+        """Return a grid (h, w) drawn from the distribution that the tables are of."""
+        symbols = (self.planes * self.factor**2 + 1) * grid[0] * grid[1]
+        return self._read(rans.Decoder.of_noise(noise, symbols), grid, quality)
+
+    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Decoded:
+        row = self.row(quality)
+        classes = self._decode_classes(decoder, grid, row)
+        shape = (self.table_map.shape[2], grid[0] * self.factor, grid[1] * self.factor)
+        indices = np.zeros(shape, dtype=np.uint16)
+        flat = indices.reshape(-1)
+        for places, numbers in self._passes(indices, classes, row):
+            flat[places] = self.index_tables.read(decoder, numbers)
+        return Decoded(indices, classes, None)
+
+    def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
+        """Return the bits of the classes and of the indices under the tables."""
+        class_bits = 0.0
+        for number, symbol in self._class_symbols(classes, self.row(quality)):
+            class_bits += self.table_bits - float(np.log2(self.class_tables[number, symbol]))  # type: ignore[index]
+        return class_bits, float(self.index_bits(indices, classes, quality).sum(dtype=np.float64))
+
+    def index_bits(self, indices: IntArray, classes: IntArray, quality: float) -> npt.NDArray[np.float32]:
+        """Return float32 [P, h', w'], the bits that each index costs under the table that codes it."""
+        costs = np.empty(indices.size, dtype=np.float32)
+        for places, numbers in self._passes(indices, classes, self.row(quality)):
+            costs[places] = self.table_costs[numbers, indices.reshape(-1)[places]]
+        return costs.reshape(indices.shape)
+
+    def _passes(self, indices: IntArray, classes: IntArray, row: int) -> Iterator[tuple[IntArray, IntArray]]:
+        """Yield flat places and their table numbers, pass by pass.
+
+        The second pass of mode `conditional` looks at the indices of the first, so a decoder
+        must have stored those before it asks for the second.
+        """
+        spread = classes.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
+        numbers = np.moveaxis(self.table_map[row][spread], 2, 0).reshape(-1)
+        if self.conditional_map is None:
+            yield np.arange(numbers.size), numbers
+            return
+        planes, height, width = indices.shape
+        y, x = np.arange(height), np.arange(width)
+        base_y, base_x = y - y % self.factor, x - x % self.factor
+        is_base = np.broadcast_to((y == base_y)[:, None] & (x == base_x), indices.shape).reshape(-1)
+        yield np.flatnonzero(is_base), numbers[is_base]
+        base = indices[np.arange(planes)[:, None, None], base_y[None, :, None], base_x].reshape(-1)
+        yield np.flatnonzero(~is_base), self.conditional_map[base[~is_base]]
+
+    def _class_symbols(self, classes: IntArray, row: int) -> list[tuple[int, int]]:
+        """Return (class table, class) in raster order; empty with one class."""
+        if self.class_map is None:
+            return []
+        left = np.pad(classes.astype(np.int64) + 1, ((0, 0), (1, 0)))[:, :-1]
+        above = np.pad(classes.astype(np.int64) + 1, ((1, 0), (0, 0)))[:-1]
+        numbers = self.class_map[row][left, above]
+        return list(zip(numbers.reshape(-1).tolist(), classes.reshape(-1).tolist(), strict=True))
+
+    def _class_groups(self, classes: IntArray, row: int) -> Groups:
+        symbols = self._class_symbols(classes, row)
+        return [(self.class_coders.coder(t), np.array([symbol], dtype=np.int32)) for t, symbol in symbols]
+
+    def _decode_classes(self, decoder: rans.Decoder, grid: tuple[int, int], row: int) -> Classes:
+        height, width = grid
+        if self.class_map is None:
+            return np.zeros(grid, dtype=np.uint8)
+        table_of = self.class_map[row].tolist()
+        above = [0] * width
+        rows = []
+        for _ in range(height):
+            left = 0
+            for x in range(width):
+                left = 1 + decoder.read_one(self.class_coders.coder(table_of[left][above[x]]))
+                above[x] = left
+            rows.append(above.copy())
+        return (np.array(rows) - 1).astype(np.uint8)
+
+
+def row_quality(row: int, rows: int) -> float:
+    """Return the quality in the middle of the range that a row of the tables serves, to fit the row at."""
+    return 50.5 if rows == 1 else 1 + 99 * row / (rows - 1)

@@ -1,0 +1,85 @@
+"""Large pictures in tiles: squares of latents that are coded as streams of their own.
+
+A tile is coded exactly as a picture of its size would be, so that decoding needs memory for one
+tile, not for the picture. What the networks see beyond a tile's edge overlaps its neighbours and
+is thrown away, so that no seam shows. bitstream/FORMAT.md, "Tiles", is the law; no torch.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from vqcodec.errors import FormatError
+from vqcodec.exact.bitstream.container import CRC_BYTES
+from vqcodec.exact.bitstream.header import Reader, varint
+
+T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of latents [top, bottom) x [left, right) and its place among `count` tiles, `columns` in a row."""
+
+    number: int
+    count: int
+    columns: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """The height and width of the tile in latents."""
+        return self.bottom - self.top, self.right - self.left
+
+    def of(self, array: npt.NDArray[T], factor: int = 1) -> npt.NDArray[T]:
+        """Return the view of this tile in an array [..., factor * h, factor * w] of the whole grid."""
+        return array[..., factor * self.top : factor * self.bottom, factor * self.left : factor * self.right]
+
+    def __str__(self) -> str:
+        row, column = divmod(self.number, self.columns)
+        return f"tile {self.number + 1} of {self.count} (row {row}, column {column})"
+
+
+def tiles_of(grid: tuple[int, int], side: int) -> list[Tile]:
+    """Return the tiles of a latent grid (h, w) in raster order; side 0 means one tile."""
+    height, width = grid
+    down, across = side or height, side or width
+    rows, columns = -(-height // down), -(-width // across)
+    return [
+        Tile(
+            number=row * columns + column,
+            count=rows * columns,
+            columns=columns,
+            top=row * down,
+            bottom=min(height, (row + 1) * down),
+            left=column * across,
+            right=min(width, (column + 1) * across),
+        )
+        for row in range(rows)
+        for column in range(columns)
+    ]
+
+
+def write_streams(streams: list[tuple[int, bytes]]) -> bytes:
+    """Return the index section of tiles, each with the CRC-32 of its indices and its rANS bytes."""
+    return b"".join(varint(len(data)) + struct.pack("<I", crc) + data for crc, data in streams)
+
+
+def read_streams(payload: bytes, count: int) -> list[tuple[int, bytes]]:
+    """Return what write_streams wrote for `count` tiles; FormatError where the section holds less or more."""
+    reader, streams = Reader(payload), []
+    for number in range(count):
+        what = f"tile {number + 1} of {count}"
+        length = reader.varint(f"the length of {what}")
+        (crc,) = struct.unpack("<I", reader.take(CRC_BYTES, what))
+        streams.append((crc, reader.take(length, what)))
+    if reader.position != len(payload):
+        raise FormatError("the index section holds more than its tiles; the file is damaged")
+    return streams

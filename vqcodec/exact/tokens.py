@@ -1,0 +1,161 @@
+"""Indices as NumPy arrays in an .npz, for programs that analyse or generate them, and back to a file; no torch.
+
+indices      uint16 [P, h', w'], values 0..K-1
+classes      uint8 [h, w], what chose the tables, where the prior is static
+width, height, quality, tile       of the picture and its file
+fingerprint, model                 of the model; K, m, d_star, beta, mode, depth, method of its quantizer
+icc          uint8 [n], the ICC profile, where there is one
+
+`tile` and `icc` may be missing, and what describes model and quantizer besides the fingerprint is for people.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vqcodec.errors import FormatError
+from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
+from vqcodec.exact.indices import (
+    MAX_INDICES,
+    Encoded,
+    Size,
+    assemble,
+    check_fingerprint,
+    check_size,
+    latent_grid,
+    make_header,
+)
+from vqcodec.exact.model_file import Metadata
+from vqcodec.exact.priors import ContextPrior, Prior
+from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.tiles import Tile, tiles_of
+
+MAGIC = b"PK"
+"""How an .npz begins, as every zip archive does."""
+_READ = ("indices", "classes", "width", "height", "quality", "tile", "fingerprint", "icc")
+_MOST_BYTES = 2 * MAX_INDICES + 4096
+_QUANTIZER = ("K", "m", "d_star", "beta", "mode", "depth")
+
+
+class Tokens(NamedTuple):
+    """What an .npz says: indices [P, h', w'], classes [h, w] or None, and of which model and picture they are."""
+
+    indices: npt.NDArray[Any]
+    classes: npt.NDArray[Any] | None
+    size: Size
+    fingerprint: bytes
+    icc: bytes | None
+
+
+def to_npz(encoded: Encoded, metadata: Metadata, icc: bytes | None = None) -> bytes:
+    """Return the .npz of a picture's indices."""
+    values: dict[str, Any] = {
+        "indices": encoded.indices,
+        "width": encoded.width,
+        "height": encoded.height,
+        "quality": encoded.quality,
+        "tile": encoded.tile,
+        "fingerprint": metadata.fingerprint,
+        "model": metadata.name,
+        "method": metadata.quantizer["name"],
+        **{key: metadata.quantizer[key] for key in _QUANTIZER},
+    }
+    if metadata.context is None:
+        values["classes"] = encoded.classes
+    if icc:
+        values["icc"] = np.frombuffer(icc, np.uint8)
+    file = io.BytesIO()
+    np.savez_compressed(file, **values)
+    return file.getvalue()
+
+
+def from_npz(data: bytes) -> Tokens:
+    """Return what an .npz says; FormatError where it is damaged, or not of indices."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            values = {name: _read(file, name) for name in _READ if f"{name}.npy" in file.namelist()}
+        said = {name: value if value.ndim else value.item() for name, value in values.items()}
+        size = Size(_whole(said["width"]), _whole(said["height"]), float(said["quality"]), _whole(said.get("tile", 0)))
+        indices, fingerprint = values["indices"], bytes.fromhex(str(said["fingerprint"]))
+    except KeyError as error:
+        raise FormatError(f"the .npz holds no {error.args[0]}; docs/tokens.md lists what it needs") from error
+    except FormatError:
+        raise
+    # What a damaged archive makes of zipfile, zlib and NumPy's parser is more than can be listed.
+    except Exception as error:
+        raise FormatError(f"the .npz cannot be read ({error}); it is damaged or not one of vqc tokens") from error
+    if not 1 <= size.quality <= 100 or size.quality % 0.5:
+        raise FormatError(f"the .npz says quality={size.quality:g}; choose 1..100 in half steps")
+    return Tokens(indices, values.get("classes"), size, fingerprint, _icc(values.get("icc")))
+
+
+def complete(tokens: Tokens, metadata: Metadata, prior: Prior) -> Encoded:
+    """Return the picture that tokens are of, with all that a file needs.
+
+    ModelError for another model; FormatError for indices that are not whole numbers of 0..K-1, do not fit the
+    picture, or are none that the model codes.
+    """
+    check_fingerprint(tokens.fingerprint, metadata)
+    size = tokens.size
+    make_header(size, metadata, prior, crc=0)
+    check_size(size.height, size.width, metadata)
+    grid = latent_grid(size.height, size.width, metadata.stride)
+    shape = (metadata.planes, *(metadata.factor * side for side in grid))
+    indices = _checked("indices", tokens.indices, shape, prior.K).astype(np.uint16)
+    if isinstance(prior, ContextPrior):
+        tiles = tiles_of(grid, size.tile)
+        return assemble(((tile, prior.follow(tile.of(indices), size.quality)) for tile in tiles), size, metadata)
+    classes = np.zeros(grid, np.uint8) if tokens.classes is None and prior.classes == 1 else tokens.classes
+    if classes is None:
+        raise FormatError(f"the .npz holds no classes, of which this model has {prior.classes}; keep them with indices")
+    classes = _checked("classes", classes, grid, prior.classes).astype(np.uint8)
+    return Encoded(indices, classes, None, size.width, size.height, size.quality, size.tile)
+
+
+def sample(seed: int, size: Size, metadata: Metadata, prior: Prior) -> Encoded:
+    """Return a picture drawn from the prior: its file is as likely as the prior's tables say."""
+    make_header(size, metadata, prior, crc=0)
+    check_size(size.height, size.width, metadata)
+    noise = np.random.PCG64(seed)
+
+    def draw(tile: Tile) -> tuple[Tile, Decoded]:
+        return tile, prior.sample(noise, tile.grid, size.quality)
+
+    grid = latent_grid(size.height, size.width, metadata.stride)
+    return assemble(map(draw, tiles_of(grid, size.tile)), size, metadata)
+
+
+def _read(file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    """Return an array of the archive; its size is looked at before it is unpacked."""
+    info = file.getinfo(f"{name}.npy")
+    if info.file_size > _MOST_BYTES:
+        raise FormatError(f"the .npz has {info.file_size:,} bytes of {name}; no picture needs so many")
+    array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(file.read(info)), allow_pickle=False)
+    return array
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, float) and not value.is_integer():
+        raise FormatError(f"the .npz says {value:g} where a whole number is needed")
+    return int(value)
+
+
+def _icc(values: npt.NDArray[Any] | None) -> bytes | None:
+    if values is None:
+        return None
+    if values.dtype != np.uint8 or values.ndim != 1 or not 1 <= len(values) <= MAX_ICC_BYTES:
+        raise FormatError(f"the .npz has an icc that is not uint8 [n] with n of 1..{MAX_ICC_BYTES}")
+    return values.tobytes()
+
+
+def _checked(name: str, values: npt.NDArray[Any], shape: tuple[int, ...], count: int) -> npt.NDArray[Any]:
+    if values.shape != shape:
+        raise FormatError(f"the .npz has {name} of shape {values.shape}; this model and picture need {shape}")
+    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= count:
+        raise FormatError(f"the .npz has {name} that are not whole numbers of 0..{count - 1}")
+    return values

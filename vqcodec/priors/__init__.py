@@ -1,8 +1,0 @@
-"""Which frequency table codes which index: priors in integer arithmetic, without torch."""
-
-from vqcodec.priors.context import ContextPrior
-from vqcodec.priors.static import StaticPrior
-
-__all__ = ["ContextPrior", "Prior", "StaticPrior"]
-
-Prior = StaticPrior | ContextPrior

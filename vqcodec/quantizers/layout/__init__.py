@@ -1,0 +1,1 @@
+"""What a file depends on: the settings of a quantizer, and how indices stand for latents."""

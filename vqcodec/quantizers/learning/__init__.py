@@ -1,0 +1,1 @@
+"""How a codebook learns; neither a file nor a decoder depends on any of it."""

@@ -1,0 +1,31 @@
+"""Starting a run from the network of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from vqcodec.errors import SettingsError
+from vqcodec.exact import model_file
+from vqcodec.exact.model_file import NETWORK_PREFIX, Arrays, Metadata
+from vqcodec.networks.base import Network
+
+
+def start_network(network: Network, model: str) -> tuple[Metadata, Arrays]:
+    """Let a network take over the weights of a model, named or by path, which is returned; SettingsError as above."""
+    metadata, arrays = model_file.load(model_file.resolve(model))
+    _check_network(model, metadata.network, network.settings())
+    weights = model_file.tensors_under(NETWORK_PREFIX, arrays)
+    network.load_state_dict({name: torch.from_numpy(weights[name]).float() for name in network.state_dict()})
+    return metadata, arrays
+
+
+def _check_network(model: str, its: dict[str, Any], mine: dict[str, Any]) -> None:
+    """Raise SettingsError where the network of a model differs from a run's, with what differs."""
+    if its["name"] != mine["name"]:
+        raise SettingsError(f"the model {model} has the network {its['name']}, this run {mine['name']}; set network")
+    differing = [key for key in mine if its.get(key) != mine[key]]
+    if differing:
+        has, want = (", ".join(f"{key}={values.get(key)}" for key in differing) for values in (its, mine))
+        raise SettingsError(f"the network of the model {model} has {has}, this run {want}; set {', '.join(differing)}")

@@ -1,0 +1,1 @@
+"""Training of a model's synthesis for how pictures look."""

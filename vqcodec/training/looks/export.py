@@ -1,0 +1,18 @@
+"""A model with another synthesis: all that decoding to indices depends on stays as it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vqcodec.exact.model_file import NETWORK_PREFIX, Arrays, Metadata, fingerprint
+from vqcodec.training.looks.loop import Perceptual
+from vqcodec.training.provenance import facts
+
+
+def export(state: Perceptual) -> tuple[Metadata, Arrays]:
+    """Return the model that the run started from with the averaged weights of its synthesis."""
+    learnt = {NETWORK_PREFIX + name: value.half().cpu().numpy() for name, value in state.average.items()}
+    arrays = state.arrays | learnt
+    training = facts(state) | {"init": state.metadata.fingerprint}
+    metadata = replace(state.metadata, name=state.settings.name, training=training, search=state.searches)
+    return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays

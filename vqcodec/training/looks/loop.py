@@ -1,0 +1,225 @@
+"""Training of a model's synthesis for how pictures look, from what a decoder has of real indices.
+
+Since neither the analysis nor the codebook nor the prior changes, nothing about exact decoding does. Up to effort 1 the
+indices of a picture are those of the model that the run started from; above, the encoder's search looks at the new
+synthesis and may choose others.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vqcodec import losses
+from vqcodec.codec import EFFORT_STEPS, Codec
+from vqcodec.errors import SettingsError
+from vqcodec.exact import model_file
+from vqcodec.losses.adversarial import (
+    PatchDiscriminator,
+    adaptive_weight,
+    discriminator_hinge,
+    feature_matching,
+    generator_hinge,
+)
+from vqcodec.training.health import check_loss
+from vqcodec.training.looks.settings import PerceptualSettings
+from vqcodec.training.pictures.picture_set import PictureSet
+from vqcodec.training.stepping import Progress, StepTrainer, cosine, qualities
+
+RECONSTRUCTION, ADVERSARIAL = "reconstruction", "adversarial"
+_LOG_STEPS, _WARM_UP_STEPS = 20, 50
+_FINAL_RATE = 0.05
+_DISCRIMINATOR_BETAS = (0.5, 0.9)
+# One that knows nothing yet would have the synthesis make noise, and the weight make much of it.
+_DISCRIMINATOR_LEAD = 0.05
+
+
+class Perceptual:
+    """A model whose synthesis learns, losses, discriminator, two optimizers, progress; what a checkpoint keeps.
+
+    ModelError or SettingsError where the model that it starts from, or what a loss needs, is not there.
+    """
+
+    def __init__(self, settings: PerceptualSettings, device: torch.device) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.device = settings, device
+        self.losses = losses.build(settings.losses).to(device)
+        self.metadata, self.arrays = model_file.load(model_file.resolve(settings.init))
+        self.codec = Codec(self.metadata, self.arrays)
+        if settings.crop % self.metadata.stride:
+            raise SettingsError(
+                f"crop={settings.crop} is no multiple of the stride {self.metadata.stride} of the model "
+                f"{settings.init}; choose one that is"
+            )
+        self.network = copy.deepcopy(self.codec.network).to(device).train()
+        self.learning = {
+            name: parameter.requires_grad_(True)
+            for name, parameter in self.network.named_parameters()
+            if name.startswith(self.network.synthesis_names)
+        }
+        self.average = {name: parameter.detach().clone() for name, parameter in self.learning.items()}
+        self.discriminator = PatchDiscriminator(settings.discriminator_width).to(device)
+        self.optimizer = torch.optim.Adam(self.learning.values(), lr=settings.learning_rate)
+        self.discriminator_optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), lr=settings.discriminator_rate, betas=_DISCRIMINATOR_BETAS
+        )
+        self.progress = Progress(stage=RECONSTRUCTION)
+
+    def latents(self, x: Tensor, quality: Tensor) -> Tensor:
+        """Return what a decoder has [B, d, h, w] of 8-bit pictures x [B, 3, H, W] in [0, 1] at qualities [B]."""
+        pixels = (x * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        effort = self.settings.effort
+        coded = [self.codec.encode(p, q, effort) for p, q in zip(pixels, quality.tolist(), strict=True)]
+        return torch.cat([self.codec.latents(encoded) for encoded in coded]).to(self.device)
+
+    @property
+    def searches(self) -> bool:
+        """Whether files of the model are to be searched for, as those that it learns from are."""
+        return self.metadata.search and EFFORT_STEPS[self.settings.effort] > 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything as tensors and plain values."""
+        return {
+            "settings": self.settings.as_dict(),
+            "init": self.metadata.fingerprint,
+            "network": {name: parameter.detach() for name, parameter in self.learning.items()},
+            "average": self.average,
+            "discriminator": self.discriminator.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
+            "progress": dict(vars(self.progress)),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned; SettingsError where the run started from another model."""
+        if state["init"] != self.metadata.fingerprint:
+            raise SettingsError(
+                f"the run started from the model {state['init']}, and init={self.settings.init!r} is now "
+                f"{self.metadata.fingerprint}; put the former back or start without --resume"
+            )
+        with torch.no_grad():
+            for name, parameter in self.learning.items():
+                parameter.copy_(state["network"][name])
+                self.average[name].copy_(state["average"][name])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
+        self.progress = Progress(**state["progress"])
+
+
+class PerceptualTrainer(StepTrainer[Perceptual]):
+    """Runs a Perceptual over pictures: first the losses alone, then a discriminator that has learnt a little."""
+
+    def __init__(self, state: Perceptual, pictures: PictureSet, checkpoint_path: Path) -> None:
+        super().__init__(state, checkpoint_path)
+        self.pictures = pictures
+        self._recent: list[dict[str, float]] = []
+
+    def step(self, bar: tqdm[None]) -> None:
+        """Take one step of the synthesis and, in the second stage, one of the discriminator."""
+        state, settings = self.state, self.state.settings
+        fraction = self.fraction()
+        if settings.adversarial and fraction >= settings.adversarial_from:
+            state.progress.stage = ADVERSARIAL
+        leads = settings.adversarial > 0 and fraction >= settings.adversarial_from - _DISCRIMINATOR_LEAD
+        self._set_rates(fraction)
+        x, quality = self._batch()
+        latents = state.latents(x, quality)
+        y = state.network.synthesis(latents, quality)
+        gradient, values = self._gradient(x, y)
+        check_loss(values["loss"], state.progress.step + 1, settings.learning_rate)
+        state.optimizer.zero_grad(set_to_none=True)
+        y.backward(gradient)  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(state.learning.values(), settings.clip)
+        state.optimizer.step()
+        self._average()
+        if leads or state.progress.stage == ADVERSARIAL:
+            values |= self._judge(x, y.detach())
+        state.progress.step += 1
+        self._log(bar, values | {"mse": (y.detach().clamp(0, 1) - x).square().mean().item()})
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        """Return the pictures of this step, of 8 bits, and their qualities in steps of 0.5."""
+        settings = self.state.settings
+        numbers = np.random.default_rng((settings.seed, self.state.progress.step))
+        x = self.pictures.crops(numbers, settings.batch, settings.crop, settings.rescale_share)
+        quality = qualities(numbers, settings.batch, settings.low_rates)
+        halves = torch.from_numpy(np.round(2 * quality) / 2).float()
+        return ((x * 255).round() / 255).to(self.state.device), halves.to(self.state.device)
+
+    def _gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the gradient of all losses in the pictures y, and the losses by name."""
+        state = self.state
+        shown = y.detach().requires_grad_(True)
+        loss, values = state.losses(x, shown)
+        values = values | {"loss": loss.item()}
+        (gradient,) = torch.autograd.grad(loss, shown)
+        if state.progress.stage != ADVERSARIAL:
+            return gradient, values
+        against, hinge = self._against(x, shown)
+        weight = state.settings.adversarial * self._weight(y, gradient, against)
+        return gradient + weight * against, values | {"hinge": hinge, "weight": weight.item()}
+
+    def _against(self, x: Tensor, shown: Tensor) -> tuple[Tensor, float]:
+        """Return the gradient of what the discriminator says in the pictures that it is shown, and the hinge loss."""
+        state, matching = self.state, self.state.settings.matching
+        fake = state.discriminator(shown)
+        hinge = generator_hinge(fake.logits)
+        loss = hinge
+        if matching:
+            with torch.no_grad():
+                real = state.discriminator(x)
+            loss = hinge + matching * feature_matching(real, fake)
+        (gradient,) = torch.autograd.grad(loss, shown)
+        return gradient, hinge.item()
+
+    def _weight(self, y: Tensor, reconstruction: Tensor, adversarial: Tensor) -> Tensor:
+        """Return VQGAN's adaptive weight for two gradients in the pictures y, each carried on to the last layer."""
+        last = self.state.learning[self.state.network.last_layer]
+        (a,) = torch.autograd.grad(y, last, reconstruction, retain_graph=True)
+        (b,) = torch.autograd.grad(y, last, adversarial, retain_graph=True)
+        return adaptive_weight(a, b)
+
+    def _judge(self, x: Tensor, y: Tensor) -> dict[str, float]:
+        """Take a step of the discriminator; return its loss, and the share of logits on the right side."""
+        state = self.state
+        real, fake = state.discriminator(x).logits, state.discriminator(y).logits
+        loss = discriminator_hinge(real, fake)
+        state.discriminator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.discriminator_optimizer.step()
+        right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
+        return {"discriminator": loss.item(), "right": right.item()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # Early on a young average would keep much of the weights that the run started from.
+        decay = min(self.state.settings.average_decay, (1 + self.state.progress.step) / (10 + self.state.progress.step))
+        for name, parameter in self.state.learning.items():
+            self.state.average[name].lerp_(parameter, 1 - decay)
+
+    def _set_rates(self, fraction: float) -> None:
+        settings, step = self.state.settings, self.state.progress.step
+        factor = min(1.0, (step + 1) / _WARM_UP_STEPS) * cosine(fraction, _FINAL_RATE)
+        for group in self.state.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * factor
+
+    def _log(self, bar: tqdm[None], values: dict[str, float]) -> None:
+        self._recent.append(values)
+        progress = self.state.progress
+        if progress.step % _LOG_STEPS:
+            return
+        means = {name: float(np.mean([v[name] for v in self._recent if name in v])) for name in values}
+        psnr = -10 * math.log10(max(means.pop("mse"), 1e-12))
+        entry = {"step": progress.step, "stage": progress.stage, "seconds": round(progress.seconds, 1)}
+        entry |= {"psnr_db": round(psnr, 3)} | {name: round(value, 5) for name, value in means.items()}
+        self._recent.clear()
+        progress.log.append(entry)
+        bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)

@@ -1,0 +1,1 @@
+"""Training of an autoencoder with a quantizer in the middle, as the papers do it."""

@@ -1,0 +1,79 @@
+"""From a trained autoencoder to a model that compresses real files: its table, and frequencies of its indices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vqcodec.exact.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Arrays, Metadata, fingerprint
+from vqcodec.exact.priors.static import StaticPrior
+from vqcodec.quantizers import Quantizer
+from vqcodec.training.papers.loop import Autoencoder
+from vqcodec.training.provenance import facts
+from vqcodec.training.rate import frequencies as tables
+
+_PAIR_TABLES = 256
+
+
+def export(state: Autoencoder, pictures: Iterable[Tensor]) -> tuple[Metadata, Arrays]:
+    """Return the model as it stands, its tables counted on batches of training pictures [B, 3, H, W] in [0, 1]."""
+    state.network.eval()
+    state.quantizer.eval()
+    prior = _fit(state, pictures)
+    tensors = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
+    tensors["codebook"] = state.quantizer.table().detach().float()
+    arrays: Arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
+    arrays |= {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
+    metadata = Metadata(
+        name=state.settings.name,
+        network=state.network.settings(),
+        stride=state.network.stride,
+        quantizer=state.quantizer.settings.as_dict(),
+        table_bits=state.settings.table_bits,
+        training=facts(state),
+    )
+    return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
+
+
+@torch.no_grad()
+def _fit(state: Autoencoder, pictures: Iterable[Tensor]) -> StaticPrior:
+    settings = state.quantizer.settings
+    counts = np.zeros((settings.planes, settings.K), np.float64)
+    pairs = np.zeros((settings.K, settings.K), np.float64) if settings.mode == "conditional" else None
+    for x in tqdm(pictures, desc="counting indices", unit="batch", leave=False):
+        indices = state.quantizer.encode(state.analyse(x.to(state.device))).cpu().numpy()
+        _count(state.quantizer, indices, counts, pairs)
+    planes = tables.smooth(counts, counts.sum(axis=0, keepdims=True))
+    maps = np.arange(settings.planes, dtype=np.uint16)[None, None]
+    if pairs is None:
+        return StaticPrior(state.settings.table_bits, settings.grid_factor, _integers(state, planes), maps)
+    shared, numbers = tables.cluster(tables.smooth(pairs, counts.sum(axis=0, keepdims=True)), _PAIR_TABLES)
+    merged = _integers(state, np.concatenate([planes, shared]))
+    conditional = (numbers + len(planes)).astype(np.uint16)
+    return StaticPrior(state.settings.table_bits, settings.grid_factor, merged, maps, conditional)
+
+
+def _integers(state: Autoencoder, probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.uint32]:
+    return tables.integer_tables(probabilities, state.settings.table_bits)
+
+
+def _count(
+    quantizer: Quantizer,
+    indices: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.float64],
+    pairs: npt.NDArray[np.float64] | None,
+) -> None:
+    """Add indices [B, P, h', w'] to counts [P, K]; where neighbours are coded given the base index, to pairs [K, K]."""
+    K, factor, base = quantizer.K, quantizer.settings.grid_factor, indices
+    if pairs is not None:
+        base = indices[:, :, ::factor, ::factor]
+        given = base.repeat(factor, 2).repeat(factor, 3)
+        pairs += np.bincount((given * K + indices).reshape(-1), minlength=K * K).reshape(K, K)
+    place = np.arange(len(counts))[:, None, None] * K + base
+    counts += np.bincount(place.reshape(-1), minlength=counts.size).reshape(counts.shape)

@@ -1,0 +1,178 @@
+"""Training of an autoencoder with a quantizer in the middle: reconstruction and the quantizer's own loss."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from vqcodec import networks, quantizers
+from vqcodec.training.begin_from import start_network
+from vqcodec.training.health import CollapseWatch, check_loss
+from vqcodec.training.papers.settings import AutoencoderSettings
+from vqcodec.training.stepping import Progress, StepTrainer, cosine
+from vqcodec.training.usage import usage_figures
+
+_LOG_STEPS = 50
+_WARM_UP_STEPS = 100
+_BEGUN = "begun"
+_LEAST_DEVIATION = 1e-4
+
+Batches = Callable[[int], Tensor]
+"""The training batch float32 [B, 3, H, W] in [0, 1] of a step, the same for the same step."""
+
+
+class Autoencoder:
+    """Network, quantizer, optimizer and progress; everything that a checkpoint keeps."""
+
+    def __init__(self, settings: AutoencoderSettings, device: torch.device) -> None:
+        torch.manual_seed(settings.seed)
+        self.settings, self.device = settings, device
+        self.network = networks.build(settings.network_settings()).to(device)
+        self.quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
+        self.progress = Progress()
+        learning = [p for p in (*self.network.parameters(), *self.quantizer.parameters()) if p.requires_grad]
+        self.optimizer = torch.optim.Adam(learning, lr=settings.learning_rate, betas=(0.9, settings.adam_beta2))
+
+    def advance(self, fraction: float) -> None:
+        """Set what depends on how much of the training is done, 0..1: the learning rate, and annealing quantizers."""
+        self.quantizer.advance(fraction)
+        if self.settings.schedule == "cosine":
+            rise = min(1.0, (self.progress.step + 1) / _WARM_UP_STEPS)
+            rate = self.settings.learning_rate * rise * cosine(fraction, 0.0)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+
+    def analyse(self, x: Tensor) -> Tensor:
+        """Return latents [B, d, h, w] of pictures x [B, 3, H, W] in [0, 1]."""
+        return self.network.analysis(x, _quality(x))
+
+    def reconstruct(self, x: Tensor) -> tuple[Tensor, quantizers.Quantized]:
+        """Return the pictures that a decoder shows for x [B, 3, H, W] in [0, 1], and what the quantizer did."""
+        quantized = self.quantizer(self.analyse(x))
+        return self.network.synthesis(quantized.z_q, _quality(x)), quantized
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything as tensors and plain values."""
+        return {
+            "settings": self.settings.as_dict(),
+            "network": self.network.state_dict(),
+            "quantizer": self.quantizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": dict(vars(self.progress)),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned."""
+        self.network.load_state_dict(state["network"])
+        self.quantizer.load_state_dict(state["quantizer"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+
+
+def _quality(x: Tensor) -> Tensor:
+    """Return a quality for each picture, which networks of one rate ask for and ignore."""
+    return torch.full((len(x),), 50.0, device=x.device)
+
+
+@torch.no_grad()
+def _standardise(layer: Any, z: Tensor) -> Tensor:
+    """Change the layer that has made z [B, d, h, w] so that each channel has mean 0 and variance 1; return that.
+
+    What a new network makes of different pictures differs by a hundredth of what they have in common; a quantizer
+    that starts with noise of a certain size finds nothing in that.
+    """
+    mean = z.mean((0, 2, 3))
+    deviation = z.std((0, 2, 3)).clamp(min=_LEAST_DEVIATION)
+    layer.bias.sub_(mean).div_(deviation)
+    layer.weight.div_(deviation.view(-1, 1, 1, 1))
+    return (z - mean.view(-1, 1, 1)) / deviation.view(-1, 1, 1)
+
+
+class AutoencoderTrainer(StepTrainer[Autoencoder]):
+    """Runs an Autoencoder over batches until its steps or seconds are spent.
+
+    `init`: where the model lies whose network a new run begins with, if not where the settings say.
+    """
+
+    def __init__(
+        self, state: Autoencoder, batches: Batches, variance: float, checkpoint_path: Path, init: str = ""
+    ) -> None:
+        super().__init__(state, checkpoint_path)
+        self.batches, self.init = batches, init or state.settings.init
+        self.variance = state.settings.variance or variance
+        self._recent: list[tuple[float, Tensor, int]] = []
+        self._collapse = CollapseWatch()
+        state.network.train()
+        state.quantizer.train()
+
+    def start(self) -> None:
+        """Begin with the network of another model, or with standardised latents, and with codevectors among them."""
+        state = self.state
+        if state.progress.stage == _BEGUN:
+            return  # and was interrupted before its first step
+        if self.init:
+            start_network(state.network, self.init)
+        if self.init or state.settings.standardised:
+            z = self._first_latents()
+            if state.settings.standardised:
+                z = _standardise(state.network.get_submodule(state.network.latent_layer), z)
+            state.quantizer.begin(z, torch.Generator().manual_seed(state.settings.seed))
+        state.progress.stage = _BEGUN
+
+    def step(self, bar: tqdm[None]) -> None:
+        """Take one step on the batch of its number."""
+        state = self.state
+        state.advance(self.fraction())
+        x = self.batches(state.progress.step).to(state.device)
+        shown, quantized = state.reconstruct(x)
+        mse = F.mse_loss(shown, x)
+        loss = self._objective(mse, quantized, x)
+        check_loss(loss.item(), state.progress.step + 1, state.settings.learning_rate)
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        state.optimizer.step()
+        state.progress.step += 1
+        self._recent.append((mse.item(), quantized.usage, quantized.indices.numel()))
+        if state.progress.step % _LOG_STEPS == 0:
+            self._log(bar)
+
+    @torch.no_grad()
+    def _first_latents(self) -> Tensor:
+        """Return latents [B, d, h, w] of the first batches, which have at least K positions."""
+        found: list[Tensor] = []
+        while sum(z[:, 0].numel() for z in found) < self.state.quantizer.K:
+            found.append(self.state.analyse(self.batches(len(found)).to(self.state.device)))
+        return torch.cat(found)
+
+    def _objective(self, mse: Tensor, quantized: quantizers.Quantized, x: Tensor) -> Tensor:
+        """Return 4 MSE / variance + the quantizer's loss, or for one of a likelihood the bound times 2 / values."""
+        weight = self.state.settings.quantizer_weight
+        if not self.state.quantizer.likelihood:
+            return 4 * mse / self.variance + weight * quantized.loss
+        values = x.numel() * self.state.network.channels / x.shape[1]
+        return mse.clamp(min=1e-12).log() + weight * 2 * quantized.z_q.numel() / values * quantized.loss
+
+    def _log(self, bar: tqdm[None]) -> None:
+        mse = float(np.mean([error for error, _, _ in self._recent]))
+        progress = self.state.progress
+        entry: dict[str, Any] = {
+            "step": progress.step,
+            "seconds": round(progress.seconds, 1),
+            "psnr_db": round(-10 * math.log10(max(mse, 1e-12)), 3),
+        } | usage_figures([usage for _, usage, _ in self._recent])
+        progress.log.append(entry)
+        K, seen = self.state.quantizer.K, sum(count for _, _, count in self._recent)
+        said = self._collapse.see(progress.step, K, seen, entry["usage"], entry["perplexity"])
+        if said:
+            tqdm.write(said, file=sys.stderr)
+        self._recent.clear()
+        bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)

@@ -1,0 +1,1 @@
+"""Training of the photo network by rate and distortion, one model for every rate."""

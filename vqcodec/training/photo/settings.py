@@ -1,0 +1,223 @@
+"""The settings of training the `photo` network, one model for every rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from vqcodec import losses
+from vqcodec.errors import SettingsError
+from vqcodec.quantizers import QuantizerSettings
+from vqcodec.training import optimizers
+from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
+from vqcodec.training.photo.tilt import LOWEST, check_tilt
+
+DEFAULT_STEPS = 2000
+MOST_COUNTS = 1 << 28
+"""Most index counts that fitting tables keeps in memory (1 GiB)."""
+METHODS = ("looc", "vq")
+"""Quantizers that the photo network is trained with."""
+_COARSE_FILL = 0.9
+_WIDE_SHARE = 0.3
+_GROUP_EDGES = (0.05, 0.15, 0.3, 0.55)
+_MOST_CHANNELS = 768
+_RANGES: Ranges = {
+    "K": (2, 65536),
+    "m": (1, 4096),
+    "d": (1, _MOST_CHANNELS),
+    "width": (2, 1024),
+    "prior_share": (0, 1),
+    "quantised_share": (0, 1),
+    "integer_share": (0, 1),
+    "synthesis_share": (0, 1),
+    "refine_steps": (0, 100),
+    "losses_weight": (1e-6, 1e6),
+    "low_rates": (1, 100),
+    "batch": (1, 4096),
+    "crop": (64, 4096),
+    "warmup_steps": (1, 10**6),
+    "clip": (1e-6, 1e6),
+    "rescale_share": (0, 1),
+    "validation_pictures": (1, 10**4),
+    "validation_minutes": (0.05, 10**6),
+    "context_width": (4, 4096),
+    "context_rows": (2, 199),
+    "classes": (1, 256),
+    "table_rows": (1, 199),
+    "table_count": (1, 32767),
+    "lattice_spacing": (0.01, 100),
+    "fit_crops": (1, 10**5),
+}
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Everything that a training run depends on besides its pictures.
+
+    The run has these stages: `noise` (scalar rounding, a density per channel), with a context
+    prior `prior` (only its networks learn), `quantised` (the codebook in the loop) and
+    `synthesis` (only the synthesis learns, from exactly what the decoder gets). The shares of
+    all but the first are fractions of the run, which lasts `steps` steps or, if that is 0,
+    `seconds` seconds; in the last `integer_share` of the run the context prior is rounded.
+    In the last stage latents are refined by `refine_steps` steps of the encoder's search.
+    `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
+    changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, bits per
+    pixel are weighed against their sum times losses_weight lambda^0.78 instead of squared error, see objective.py.
+    Qualities are drawn as 1 + 99 u^low_rates with u even in 0..1. `optimizer` is adam or soap, see optimizers.py.
+    """
+
+    name: str = "model"
+    data: str = ""
+    network: str = "photo"
+    quantizer: str = "looc"
+    K: int = 256
+    m: int = 160
+    d: int = 320
+    width: int = 64
+    beta: int = 1
+    mode: str = "all"
+    depth: int = 2
+    wide: int = 48
+    scale: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    steps: int = DEFAULT_STEPS
+    seconds: float = 0.0
+    init: str = ""
+    tilt: Mapping[str, float] = field(default_factory=dict)
+    losses: Mapping[str, float] = field(default_factory=dict)
+    losses_weight: float = 45.0
+    low_rates: float = 1.0
+    prior: str = "static"
+    prior_share: float = 0.1
+    quantised_share: float = 0.2
+    integer_share: float = 0.4
+    synthesis_share: float = 0.15
+    refine_steps: int = 2
+    batch: int = 8
+    crop: int = 192
+    learning_rate: float = 1e-3
+    optimizer: str = "adam"
+    warmup_steps: int = 50
+    clip: float = 1.0
+    quantizer_weight: float = 0.1
+    rescale_share: float = 0.3
+    validation_pictures: int = 8
+    validation_minutes: float = 10.0
+    checkpoint_minutes: float = 3.0
+    context_width: int = 256
+    context_rows: int = 34
+    classes: int = 16
+    table_rows: int = 12
+    table_count: int = 256
+    lattice_spacing: float = 1.35
+    table_bits: int = 20
+    fit_crops: int = 128
+    bf16: bool = False
+    seed: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, _RANGES | CODEBOOK)
+        if self.network != "photo" or self.quantizer not in METHODS:
+            raise SettingsError(
+                f"network {self.network!r} with quantizer {self.quantizer!r} is not trained by rate and distortion; "
+                f"network photo has the quantizers {', '.join(METHODS)}"
+            )
+        if self.optimizer not in optimizers.NAMES:
+            raise SettingsError(f"optimizer {self.optimizer!r} is unknown; choose {' or '.join(optimizers.NAMES)}")
+        quantizer = self.quantizer_settings()
+        check_length(self.steps, self.seconds)
+        check_tilt(self.tilt)
+        if self.tilt and not self.init:
+            raise SettingsError("tilt changes the gains of a model that the run starts from; name it with init")
+        losses.check(self.losses)
+        if LOWEST in self.tilt and not self.losses:
+            raise SettingsError(
+                f"tilt {LOWEST} is for a run with losses, because the encoder's search for less squared error would "
+                "not know of it; give losses, or leave it out"
+            )
+        if self.losses and self.refine_steps:
+            raise SettingsError(
+                f"the encoder's search looks for less squared error and not for less of the losses; set refine_steps=0 "
+                f"instead of {self.refine_steps}, or leave losses out"
+            )
+        if self.quantised_from < 0:
+            raise SettingsError("prior_share + quantised_share + synthesis_share must not be above 1")
+        self._check_prior(quantizer)
+        if self.crop % 16:
+            raise SettingsError(f"crop={self.crop} must be a multiple of 16")
+        if max(self.K, self.classes) > 1 << (self.table_bits - 2):
+            raise SettingsError(f"table_bits={self.table_bits} are too few for K={self.K} or classes={self.classes}")
+        pairs = self.K**2 if self.mode == "conditional" else 0
+        if max(self.table_rows * self.classes * quantizer.planes * self.K, pairs) > MOST_COUNTS:
+            raise SettingsError(
+                f"{self.table_rows} rows x {self.classes} classes x {quantizer.planes} planes x K={self.K} are too "
+                "many tables to fit; lower table_rows, classes, K or m"
+            )
+
+    @classmethod
+    def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values with what follows from them unless it is said.
+
+        `vq` has one unit and one stage; with depth 2 three tenths of the units are wide, with a
+        context prior all of them.
+        """
+        values = ({"m": 1, "depth": 1} if values.get("quantizer") == "vq" else {}) | dict(values)
+        depth, m = values.get("depth", cls.depth), values.get("m", cls.m)
+        share = 1.0 if values.get("prior") == "context" else _WIDE_SHARE
+        return {"wide": max(1, round(share * m)) if depth == 2 else 0} | values
+
+    @property
+    def quantised_from(self) -> float:
+        """The fraction of the run at which the stage after `noise` starts."""
+        prior_share = self.prior_share if self.prior == "context" else 0.0
+        # Shares such as 0.95 and 0.05 are to leave nothing over.
+        return round(1 - self.quantised_share - self.synthesis_share - prior_share, 9)
+
+    def _check_prior(self, quantizer: QuantizerSettings) -> None:
+        if self.prior not in ("static", "context"):
+            raise SettingsError(f"prior {self.prior!r} is unknown; choose static or context")
+        fixed = (quantizer.d_star, quantizer.beta, quantizer.depth, quantizer.wide)
+        if self.prior == "context" and (fixed != (2, 1, 2, self.m) or quantizer.scale % 1):
+            raise SettingsError(
+                "a context prior needs units of two channels (d = 2 m), beta 1, depth 2, every unit wide "
+                f"(wide = m) and a whole scale; this run has d={self.d}, m={self.m}, beta={self.beta}, "
+                f"depth={self.depth}, wide={self.wide}, scale={quantizer.scale:g}"
+            )
+
+    def groups(self) -> tuple[int, ...]:
+        """Return the channels of the context prior's groups: even numbers that sum to d, a few strong ones first."""
+        edges = sorted({min(self.d, max(2, 2 * round(share * self.d / 2))) for share in _GROUP_EDGES})
+        return tuple(stop - start for start, stop in zip([0, *edges], [*edges, self.d], strict=True) if stop > start)
+
+    def quantizer_settings(self) -> QuantizerSettings:
+        """Return the quantizer of this run; raise SettingsError where K, m, d and beta do not fit."""
+        d_star = unit_channels(self.d, self.m)
+        return QuantizerSettings(
+            self.quantizer,
+            self.K,
+            self.m,
+            d_star,
+            self.beta,
+            self.mode,
+            self.depth,
+            self.wide,
+            self._coarse_scale(d_star),
+        )
+
+    def _coarse_scale(self, d_star: int) -> float:
+        """Return `scale`, or for 0 one at which the cells of the coarse index are as large as the codebook.
+
+        K cells of a lattice fill a ball whose radius, counted in cells, grows as K^(1 / d_star).
+        """
+        digits = 0 if self.prior == "context" else 1
+        return self.scale or round(_COARSE_FILL * self.K ** (1 / d_star), digits)
+
+    def widths(self) -> tuple[int, int, int, int]:
+        """Return the channels of the convolutional branches from 1/16 to 1/4 of the resolution."""
+        return 3 * self.width, 2 * self.width, 3 * self.width // 2, self.width
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self)

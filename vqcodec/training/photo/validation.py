@@ -1,0 +1,33 @@
+"""Validation while training: real files of pictures that are not trained on."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from vqcodec.codec import Codec
+from vqcodec.training.photo.export import export
+from vqcodec.training.photo.state import TrainingState
+from vqcodec.training.pictures.picture_set import PictureSet
+
+QUALITIES = (20.0, 50.0, 80.0)
+_FIT_CROPS = 16
+
+
+def validate(state: TrainingState, training: PictureSet, validation: PictureSet) -> dict[str, list[float]]:
+    """Return {quality: [mean bpp of the files, mean PSNR in dB, share of codevectors used]}."""
+    codec = Codec(*export(state, training, _FIT_CROPS))
+    return {f"{quality:g}": _figures(codec, validation, quality) for quality in QUALITIES}
+
+
+def _figures(codec: Codec, pictures: PictureSet, quality: float) -> list[float]:
+    bpp, psnr, used = [], [], np.zeros(codec.quantizer.K, dtype=bool)
+    for picture in pictures.pictures:
+        pixels = picture.permute(1, 2, 0).cpu().numpy()
+        encoded = codec.encode(pixels, quality)
+        used[np.unique(encoded.indices)] = True
+        bpp.append(8 * len(codec.pack(encoded)) / (pixels.shape[0] * pixels.shape[1]))
+        error = np.square(codec.decode(encoded).astype(np.float64) - pixels).mean()
+        psnr.append(10 * math.log10(255**2 / max(error, 1e-9)))
+    return [round(float(np.mean(bpp)), 4), round(float(np.mean(psnr)), 3), round(float(used.mean()), 4)]

@@ -1,0 +1,35 @@
+"""What a model file says of how it was made."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from vqcodec.training.stepping import Stepped
+
+
+class Made(Stepped, Protocol):
+    """A run on a device."""
+
+    device: torch.device
+
+
+def facts(state: Made) -> dict[str, Any]:
+    """Return data, length, machine and settings of a run as plain values."""
+    return {
+        "data": state.settings.as_dict()["data"],
+        "steps": state.progress.step,
+        "seconds": round(state.progress.seconds),
+        "torch": torch.__version__,
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {state.device.type}",
+        "settings": _settings(state),
+    }
+
+
+def _settings(state: Made) -> dict[str, Any]:
+    """Return the settings without the path of the model that the run started from: whose disk that was tells nobody."""
+    settings = state.settings.as_dict()
+    return settings | ({"init": Path(settings["init"]).stem} if settings.get("init") else {})

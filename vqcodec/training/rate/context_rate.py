@@ -1,0 +1,74 @@
+"""What latents cost under the context prior while it trains, and what they become.
+
+The choice of indices is the encoder's: the least of error / RATE_WEIGHT + bits, counted under the tables. Since
+the index is the best one, a small change of the mean, the class or the latent changes that cost only directly
+and not through the index (the envelope theorem), so the gradients here are those of what is counted:
+to the mean that of the error, to the class the difference between neighbouring tables. No density, no noise.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vqcodec.encoder.by_table import Assigned, TableAssigner
+from vqcodec.exact.priors.integer_net import SIXTEENTHS
+from vqcodec.quantizers.layout.settings import RATE_WEIGHT
+from vqcodec.training.rate.context_net import ContextNet, Prediction
+
+
+class Coded(NamedTuple):
+    """One batch: quantised latents [B, d, h, w], counted bits [B], usage [K].
+
+    `bits` carry the gradient of error / RATE_WEIGHT + bits to the prior.
+    """
+
+    z_q: Tensor
+    bits: Tensor
+    usage: Tensor
+
+
+def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, counts: Tensor | None = None) -> Coded:
+    """Send latents z float32 [B, d, h, w] of table rows int64 [B] through the passes of a context prior.
+
+    `counts` float32 [T, K] is added to: how often each table coded each index.
+    """
+    batch, d, height, width = z.shape
+    flat = z.detach().movedim(1, 3).reshape(batch, height * width, d)
+    walk = net.begin(batch, height, width, rows)
+    bits, usage = z.new_zeros(batch), z.new_zeros(len(assigner.codebook))
+    groups: list[Tensor] = []
+    for group, phase, channels, places in walk.passes():
+        if phase == 0:
+            groups.append(flat[:, :, channels])
+        y = flat[:, places, channels].reshape(-1, channels.stop - channels.start)
+        prediction = walk.predict(group, phase, channels, places)
+        quantised, assigned, classes = _quantise(y, prediction, assigner)
+        if counts is not None:
+            assigner.count(assigned, classes, counts)
+        usage = usage + torch.bincount(assigned.fine, minlength=len(usage)).to(z.dtype)
+        bits = bits + assigned.bits.reshape(batch, -1).sum(1)
+        if torch.is_grad_enabled():
+            change = _change(y - quantised, prediction, assigner.slopes(assigned, classes))
+            bits = bits + change.reshape(batch, -1).sum(1)
+        walk.put(channels, places, quantised)
+        groups[-1] = groups[-1].index_copy(1, places, quantised.reshape(batch, len(places), -1))
+    z_q = torch.cat(groups, 2).reshape(batch, height, width, d).movedim(3, 1)
+    return Coded(z_q, bits, usage / usage.sum())
+
+
+def _change(error: Tensor, prediction: Prediction, slopes: Tensor) -> Tensor:
+    """Return zeros [N, n] with the gradients of the cost to means and classes."""
+    mean, level = (part - part.detach() for part in prediction)
+    return slopes.reshape(level.shape) * level - 2 / RATE_WEIGHT * error * mean
+
+
+@torch.no_grad()
+def _quantise(y: Tensor, prediction: Prediction, assigner: TableAssigner) -> tuple[Tensor, Assigned, Tensor]:
+    """Return y [N, n] as the decoder would have it, the indices of its units and their classes [N n / 2, 2]."""
+    mean = torch.floor(prediction.mean * SIXTEENTHS + 0.5) / SIXTEENTHS
+    classes = torch.floor(prediction.level + 0.5).long().reshape(-1, 2)
+    assigned = assigner.assign((y - mean).reshape(-1, 2), classes, RATE_WEIGHT)
+    return mean + assigner.decode(assigned).reshape(mean.shape), assigned, classes

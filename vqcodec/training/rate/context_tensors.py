@@ -1,0 +1,114 @@
+"""The integer tensors of a trained ContextNet: what the model file holds and priors/context.py reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vqcodec.exact.priors.integer_net import FRACTION
+from vqcodec.training.rate.context_net import ContextNet, GroupNet, knot_weights, shifts
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@torch.no_grad()
+def integer_tensors(net: ContextNet) -> Arrays:
+    """Return the networks' tensors by name, without the prefix; see bitstream/FORMAT.md, "Context prior"."""
+    arrays: Arrays = {"unit": net.unit.cpu().numpy().astype(np.int32)}
+    knots = knot_weights(net.rows).to(net.unit.device)
+    for group in net.nets:
+        assert isinstance(group, GroupNet)
+        arrays |= {f"{group.group}.{name}": array for name, array in _group(group, knots).items()}
+    return arrays
+
+
+def _group(group: GroupNet, knots: Tensor) -> Arrays:
+    first = shifts(group.first_weights(), group.bias_first)
+    second, out = shifts([group.second], group.bias_second), shifts([group.out], group.bias_out)
+    arrays: Arrays = {
+        "first.bias": _bias(torch.einsum("rk,pkh->prh", knots, group.bias_first), first),
+        "first.shift": _shift(first),
+        "second.weight": _weight(group.second, second),
+        "second.bias": _bias(group.bias_second, second),
+        "second.shift": _shift(second),
+        "out.weight": _weight(group.out, out),
+        "out.bias": _bias(knots @ group.bias_out, out),
+        "out.shift": _shift(out),
+    }
+    for phase in range(1, len(group.phases)):
+        own = group.own_of(phase)
+        assert own is not None
+        arrays[f"own.{phase}.weight"] = _weight(own, first)
+    if group.group:
+        embed = shifts([group.embed], group.bias_embed)
+        arrays |= {
+            "embed.weight": _weight(group.embed, embed),
+            "embed.bias": _bias(group.bias_embed, embed),
+            "embed.shift": _shift(embed),
+            "around.weight": _weight(group.around, first),
+        }
+    return arrays
+
+
+def _weight(weight: Tensor, scale: Tensor) -> npt.NDArray[np.int8]:
+    result: npt.NDArray[np.int8] = torch.floor(weight * scale + 0.5).cpu().numpy().astype(np.int8)
+    return result
+
+
+def _bias(bias: Tensor, scale: Tensor) -> npt.NDArray[np.int32]:
+    result: npt.NDArray[np.int32] = torch.floor(bias * scale * FRACTION + 0.5).cpu().numpy().astype(np.int32)
+    return result
+
+
+def _shift(scale: Tensor) -> npt.NDArray[np.uint8]:
+    result: npt.NDArray[np.uint8] = scale.log2().round().cpu().numpy().astype(np.uint8)
+    return result
+
+
+@torch.no_grad()
+def float_parent(settings: dict[str, Any], arrays: Arrays) -> ContextNet:
+    """Return a ContextNet, in integer mode, whose rounded tensors are these: the way back from integer_tensors.
+
+    Biases that depend on quality come back as the piecewise linear function that they were tabulated from.
+    """
+    net = ContextNet(tuple(settings["groups"]), len(arrays["unit"]), settings["embed"], settings["hidden"])
+    net.unit.copy_(torch.from_numpy(arrays["unit"]))
+    to_knots = torch.linalg.pinv(knot_weights(net.rows).double())
+    for group in net.nets:
+        assert isinstance(group, GroupNet)
+        take = _Floats(arrays, f"{group.group}.")
+        group.bias_first.copy_(torch.einsum("kr,prh->pkh", to_knots, take.bias("first")))
+        group.second.copy_(take.weight("second", "second"))
+        group.bias_second.copy_(take.bias("second"))
+        group.out.copy_(take.weight("out", "out"))
+        group.bias_out.copy_(to_knots @ take.bias("out"))
+        for phase in range(1, len(group.phases)):
+            group.own[phase - 1].copy_(take.weight(f"own.{phase}", "first"))
+        if group.group:
+            group.embed.copy_(take.weight("embed", "embed"))
+            group.bias_embed.copy_(take.bias("embed"))
+            group.around.copy_(take.weight("around", "first"))
+    net.integer = True
+    return net
+
+
+class _Floats:
+    """Reads integer tensors as the numbers they stand for."""
+
+    def __init__(self, arrays: Arrays, prefix: str) -> None:
+        self.arrays, self.prefix = arrays, prefix
+
+    def weight(self, name: str, layer: str) -> Tensor:
+        """Return a matrix of a layer."""
+        return torch.from_numpy(self.arrays[f"{self.prefix}{name}.weight"]).double() / self._scale(layer)
+
+    def bias(self, layer: str) -> Tensor:
+        """Return the bias of a layer."""
+        return torch.from_numpy(self.arrays[f"{self.prefix}{layer}.bias"]).double() / (FRACTION * self._scale(layer))
+
+    def _scale(self, layer: str) -> Tensor:
+        return torch.exp2(torch.from_numpy(self.arrays[f"{self.prefix}{layer}.shift"]).double())
