@@ -1,4 +1,4 @@
-"""The search for indices under tables: as good as trying everything that it may choose among."""
+"""The choice of indices under tables: as good as trying everything that it may choose among."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WEIGHTS = (0.0, 0.15, 3.0)
 
 
 class Case(NamedTuple):
-    """A search, units [N, 2] and their classes [N, 2]."""
+    """An assigner, units [N, 2] and their classes [N, 2]."""
 
     assigner: TableAssigner
     x: Tensor
@@ -163,7 +163,7 @@ def test_no_units_are_no_indices() -> None:
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_the_search_of_a_prior_has_its_tables(name: str) -> None:
+def test_the_assigner_of_a_prior_has_its_tables(name: str) -> None:
     """The bits that the encoder counts are those that the prior counts for the same indices and classes."""
     made, assigner = prior(name), make_assigner(prior(name))
     assert assigner.zero == made.zero

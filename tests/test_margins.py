@@ -67,7 +67,7 @@ def test_the_synthesis_sees_one_latent_less_than_its_margin(transparent: Any) ->
 
 
 def latents_in_tiles(pixels: npt.NDArray[np.uint8], quality: float, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
-    """The latents that compress() hands to the search when it cuts a picture into tiles of 16."""
+    """The latents that compress() hands to the choice of indices when it cuts a picture into tiles of 16."""
     monkeypatch.setattr(module, "TILE", 16)
     monkeypatch.setattr(module, "TILED_LATENTS", 16)
     codec, found = photo(), []

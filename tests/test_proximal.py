@@ -1,4 +1,4 @@
-"""The encoder's search: it never ends with a worse file than it started from, and the decoder does not notice."""
+"""The encoder's proximal steps: never a worse file than at their start, and the decoder does not notice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vqcodec.training.photo.refined import refined
 
 
 def cost(codec: Codec, pixels: npt.NDArray[np.uint8], quality: float, effort: int) -> float:
-    """Bits + lambda 255^2 MSE of a real file; the search counts the same but for rounding to grey levels."""
+    """Bits + lambda 255^2 MSE of a real file; the encoder counts the same but for rounding to grey levels."""
     encoded = codec.encode(pixels, quality, effort)
     shown = codec.decode(codec.unpack(container.read(codec.pack(encoded))))
     error = np.square(shown.astype(np.float64) - pixels).sum() / 3

@@ -54,7 +54,7 @@ class StubCoder:
         return Picture(pixels.reshape(HEIGHT, WIDTH, 3))
 
     def seek(self, goal: Goal, effort: int = DEFAULT_EFFORT) -> Trial:
-        """Search, and check what holds for every search."""
+        """Seek, and check what holds for every goal."""
         self.made.clear()
         ticks: list[None] = []
         found = seek(self, PICTURE, goal, effort, lambda: ticks.append(None))

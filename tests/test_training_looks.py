@@ -99,7 +99,7 @@ def test_low_rates_are_drawn_more_often(tmp_path: Path, monkeypatch: pytest.Monk
     torch.testing.assert_close(low, 1 + 99 * ((even - 1) / 99) ** 3)
 
 
-def test_losses_do_not_go_with_a_search_for_squared_error() -> None:
+def test_losses_do_not_go_with_proximal_steps_to_less_squared_error() -> None:
     with pytest.raises(SettingsError, match="refine_steps=0 instead of 2"):
         tiny_settings(**LOOKS | {"refine_steps": 2})
     with pytest.raises(SettingsError, match="no loss 'beauty'"):
@@ -108,22 +108,24 @@ def test_losses_do_not_go_with_a_search_for_squared_error() -> None:
         tiny_settings(init="photo", tilt={LOWEST: -0.5})
 
 
-def test_no_search_for_less_squared_error_spoils_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proximal_steps_to_less_squared_error_spoil_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = _state(tmp_path, 8, **LOOKS)
     path = tmp_path / "looks.safetensors"
     path.write_bytes(model_file.to_bytes(*export(state, picture_set(), 4)))
     codec = Codec.open(path)
-    assert not codec.metadata.search
-    monkeypatch.setattr(vqcodec.codec, "refine", lambda *_: pytest.fail("searched"))
+    assert not codec.metadata.proximal
+    monkeypatch.setattr(vqcodec.codec, "refine", lambda *_: pytest.fail("stepped"))
     pixels = picture(64, 96, seed=5)
     first, third = (codec.pack(codec.encode(pixels, 40, effort)) for effort in (1, 3))
     assert first == third and [codec.useful_effort(effort) for effort in (0, 1, 2, 9)] == [0, 1, 1, 1]
-    monkeypatch.setattr(codec, "metadata", replace(codec.metadata, search=True))
-    with pytest.raises(pytest.fail.Exception, match="searched"):
+    monkeypatch.setattr(codec, "metadata", replace(codec.metadata, proximal=True))
+    with pytest.raises(pytest.fail.Exception, match="stepped"):
         codec.encode(pixels, 40, 3)
 
 
-def test_a_search_that_is_neither_true_nor_false_is_damage(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_search_key_that_is_neither_true_nor_false_is_damage(tiny_model: Path, tmp_path: Path) -> None:
     with safe_open(tiny_model, "np") as file:
         values = json.loads(file.metadata()[model_file.METADATA_KEY])
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -93,7 +93,7 @@ class Codec:
 
     @cached_property
     def assigner(self) -> TableAssigner:
-        """The search for indices under the tables of a context prior; decoding does not need it."""
+        """The choice of indices under the tables of a context prior; decoding does not need it."""
         assert isinstance(self.prior, ContextPrior)
         return make_assigner(self.prior)
 
@@ -184,13 +184,13 @@ class Codec:
         return unpack(parsed, self.metadata, self.prior)
 
     def useful_effort(self, effort: int) -> int:
-        """Return effort, or the most that changes anything: 0 without rates, 1 for a model that is not searched for.
+        """Return effort, or the most that changes anything: 0 without rates, 1 for a model without proximal steps.
 
-        The search is for less squared error, which is not what every model is for.
+        These are for less squared error, which is not what every model is for.
         """
         if not self.network.has_rates:
             return 0
-        return effort if self.metadata.search else min(effort, 1)
+        return effort if self.metadata.proximal else min(effort, 1)
 
     def _compress_tiles(self, picture: Picture, margin: int, quality: float, effort: int) -> bytes:
         height, width = picture.pixels.shape[:2]

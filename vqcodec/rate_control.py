@@ -36,7 +36,7 @@ MAX_DB = 100.0
 
 
 class Coder(Protocol):
-    """What a search needs of a Codec."""
+    """What rate control needs of a Codec."""
 
     def compress(self, picture: Picture, quality: float, effort: int) -> bytes:
         """Return the .vqc file of a picture."""
@@ -76,7 +76,7 @@ class Goal:
         return (-2, 1) if self.target_bpp or self.target_psnr_db else (1, 2)
 
     def max_trials(self, effort: int) -> int:
-        """Return how many files a search makes at most."""
+        """Return how many files are made at most."""
         if self.start is not None and self.max_bytes is None:
             return 1
         steps = MAX_STEPS if effort >= EXPENSIVE_EFFORT else len(self.neighbours)
@@ -106,22 +106,22 @@ def seek(
     Files are made one after the other; `on_trial` is called after each. Of an expensive effort the
     result has the default one where no file of the wanted one was as good.
     """
-    search = _Search(coder, picture, goal, on_trial)
+    trials = _Trials(coder, picture, goal, on_trial)
     count = len(QUALITIES)
     if goal.start is not None:
         count = goal.start
-        asked = search.trial(count, effort)
-        if not search.too_much(asked):
+        asked = trials.trial(count, effort)
+        if not trials.too_much(asked):
             return asked
     if effort < EXPENSIVE_EFFORT:
-        first = search.bisect(count, effort)
+        first = trials.bisect(count, effort)
         for place in (first + offset for offset in goal.neighbours):
             if 0 <= place < count:
-                search.trial(place, effort)
+                trials.trial(place, effort)
     else:
-        first = search.bisect(count, DEFAULT_EFFORT)
-        search.walk(min(first, count - 1), count, effort)
-    return search.best(effort)
+        first = trials.bisect(count, DEFAULT_EFFORT)
+        trials.walk(min(first, count - 1), count, effort)
+    return trials.best(effort)
 
 
 def psnr_db(original: npt.NDArray[np.uint8], copy: npt.NDArray[np.uint8]) -> float:
@@ -132,7 +132,7 @@ def psnr_db(original: npt.NDArray[np.uint8], copy: npt.NDArray[np.uint8]) -> flo
     return MAX_DB if squared == 0 else min(MAX_DB, 10 * math.log10(255**2 * original.size / squared))
 
 
-class _Search:
+class _Trials:
     """The files made so far, by place in QUALITIES and effort, and what the goal says of them."""
 
     def __init__(self, coder: Coder, picture: Picture, goal: Goal, on_trial: Callable[[], object]) -> None:

@@ -104,7 +104,7 @@ class TableAssigner:
         coarse, bits = fine.clone(), self.zero_bits[table].clone()
         wide = coarse_table >= 0
         busy = torch.nonzero(~wide & ~self._surely_zero(x, table, weight)).flatten()
-        fine[busy], _ = self._search(x[busy], table[busy], weight)
+        fine[busy], _ = self._cheapest(x[busy], table[busy], weight)
         bits[busy] = self.tables.costs[table[busy], fine[busy]]
         places = torch.nonzero(wide).flatten()
         if len(places):
@@ -125,7 +125,7 @@ class TableAssigner:
             self._penalties = {weight: self.square + weight * self.tables.costs}
         return self._penalties[weight]
 
-    def _search(self, x: Tensor, table: Tensor, weight: float) -> tuple[Tensor, Tensor]:
+    def _cheapest(self, x: Tensor, table: Tensor, weight: float) -> tuple[Tensor, Tensor]:
         """Return the cheapest index [N] and its cost [N]."""
         index = torch.empty(len(x), dtype=torch.int64, device=x.device)
         cost = torch.empty(len(x), device=x.device)
@@ -143,7 +143,7 @@ class TableAssigner:
         nearest = assign((x / self.scale)[None], self.codebook)[1][0]
         best: tuple[Tensor, ...] = ()
         for coarse, table in ((zero, near), (nearest, torch.where(nearest == self.zero, near, far))):
-            fine, cost = self._search(x - self.scale * self.codebook[coarse], table, weight)
+            fine, cost = self._cheapest(x - self.scale * self.codebook[coarse], table, weight)
             bits = self.tables.costs[coarse_table, coarse]
             cost = cost + weight * bits
             bits = bits + self.tables.costs[table, fine]

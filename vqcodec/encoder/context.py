@@ -14,7 +14,7 @@ from vqcodec.exact.priors.tables import Decoded
 
 
 def make_assigner(prior: ContextPrior) -> TableAssigner:
-    """Return the search for indices under a context prior's tables."""
+    """Return the choice of indices under a context prior's tables."""
     coarse = prior.coarse_map.astype(np.int64)
     tables = Tables(
         torch.from_numpy(prior.tables.costs),

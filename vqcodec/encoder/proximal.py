@@ -1,4 +1,4 @@
-"""Search at the encoder: this one picture's latents, moved until bits and error together are least.
+"""Proximal steps at the encoder: this one picture's latents, moved until bits and error together are least.
 
 The analysis is the same network for every picture; what it gives is not the best that could be
 given to the decoder (Campos et al. 2019, Yang et al. 2020). Here the synthesis itself says where

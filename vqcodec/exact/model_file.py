@@ -27,6 +27,8 @@ METADATA_KEY = "vqc"
 DEFAULT_MODEL = "photo"
 NETWORK_PREFIX = "network."
 PRIOR_TENSORS = ("tables", "table_map", "conditional_map", "class_tables", "class_map")
+_PROXIMAL_KEY = "search"
+"""The key that shipped model files have for Metadata.proximal."""
 _DECODING_KEYS = ("network", "stride", "quantizer", "table_bits")
 _MODELS_FOLDER = Path(__file__).parent.parent / "models"
 
@@ -38,8 +40,9 @@ class Metadata:
     """What a model file says of itself without its tensors.
 
     network: its name and settings; quantizer: the fields of QuantizerSettings; context: the
-    settings of a context prior, or None; training: facts about how it was made; search: whether the encoder's search
-    for less squared error is of use, which it is not to a model for looks. `fingerprint` is 16 hexadecimal digits.
+    settings of a context prior, or None; training: facts about how it was made; proximal: whether an encoder's proximal
+    steps to less squared error are of use, which they are not to a model for looks; files call it `search`.
+    `fingerprint` is 16 hexadecimal digits.
     """
 
     name: str
@@ -49,7 +52,7 @@ class Metadata:
     table_bits: int
     context: dict[str, Any] | None = None
     training: dict[str, Any] = field(default_factory=dict)
-    search: bool = True
+    proximal: bool = True
     fingerprint: str = ""
 
     @property
@@ -84,8 +87,8 @@ def to_bytes(metadata: Metadata, arrays: Arrays) -> bytes:
     values |= {"format": FORMAT, "fingerprint": fingerprint(metadata, arrays)}
     if metadata.context is not None:
         values["context"] = metadata.context
-    if not metadata.search:
-        values["search"] = False
+    if not metadata.proximal:
+        values[_PROXIMAL_KEY] = False
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     data: bytes = save(contiguous, {METADATA_KEY: json.dumps(values, sort_keys=True)})
     return data
@@ -197,11 +200,12 @@ def _metadata(path: Path, raw: dict[str, str] | None) -> Metadata:
         version = values.pop("format")
         if version != FORMAT:
             raise ModelError(f"{path} has model format {version}, this vqc reads {FORMAT}; update vqc")
-        metadata = Metadata(**values)
+        proximal = values.pop(_PROXIMAL_KEY, True)
+        metadata = Metadata(**values, proximal=proximal)
         if metadata.stride < 1:
             raise ModelError(f"{path} has stride {metadata.stride}, which must be at least 1")
-        if not isinstance(metadata.search, bool):
-            raise ModelError(f"{path} says search={metadata.search!r}, which must be true or false; it is damaged")
+        if not isinstance(proximal, bool):
+            raise ModelError(f"{path} says {_PROXIMAL_KEY}={proximal!r}, which must be true or false; it is damaged")
         return metadata
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} is not a vqc model: its description is missing or damaged") from error

@@ -14,5 +14,5 @@ def export(state: Perceptual) -> tuple[Metadata, Arrays]:
     learnt = {NETWORK_PREFIX + name: value.half().cpu().numpy() for name, value in state.average.items()}
     arrays = state.arrays | learnt
     training = facts(state) | {"init": state.metadata.fingerprint}
-    metadata = replace(state.metadata, name=state.settings.name, training=training, search=state.searches)
+    metadata = replace(state.metadata, name=state.settings.name, training=training, proximal=state.has_proximal_steps)
     return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays

@@ -1,8 +1,8 @@
 """Training of a model's synthesis for how pictures look, from what a decoder has of real indices.
 
 Since neither the analysis nor the codebook nor the prior changes, nothing about exact decoding does. Up to effort 1 the
-indices of a picture are those of the model that the run started from; above, the encoder's search looks at the new
-synthesis and may choose others.
+indices of a picture are those of the model that the run started from; above, the encoder's proximal steps
+look at the new synthesis and may choose others.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ class Perceptual:
         return torch.cat([self.codec.latents(encoded) for encoded in coded]).to(self.device)
 
     @property
-    def searches(self) -> bool:
-        """Whether files of the model are to be searched for, as those that it learns from are."""
-        return self.metadata.search and EFFORT_STEPS[self.settings.effort] > 0
+    def has_proximal_steps(self) -> bool:
+        """Whether files of the model are to be made with proximal steps, as those that it learns from are."""
+        return self.metadata.proximal and EFFORT_STEPS[self.settings.effort] > 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything as tensors and plain values."""

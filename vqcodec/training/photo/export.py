@@ -103,7 +103,7 @@ def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[
         table_bits=state.settings.table_bits,
         context=context,
         training=facts(state) | {"pictures": len(pictures)},
-        search=state.losses is None,
+        proximal=state.losses is None,
     )
     return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
 

@@ -1,4 +1,4 @@
-"""Latents as the encoder's search would leave them, for a batch; see vqcodec/encoder/proximal.py for why."""
+"""Latents as the encoder's proximal steps would leave them, for a batch; see vqcodec/encoder/proximal.py for why."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def code_refined(
     quality: Tensor,
     counts: Tensor | None = None,
 ) -> Coded:
-    """Send pictures x [B, 3, H, W] at qualities [B] through the context prior as the encoder's search would."""
+    """Send pictures x [B, 3, H, W] at qualities [B] through the context prior as the encoder's proximal steps would."""
     assert state.context is not None
     quantise = partial(code, state.context, assigner, rows=state.context.rows_of(quality))
 

@@ -66,7 +66,7 @@ class PairTables:
     coarse: npt.NDArray[np.int64]
 
     def assigner(self, codebook: Tensor, scale: float) -> TableAssigner:
-        """Return the search for indices under these tables, on the codebook's device."""
+        """Return the choice of indices under these tables, on the codebook's device."""
         costs = torch.from_numpy(-np.log2(self.probabilities)).float()
         tables = (costs, torch.from_numpy(self.fine), torch.from_numpy(self.coarse))
         return TableAssigner(codebook, scale, Tables(*(table.to(codebook.device) for table in tables)))
