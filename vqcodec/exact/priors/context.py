@@ -19,7 +19,7 @@ import numpy.typing as npt
 from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact.bitstream import rans
 from vqcodec.exact.priors import integer_net, passes
-from vqcodec.exact.priors.group_net import GroupNet
+from vqcodec.exact.priors.group_net import IntegerGroupNet
 from vqcodec.exact.priors.tables import Decoded, IntArray, TableSet, check_map, table_row
 
 PREFIX = "context."
@@ -36,7 +36,7 @@ class Pass(NamedTuple):
     places: npt.NDArray[np.int64]
 
 
-class Prediction(NamedTuple):
+class IntegerPrediction(NamedTuple):
     """What a pass says before its indices are known: means int32 [N, n] in sixteenths, classes uint8 [N, n]."""
 
     mean: npt.NDArray[np.int32]
@@ -64,7 +64,7 @@ class ContextPrior:
             self.tables = TableSet("tables", arrays["tables"], len(self.codebook), table_bits)
             self._check(scale)
             self.scale = int(scale)
-            self.nets = [GroupNet(g, self.groups, shape, arrays) for g in range(len(self.groups))]
+            self.nets = [IntegerGroupNet(g, self.groups, shape, arrays) for g in range(len(self.groups))]
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the model's context prior is incomplete or damaged: {error}") from error
         self.bound = max(net.bound for net in self.nets)
@@ -99,12 +99,12 @@ class ContextPrior:
         """Return the row of the tables that depend on quality, 1..100."""
         return table_row(quality, len(self.unit))
 
-    def walk(self, grid: tuple[int, int], quality: float) -> Walk:
+    def walk(self, grid: tuple[int, int], quality: float) -> IntegerWalk:
         """Start predicting a latent grid (h, w)."""
-        return Walk(self, grid, self.row(quality))
+        return IntegerWalk(self, grid, self.row(quality))
 
     def encode(self, indices: IntArray, classes: IntArray, quality: float) -> bytes:
-        """Return the rANS bytes of indices [2m, h, w] whose classes [d, h, w] a Walk gave at this quality."""
+        """Return the rANS bytes of indices [2m, h, w] whose classes [d, h, w] an IntegerWalk gave at this quality."""
         groups = []
         flat = indices.reshape(len(indices), -1)
         for step in schedule(self.groups, indices.shape[1:]):
@@ -208,7 +208,7 @@ class ContextPrior:
         check_map("coarse_map", coded, (S, S), len(self.tables))
 
 
-class Walk:
+class IntegerWalk:
     """One grid on its way through the passes: what is known so far."""
 
     def __init__(self, prior: ContextPrior, grid: tuple[int, int], row: int) -> None:
@@ -230,7 +230,7 @@ class Walk:
                 self._enter(step.group, step.channels)
             yield step
 
-    def predict(self, step: Pass) -> Prediction:
+    def predict(self, step: Pass) -> IntegerPrediction:
         """Return the means and classes of a pass."""
         net = self.prior.nets[step.group]
         rows = passes.padded(step.places, self.grid[1])
@@ -240,9 +240,9 @@ class Walk:
         out = net.run(step.phase, self.row, around, own, len(rows))
         n, shift = net.n, net.out.shift
         mean = integer_net.to_mean(out[:, :n], shift[:n], self._unit[step.channels])
-        return Prediction(mean, integer_net.to_level(out[:, n:], shift[n:], self.prior.levels))
+        return IntegerPrediction(mean, integer_net.to_level(out[:, n:], shift[n:], self.prior.levels))
 
-    def put(self, step: Pass, prediction: Prediction, coarse: IntArray, fine: IntArray) -> None:
+    def put(self, step: Pass, prediction: IntegerPrediction, coarse: IntArray, fine: IntArray) -> None:
         """Make the indices [N * n / 2] of a pass known; they are laid out place by place."""
         prior, n = self.prior, prediction.mean.shape[1]
         codebook = prior.codebook.astype(np.int32)

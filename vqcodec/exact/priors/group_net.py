@@ -14,7 +14,7 @@ from vqcodec.exact.priors.integer_net import Dense, FloatArray
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-class GroupNet:
+class IntegerGroupNet:
     """Layers of group `group`: embed (but for the first group), first per phase, second, out."""
 
     def __init__(self, group: int, groups: tuple[int, ...], shape: tuple[int, int, int], arrays: Arrays) -> None:

@@ -26,7 +26,7 @@ _ROUNDING = 0.25
 _SUMS_SHARE = 0.9
 
 
-class Prediction(NamedTuple):
+class FloatPrediction(NamedTuple):
     """What a pass says of its latents, each [N, n]: the mean in steps and the class of deviation, not rounded."""
 
     mean: Tensor
@@ -53,7 +53,7 @@ class ContextNet(nn.Module):
         self.groups, self.rows, self.embed, self.hidden = groups, rows, embed, hidden
         self.integer = False
         self.register_buffer("unit", torch.full((rows, sum(groups)), float(SIXTEENTHS)))
-        self.nets = nn.ModuleList([GroupNet(g, groups, embed, hidden) for g in range(len(groups))])
+        self.nets = nn.ModuleList([FloatGroupNet(g, groups, embed, hidden) for g in range(len(groups))])
 
     def set_unit(self, deviations: Tensor) -> None:
         """Set the scale of inputs and means from deviations [rows, d] in steps, and start as a static prior."""
@@ -74,19 +74,19 @@ class ContextNet(nn.Module):
     def _levels(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the levels [KNOTS, n] that each group starts from, and its part of values [KNOTS, d]."""
         for net, own in zip(self.nets, torch.split(values, list(self.groups), 1), strict=True):
-            assert isinstance(net, GroupNet)
+            assert isinstance(net, FloatGroupNet)
             yield net.bias_out[:, net.n :], own
 
     def rows_of(self, quality: Tensor) -> Tensor:
         """Return the rows int64 [B] that serve qualities [B], as priors.tables.table_row does."""
         return ((2 * quality).round().long() - 2).mul(self.rows - 1).add(99).div(198, rounding_mode="floor")
 
-    def begin(self, batch: int, height: int, width: int, rows: Tensor) -> Walk:
+    def begin(self, batch: int, height: int, width: int, rows: Tensor) -> FloatWalk:
         """Start on latents [batch, d, height, width] of table rows int64 [batch]."""
-        return Walk(self, batch, height, width, rows)
+        return FloatWalk(self, batch, height, width, rows)
 
 
-class GroupNet(nn.Module):
+class FloatGroupNet(nn.Module):
     """The network of one group of channels: embedding of earlier groups, three dense layers."""
 
     def __init__(self, group: int, groups: tuple[int, ...], embed: int, hidden: int) -> None:
@@ -115,7 +115,7 @@ class GroupNet(nn.Module):
         return self.own[phase - 1] if phase else None
 
 
-class Walk:
+class FloatWalk:
     """One batch on its way through the passes: the latents known so far, normalised and padded."""
 
     def __init__(self, net: ContextNet, batch: int, height: int, width: int, rows: Tensor) -> None:
@@ -140,9 +140,9 @@ class Walk:
             start += n
             self.known.append(self.own)
 
-    def predict(self, group: int, phase: int, channels: slice, places: Tensor) -> Prediction:
+    def predict(self, group: int, phase: int, channels: slice, places: Tensor) -> FloatPrediction:
         """Return the prediction for the batch's latents at `places`, image by image."""
-        net: GroupNet = self.net.nets[group]  # type: ignore[assignment]
+        net: FloatGroupNet = self.net.nets[group]  # type: ignore[assignment]
         rows = self._spread(places)
         knots, integer = self.knots, self.net.integer
         shift = _shift(net.first_weights(), net.bias_first, integer)
@@ -164,7 +164,7 @@ class Walk:
         if integer:
             mean = round_through(mean * SIXTEENTHS) / SIXTEENTHS
             level = round_through(level)
-        return Prediction(mean, level.clamp(0, CLASSES - 1))
+        return FloatPrediction(mean, level.clamp(0, CLASSES - 1))
 
     def put(self, channels: slice, places: Tensor, latents: Tensor) -> None:
         """Make latents [N, n] in steps at `places` known."""
@@ -176,7 +176,7 @@ class Walk:
         self.own = self.own.index_copy(0, self._spread(places), x)
 
     def _enter(self, group: int, n: int) -> None:
-        net: GroupNet = self.net.nets[group]  # type: ignore[assignment]
+        net: FloatGroupNet = self.net.nets[group]  # type: ignore[assignment]
         if group:
             x = torch.cat([known[self.inside] for known in self.known], 1)
             e = _activate(_dense(x, net.embed, net.bias_embed, self.net.integer), self.net.integer)

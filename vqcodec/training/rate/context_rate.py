@@ -16,7 +16,7 @@ from torch import Tensor
 from vqcodec.encoder.by_table import Assigned, TableAssigner
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
-from vqcodec.training.rate.context_net import ContextNet, Prediction
+from vqcodec.training.rate.context_net import ContextNet, FloatPrediction
 
 
 class Coded(NamedTuple):
@@ -59,14 +59,14 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
     return Coded(z_q, bits, usage / usage.sum())
 
 
-def _change(error: Tensor, prediction: Prediction, slopes: Tensor) -> Tensor:
+def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tensor:
     """Return zeros [N, n] with the gradients of the cost to means and classes."""
     mean, level = (part - part.detach() for part in prediction)
     return slopes.reshape(level.shape) * level - 2 / RATE_WEIGHT * error * mean
 
 
 @torch.no_grad()
-def _quantise(y: Tensor, prediction: Prediction, assigner: TableAssigner) -> tuple[Tensor, Assigned, Tensor]:
+def _quantise(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -> tuple[Tensor, Assigned, Tensor]:
     """Return y [N, n] as the decoder would have it, the indices of its units and their classes [N n / 2, 2]."""
     mean = torch.floor(prediction.mean * SIXTEENTHS + 0.5) / SIXTEENTHS
     classes = torch.floor(prediction.level + 0.5).long().reshape(-1, 2)

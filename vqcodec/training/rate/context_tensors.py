@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.exact.priors.integer_net import FRACTION
-from vqcodec.training.rate.context_net import ContextNet, GroupNet, knot_weights, shifts
+from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet, knot_weights, shifts
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -21,12 +21,12 @@ def integer_tensors(net: ContextNet) -> Arrays:
     arrays: Arrays = {"unit": net.unit.cpu().numpy().astype(np.int32)}
     knots = knot_weights(net.rows).to(net.unit.device)
     for group in net.nets:
-        assert isinstance(group, GroupNet)
+        assert isinstance(group, FloatGroupNet)
         arrays |= {f"{group.group}.{name}": array for name, array in _group(group, knots).items()}
     return arrays
 
 
-def _group(group: GroupNet, knots: Tensor) -> Arrays:
+def _group(group: FloatGroupNet, knots: Tensor) -> Arrays:
     first = shifts(group.first_weights(), group.bias_first)
     second, out = shifts([group.second], group.bias_second), shifts([group.out], group.bias_out)
     arrays: Arrays = {
@@ -79,7 +79,7 @@ def float_parent(settings: dict[str, Any], arrays: Arrays) -> ContextNet:
     net.unit.copy_(torch.from_numpy(arrays["unit"]))
     to_knots = torch.linalg.pinv(knot_weights(net.rows).double())
     for group in net.nets:
-        assert isinstance(group, GroupNet)
+        assert isinstance(group, FloatGroupNet)
         take = _Floats(arrays, f"{group.group}.")
         group.bias_first.copy_(torch.einsum("kr,prh->pkh", to_knots, take.bias("first")))
         group.second.copy_(take.weight("second", "second"))
