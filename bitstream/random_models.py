@@ -16,7 +16,7 @@ from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.exact.priors import ContextPrior, StaticPrior, passes
 from vqcodec.exact.priors.context import NO_COARSE, PREFIX
 from vqcodec.exact.priors.integer_net import BOUND, SHIFT_MAX, SIXTEENTHS, WEIGHT_MAX
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 
 Integers = npt.NDArray[np.int64]
 Tables = npt.NDArray[np.uint32]
@@ -85,16 +85,16 @@ def draw_tables(rng: np.random.Generator, tables: int, symbols: int, bits: int) 
     return integers
 
 
-def draw_static(rng: np.random.Generator, prior: StaticPrior, grid: tuple[int, int], quality: float) -> Decoded:
+def draw_static(rng: np.random.Generator, prior: StaticPrior, grid: tuple[int, int], quality: float) -> Choice:
     """Indices, each plane's distributed like the table of its first class, and classes for a latent grid."""
     tables = np.cumsum(prior.tables[prior.table_map[prior.row(quality), 0]], axis=1, dtype=np.int64)
     uniform = rng.random((prior.planes, grid[0] * prior.factor, grid[1] * prior.factor))
     planes = [np.searchsorted(table, u * table[-1], side="right") for table, u in zip(tables, uniform, strict=True)]
     classes = rng.integers(0, prior.classes, grid)
-    return Decoded(np.stack(planes).astype(np.uint16), classes.astype(np.uint8), None)
+    return Choice(np.stack(planes).astype(np.uint16), classes.astype(np.uint8), None)
 
 
-def draw_context(rng: np.random.Generator, prior: ContextPrior, grid: tuple[int, int], quality: float) -> Decoded:
+def draw_context(rng: np.random.Generator, prior: ContextPrior, grid: tuple[int, int], quality: float) -> Choice:
     """Indices distributed like the very tables that code them, with their classes and latents, for a latent grid."""
     walk = prior.walk(grid, quality)
     for step in walk.steps():

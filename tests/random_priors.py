@@ -15,7 +15,7 @@ from vqcodec.encoder.context import choose_context, make_assigner
 from vqcodec.exact import model_file
 from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.exact.priors import ContextPrior
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bitstream"))
 random_models: Any = importlib.import_module("random_models")
@@ -53,13 +53,13 @@ def latents(channels: int, grid: tuple[int, int], seed: int) -> torch.Tensor:
     return deviation * torch.randn(1, channels, *grid, generator=random)
 
 
-def chosen(name: str, grid: tuple[int, int], quality: float, seed: int = 0, weight: float = 0.15) -> Decoded:
+def chosen(name: str, grid: tuple[int, int], quality: float, seed: int = 0, weight: float = 0.15) -> Choice:
     """What the encoder makes of random latents."""
     z = latents(prior(name).d, grid, seed)
     return choose_context(prior(name), make_assigner(prior(name)), z, quality, weight)
 
 
-def drawn(name: str, grid: tuple[int, int], quality: float, seed: int = 0) -> Decoded:
+def drawn(name: str, grid: tuple[int, int], quality: float, seed: int = 0) -> Choice:
     """Indices drawn from the very tables that code them."""
-    found: Decoded = random_models.draw_context(np.random.default_rng(seed), prior(name), grid, quality)
+    found: Choice = random_models.draw_context(np.random.default_rng(seed), prior(name), grid, quality)
     return found

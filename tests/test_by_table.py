@@ -13,7 +13,7 @@ from random_priors import PLANS, latents, prior
 from torch import Tensor
 
 from vqcodec.encoder import by_table
-from vqcodec.encoder.by_table import Assigned, TableAssigner, Tables
+from vqcodec.encoder.by_table import TableAssigner, Tables, UnitChoice
 from vqcodec.encoder.context import make_assigner
 from vqcodec.training.rate.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
 
@@ -67,7 +67,7 @@ def cost(case: Case, unit: int, coarse: int, weight: float) -> tuple[Tensor, Ten
     return (case.x[unit].double() - vectors).square().sum(1) + weight * bits, bits
 
 
-def check(case: Case, weight: float) -> Assigned:
+def check(case: Case, weight: float) -> UnitChoice:
     """What was assigned costs as little as the best of all candidates, and its bits are told right."""
     found = case.assigner.assign(case.x, case.classes, weight)
     for unit in range(len(case.x)):

@@ -21,7 +21,7 @@ from vqcodec.exact.indices import unpack
 from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.exact.priors.context import NO_COARSE, ContextPrior
 from vqcodec.exact.priors.integer_net import BOUND
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 
 maker: Any = importlib.import_module("make_vectors")
 reference: Any = importlib.import_module("reference_decoder")
@@ -30,9 +30,9 @@ GRIDS = [(1, 1), (1, 5), (3, 2), (2, 2), (4, 4), (9, 1), (17, 13)]
 QUALITIES = [1.0, 37.5, 100.0]
 
 
-def assert_same(one: Decoded, other: Decoded) -> None:
+def assert_same(one: Choice, other: Choice) -> None:
     """Indices, classes and latents are equal."""
-    for name in Decoded._fields:
+    for name in Choice._fields:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
@@ -55,7 +55,7 @@ def test_any_indices_are_decoded(name: str, grid: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("make", [chosen, drawn])
-def test_estimated_bits_are_those_of_the_file(name: str, make: Callable[..., Decoded]) -> None:
+def test_estimated_bits_are_those_of_the_file(name: str, make: Callable[..., Choice]) -> None:
     for grid in ((5, 4), (40, 48)):
         found = make(name, grid, 60)
         class_bits, index_bits = prior(name).bits(found.indices, found.classes, 60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vqcodec.encoder.by_table import Assigned, TableAssigner
+from vqcodec.encoder.by_table import TableAssigner, UnitChoice
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 from vqcodec.training.rate.context_net import CLASSES, ContextNet
 from vqcodec.training.rate.context_rate import code
@@ -24,7 +24,7 @@ def units(count: int, classes: int = CLASSES) -> tuple[torch.Tensor, torch.Tenso
     return torch.randn(count, 2, generator=generator) * 2, torch.randint(0, classes, (count, 2), generator=generator)
 
 
-def written(assigner: TableAssigner, assigned: Assigned, classes: torch.Tensor, n: int) -> float | None:
+def written(assigner: TableAssigner, assigned: UnitChoice, classes: torch.Tensor, n: int) -> float | None:
     """What unit n's indices cost under other classes, read from the tables one by one; None if they cannot be."""
     first, second = classes[n].tolist()
     far = int(assigned.coarse[n] != assigner.zero)

@@ -15,7 +15,7 @@ from tiny import picture
 from vqcodec import codec as module
 from vqcodec.codec import Codec
 from vqcodec.exact.priors import StaticPrior
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 from vqcodec.image import Picture
 
@@ -72,10 +72,10 @@ def latents_in_tiles(pixels: npt.NDArray[np.uint8], quality: float, monkeypatch:
     monkeypatch.setattr(module, "TILED_LATENTS", 16)
     codec, found = photo(), []
 
-    def choose(z: torch.Tensor, *_: object, **named: object) -> Decoded:
+    def choose(z: torch.Tensor, *_: object, **named: object) -> Choice:
         found.append(z)
         classes = np.zeros(z.shape[2:] if isinstance(codec.prior, StaticPrior) else z.shape[1:], np.uint8)
-        return Decoded(np.zeros((codec.prior.planes, *z.shape[2:]), np.uint16), classes, None)
+        return Choice(np.zeros((codec.prior.planes, *z.shape[2:]), np.uint16), classes, None)
 
     monkeypatch.setattr(codec, "_choose", choose)
     codec.compress(Picture(pixels), quality, effort=0)

@@ -92,7 +92,7 @@ def test_as_many_pictures_are_coded_at_once_as_their_size_allows(
     path, code = model_of("one", tmp_path, pixels), measure._code
     seen: list[int] = []
 
-    def counted(codec: Codec, batch: Pixels) -> measure.Coded:
+    def counted(codec: Codec, batch: Pixels) -> measure.Reconstruction:
         seen.append(len(batch))
         return code(codec, batch)
 

@@ -55,7 +55,7 @@ from vqcodec.exact.indices import (
 )
 from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 from vqcodec.image import Picture
 from vqcodec.quantizers import Fixed, QuantizerSettings
@@ -169,7 +169,7 @@ class Codec:
         with _memory_errors(encoded.width, encoded.height):
             return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
 
-    def latents(self, chosen: Encoded | Decoded) -> Tensor:
+    def latents(self, chosen: Encoded | Choice) -> Tensor:
         """Return the latents float32 [1, d, h, w] that a decoder has of indices."""
         codes = chosen.indices if chosen.latents is None else chosen.latents
         h, w = chosen.classes.shape[-2:]
@@ -205,7 +205,7 @@ class Codec:
             streams.append((index_crc(chosen.indices), self.prior.encode(chosen.indices, chosen.classes, quality)))
         return write_file(streams, Size(width, height, quality, TILE), self.metadata, self.prior, picture.icc)
 
-    def _encode_tile(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Decoded:
+    def _encode_tile(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Choice:
         """Return the indices of a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
         z = self.analyse(pixels, quality)
         effort = self.useful_effort(effort)
@@ -218,12 +218,12 @@ class Codec:
         return refine(scene, choose, self.latents, bits, steps)
 
     @torch.inference_mode()
-    def _choose(self, z: Tensor, quality: float, weight: float) -> Decoded:
+    def _choose(self, z: Tensor, quality: float, weight: float) -> Choice:
         if isinstance(self.prior, StaticPrior):
             return choose_static(self.prior, self.quantizer, z, quality, rate_aware=weight > 0)
         return choose_context(self.prior, self.assigner, z, quality, weight)
 
-    def _bits(self, chosen: Decoded, quality: float) -> float:
+    def _bits(self, chosen: Choice, quality: float) -> float:
         return sum(self.prior.bits(chosen.indices, chosen.classes, quality))
 
     @torch.inference_mode()

@@ -28,8 +28,8 @@ class Tables(NamedTuple):
     coarse: Tensor
 
 
-class Assigned(NamedTuple):
-    """Indices int64 [N] (coarse is the zero codevector where there is none) and their bits float32 [N]."""
+class UnitChoice(NamedTuple):
+    """What is chosen for N units: indices int64 [N], coarse the zero codevector without one, and bits float32 [N]."""
 
     coarse: Tensor
     fine: Tensor
@@ -51,12 +51,12 @@ class TableAssigner:
         self.zero_bits = tables.costs[:, self.zero]
         self.least_other_bits = tables.costs[:, others].amin(1)
 
-    def decode(self, assigned: Assigned) -> Tensor:
+    def decode(self, assigned: UnitChoice) -> Tensor:
         """Return the vectors float32 [N, 2] that indices stand for."""
         vectors: Tensor = self.scale * self.codebook[assigned.coarse] + self.codebook[assigned.fine]
         return vectors
 
-    def count(self, assigned: Assigned, classes: Tensor, counts: Tensor) -> None:
+    def count(self, assigned: UnitChoice, classes: Tensor, counts: Tensor) -> None:
         """Add to counts float32 [T, K] how often each table coded each index, for units with classes int64 [N, 2]."""
         first, second = classes.unbind(1)
         coarse_table = self.tables.coarse[first, second]
@@ -66,7 +66,7 @@ class TableAssigner:
             counts += torch.bincount(table * counts.shape[1] + index, minlength=counts.numel()).reshape(counts.shape)
 
     @torch.no_grad()
-    def slopes(self, assigned: Assigned, classes: Tensor) -> Tensor:
+    def slopes(self, assigned: UnitChoice, classes: Tensor) -> Tensor:
         """Return float32 [N, 2]: how the bits of the same indices grow with each class of their units.
 
         The mean difference to the two neighbouring classes; a neighbour under which an index cannot be
@@ -85,7 +85,7 @@ class TableAssigner:
             result[:, which] = (dear - cheap) / span.clamp(min=1)
         return result
 
-    def _bits(self, assigned: Assigned, classes: Tensor) -> Tensor:
+    def _bits(self, assigned: UnitChoice, classes: Tensor) -> Tensor:
         """Return the bits [N] of indices under other classes [N, 2]; infinite where they cannot be written."""
         first, second = classes.unbind(1)
         is_far = assigned.coarse != self.zero
@@ -95,7 +95,7 @@ class TableAssigner:
         narrow = torch.where(is_far, torch.inf, 0.0)
         return fine + torch.where(coarse_table >= 0, coarse, narrow)
 
-    def assign(self, x: Tensor, classes: Tensor, weight: float) -> Assigned:
+    def assign(self, x: Tensor, classes: Tensor, weight: float) -> UnitChoice:
         """Return indices for units x float32 [N, 2] with classes int64 [N, 2]."""
         first, second = classes.unbind(1)
         table = self.tables.fine[first, second, 0]
@@ -111,7 +111,7 @@ class TableAssigner:
             far = self.tables.fine[first[places], second[places], 1]
             some = self._wide(x[places], table[places], far, coarse_table[places], weight)
             coarse[places], fine[places], bits[places] = some
-        return Assigned(coarse, fine, bits)
+        return UnitChoice(coarse, fine, bits)
 
     def _surely_zero(self, x: Tensor, table: Tensor, weight: float) -> Tensor:
         """Whether no codevector but zero can win: even the nearest other at the least bits would cost more."""
@@ -137,7 +137,7 @@ class TableAssigner:
             cost[some] = least + x[some].square().sum(1)
         return index, cost
 
-    def _wide(self, x: Tensor, near: Tensor, far: Tensor, coarse_table: Tensor, weight: float) -> Assigned:
+    def _wide(self, x: Tensor, near: Tensor, far: Tensor, coarse_table: Tensor, weight: float) -> UnitChoice:
         """Choose coarse and fine together among two coarse candidates: zero, and the nearest codevector."""
         zero = torch.full_like(near, self.zero)
         nearest = assign((x / self.scale)[None], self.codebook)[1][0]
@@ -149,4 +149,4 @@ class TableAssigner:
             bits = bits + self.tables.costs[table, fine]
             found = (coarse, fine, bits, cost)
             best = tuple(torch.where(cost < best[3], a, b) for a, b in zip(found, best, strict=True)) if best else found
-        return Assigned(*best[:3])
+        return UnitChoice(*best[:3])

@@ -10,7 +10,7 @@ from vqcodec.encoder.by_table import TableAssigner, Tables
 from vqcodec.exact.priors import ContextPrior
 from vqcodec.exact.priors.context import NO_COARSE
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 
 
 def make_assigner(prior: ContextPrior) -> TableAssigner:
@@ -25,7 +25,7 @@ def make_assigner(prior: ContextPrior) -> TableAssigner:
     return TableAssigner(codebook, float(prior.scale), tables)
 
 
-def choose_context(prior: ContextPrior, assigner: TableAssigner, z: Tensor, quality: float, weight: float) -> Decoded:
+def choose_context(prior: ContextPrior, assigner: TableAssigner, z: Tensor, quality: float, weight: float) -> Choice:
     """Return indices, classes and latents for z float32 [1, d, h, w], pass by pass as the decoder will see them.
 
     `weight` is what a bit counts against a squared error of one step^2.

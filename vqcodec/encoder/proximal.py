@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 from vqcodec.networks import Network
 from vqcodec.networks.photo import GREY_LEVELS, rate_lambda
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
@@ -74,11 +74,11 @@ class Scene:
 
 def refine(
     scene: Scene,
-    choose: Callable[[Tensor], Decoded],
-    dequantise: Callable[[Decoded], Tensor],
-    bits: Callable[[Decoded], float],
+    choose: Callable[[Tensor], Choice],
+    dequantise: Callable[[Choice], Tensor],
+    bits: Callable[[Choice], float],
     steps: int,
-) -> Decoded:
+) -> Choice:
     """Return the best choice of indices after `steps` proximal steps from the analysis' latents.
 
     choose: latents [1, d, h, w] -> indices; dequantise: indices -> latents; bits: what indices cost.

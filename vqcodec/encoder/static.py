@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.exact.priors import StaticPrior
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 from vqcodec.quantizers.base import Quantizer
 
 _CLASS_ROUNDS = 2
@@ -44,7 +44,7 @@ def class_costs(bits: Tensor, indices: Tensor, factor: int) -> Tensor:
 
 def choose_static(
     prior: StaticPrior, quantizer: Quantizer, z: Tensor, quality: float, rate_aware: bool = True
-) -> Decoded:
+) -> Choice:
     """Return indices and classes for latents z float32 [1, d, h, w]: each position gets its cheapest class."""
     bits = torch.from_numpy(prior.table_costs[prior.table_map[prior.row(quality)]])
     indices, classes = quantizer.encode(z), torch.zeros(1, *z.shape[2:], dtype=torch.int64)
@@ -53,4 +53,4 @@ def choose_static(
         classes = torch.from_numpy(prior.choose_classes(costs, quality))[None].long()
         if rate_aware:
             indices = encode_by_class(quantizer, z, bits, classes)
-    return Decoded(indices[0].numpy().astype(np.uint16), classes[0].numpy().astype(np.uint8), None)
+    return Choice(indices[0].numpy().astype(np.uint16), classes[0].numpy().astype(np.uint8), None)

@@ -18,7 +18,7 @@ from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, read_streams, tiles_of, write_streams
 
 MAX_INDICES = 1 << 28
@@ -99,7 +99,7 @@ def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> Encoded:
     return assemble(decode_tiles(parsed, metadata, prior), size, metadata)
 
 
-def assemble(decoded: Iterable[tuple[Tile, Decoded]], size: Size, metadata: Metadata) -> Encoded:
+def assemble(decoded: Iterable[tuple[Tile, Choice]], size: Size, metadata: Metadata) -> Encoded:
     """Return a picture's indices from those of its tiles."""
     grid, parts = latent_grid(size.height, size.width, metadata.stride), list(decoded)
     latents = [(tile, to_int16(part.latents)) for tile, part in parts if part.latents is not None]
@@ -126,7 +126,7 @@ def unpack_codes(parsed: Container, metadata: Metadata, prior: Prior) -> npt.NDA
     )
 
 
-def decode_tiles(parsed: Container, metadata: Metadata, prior: Prior) -> Iterator[tuple[Tile, Decoded]]:
+def decode_tiles(parsed: Container, metadata: Metadata, prior: Prior) -> Iterator[tuple[Tile, Choice]]:
     """Yield each tile with what its stream says; FormatError names a tile that is not what was encoded."""
     header = parsed.header
     check_model(header, metadata)
@@ -191,7 +191,7 @@ def to_int16(latents: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
     return np.clip(latents, -32768, 32767).astype(np.int16)
 
 
-def _decode(prior: Prior, data: bytes, tile: Tile, header: Header) -> Decoded:
+def _decode(prior: Prior, data: bytes, tile: Tile, header: Header) -> Choice:
     try:
         return prior.decode(data, tile.grid, header.quality)
     except FormatError as error:

@@ -32,7 +32,7 @@ from vqcodec.exact.indices import (
 )
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import ContextPrior, Prior
-from vqcodec.exact.priors.tables import Decoded
+from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 
 MAGIC = b"PK"
@@ -123,7 +123,7 @@ def sample(seed: int, size: Size, metadata: Metadata, prior: Prior) -> Encoded:
     check_size(size.height, size.width, metadata)
     noise = np.random.PCG64(seed)
 
-    def draw(tile: Tile) -> tuple[Tile, Decoded]:
+    def draw(tile: Tile) -> tuple[Tile, Choice]:
         return tile, prior.sample(noise, tile.grid, size.quality)
 
     grid = latent_grid(size.height, size.width, metadata.stride)

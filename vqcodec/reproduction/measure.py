@@ -31,7 +31,7 @@ BATCH_PIXELS = 2**18
 """What is coded at once: at most so many pictures, and pixels unless one picture has more."""
 
 
-class Coded(NamedTuple):
+class Reconstruction(NamedTuple):
     """Pictures and what a decoder shows, both float32 [B, 3, H, W] in [0, 1], and the indices uint16 [B, P, h', w']."""
 
     pictures: Tensor
@@ -77,15 +77,15 @@ def _batch(pixels: Pixels) -> int:
 
 
 @torch.inference_mode()
-def _code(codec: Codec, pixels: Pixels) -> Coded:
+def _code(codec: Codec, pixels: Pixels) -> Reconstruction:
     pictures = to_pictures(torch.from_numpy(pixels))
     quality = torch.full((len(pixels),), DEFAULT_QUALITY)
     indices = codec.quantizer.encode(codec.network.analysis(pictures, quality))
     shown = codec.network.synthesis(codec.quantizer.decode(indices), quality)
-    return Coded(pictures, shown, indices.numpy().astype(np.uint16))
+    return Reconstruction(pictures, shown, indices.numpy().astype(np.uint16))
 
 
-def _scores(coded: Coded) -> dict[str, dict[str, Tensor]]:
+def _scores(coded: Reconstruction) -> dict[str, dict[str, Tensor]]:
     original = scores.papers_pixels(scores.papers_original(coded.pictures))
     return {
         "lossless": scores.scores(scores.rounded(coded.pictures), scores.rounded(coded.shown)),

@@ -20,7 +20,7 @@ from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact.bitstream import rans
 from vqcodec.exact.priors import integer_net, passes
 from vqcodec.exact.priors.group_net import IntegerGroupNet
-from vqcodec.exact.priors.tables import Decoded, IntArray, TableSet, check_map, table_row
+from vqcodec.exact.priors.tables import Choice, IntArray, TableSet, check_map, table_row
 
 PREFIX = "context."
 NO_COARSE = 65535
@@ -115,18 +115,18 @@ class ContextPrior:
             groups += self.tables.symbol_groups(self.fine_tables(near, coarse), fine)
         return rans.encode(groups)
 
-    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Decoded:
+    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Choice:
         """Return the indices, classes and latents of a grid (h, w)."""
         decoder = rans.Decoder(data)
         decoded = self._read(decoder, grid, quality)
         decoder.finish()
         return decoded
 
-    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Decoded:
+    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Choice:
         """Return a grid (h, w) drawn from the distribution that the tables are of."""
         return self._read(rans.Decoder.of_noise(noise, self.planes * grid[0] * grid[1]), grid, quality)
 
-    def follow(self, indices: IntArray, quality: float) -> Decoded:
+    def follow(self, indices: IntArray, quality: float) -> Choice:
         """Return what a decoder makes of indices [2m, h, w]; FormatError for a coarse one where none is coded."""
         walk, flat = self.walk(indices.shape[1:], quality), indices.reshape(len(indices), -1)
         for step in walk.steps():
@@ -142,7 +142,7 @@ class ContextPrior:
             walk.put(step, prediction, coarse, fine)
         return walk.result()
 
-    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Decoded:
+    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Choice:
         walk = self.walk(grid, quality)
         for step in walk.steps():
             prediction = walk.predict(step)
@@ -257,10 +257,10 @@ class IntegerWalk:
         rows = passes.padded(step.places, self.grid[1])
         self._own[rows] = integer_net.normalise(latents, self._unit[step.channels])
 
-    def result(self) -> Decoded:
+    def result(self) -> Choice:
         """Return what the passes have made known."""
         h, w = self.grid
-        return Decoded(self._indices.reshape(-1, h, w), self._levels.reshape(-1, h, w), self._latents.reshape(-1, h, w))
+        return Choice(self._indices.reshape(-1, h, w), self._levels.reshape(-1, h, w), self._latents.reshape(-1, h, w))
 
     def _enter(self, group: int, channels: slice) -> None:
         """Start a group: the one before is complete and joins the inputs of the embedding."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from vqcodec.errors import ModelError
 from vqcodec.exact.bitstream import rans
-from vqcodec.exact.priors.tables import Decoded, Groups, IntArray, TableSet, check_map, table_row
+from vqcodec.exact.priors.tables import Choice, Groups, IntArray, TableSet, check_map, table_row
 
 Classes = npt.NDArray[np.uint8]
 MAX_CLASSES = 256
@@ -118,19 +118,19 @@ class StaticPrior:
             groups += self.index_tables.symbol_groups(numbers, indices.reshape(-1)[places])
         return rans.encode(groups)
 
-    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Decoded:
+    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Choice:
         """Return indices [P, h', w'] and classes [h, w] for a latent grid (h, w)."""
         decoder = rans.Decoder(data)
         decoded = self._read(decoder, grid, quality)
         decoder.finish()
         return decoded
 
-    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Decoded:
+    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Choice:
         """Return a grid (h, w) drawn from the distribution that the tables are of."""
         symbols = (self.planes * self.factor**2 + 1) * grid[0] * grid[1]
         return self._read(rans.Decoder.of_noise(noise, symbols), grid, quality)
 
-    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Decoded:
+    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Choice:
         row = self.row(quality)
         classes = self._decode_classes(decoder, grid, row)
         shape = (self.table_map.shape[2], grid[0] * self.factor, grid[1] * self.factor)
@@ -138,7 +138,7 @@ class StaticPrior:
         flat = indices.reshape(-1)
         for places, numbers in self._passes(indices, classes, row):
             flat[places] = self.index_tables.read(decoder, numbers)
-        return Decoded(indices, classes, None)
+        return Choice(indices, classes, None)
 
     def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
         """Return the bits of the classes and of the indices under the tables."""

@@ -16,8 +16,8 @@ IntArray = npt.NDArray[np.integer]
 Groups = list[tuple[rans.Table, IntArray]]
 
 
-class Decoded(NamedTuple):
-    """What a prior decodes of a grid (h, w): everything that the stream of one tile says.
+class Choice(NamedTuple):
+    """What an encoder has chosen for a grid (h, w), and what a prior decodes: all that the stream of one tile says.
 
     indices: uint16 [P, h', w']; classes: uint8, what chose their tables, [h, w] with the static
     prior and [d, h, w] with the context prior; latents: int32 [d, h, w] in sixteenths of a step

@@ -12,7 +12,7 @@ from vqcodec.encoder.by_table import TableAssigner
 from vqcodec.encoder.proximal import distortion, step_sizes
 from vqcodec.networks.photo import GREY_LEVELS, PhotoNetwork, rate_lambda
 from vqcodec.training.photo.state import TrainingState
-from vqcodec.training.rate.context_rate import Coded, code
+from vqcodec.training.rate.context_rate import Seen, code
 
 Quantise = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Latents [B, d, h, w] -> what the decoder would have of them, and their bits [B]."""
@@ -45,7 +45,7 @@ def code_refined(
     x: Tensor,
     quality: Tensor,
     counts: Tensor | None = None,
-) -> Coded:
+) -> Seen:
     """Send pictures x [B, 3, H, W] at qualities [B] through the context prior as the encoder's proximal steps would."""
     assert state.context is not None
     quantise = partial(code, state.context, assigner, rows=state.context.rows_of(quality))

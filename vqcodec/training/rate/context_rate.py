@@ -13,14 +13,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vqcodec.encoder.by_table import Assigned, TableAssigner
+from vqcodec.encoder.by_table import TableAssigner, UnitChoice
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 from vqcodec.training.rate.context_net import ContextNet, FloatPrediction
 
 
-class Coded(NamedTuple):
-    """One batch: quantised latents [B, d, h, w], counted bits [B], usage [K].
+class Seen(NamedTuple):
+    """What the synthesis sees of one batch: quantised latents [B, d, h, w], their counted bits [B], usage [K].
 
     `bits` carry the gradient of error / RATE_WEIGHT + bits to the prior.
     """
@@ -30,7 +30,7 @@ class Coded(NamedTuple):
     usage: Tensor
 
 
-def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, counts: Tensor | None = None) -> Coded:
+def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, counts: Tensor | None = None) -> Seen:
     """Send latents z float32 [B, d, h, w] of table rows int64 [B] through the passes of a context prior.
 
     `counts` float32 [T, K] is added to: how often each table coded each index.
@@ -56,7 +56,7 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
         walk.put(channels, places, quantised)
         groups[-1] = groups[-1].index_copy(1, places, quantised.reshape(batch, len(places), -1))
     z_q = torch.cat(groups, 2).reshape(batch, height, width, d).movedim(3, 1)
-    return Coded(z_q, bits, usage / usage.sum())
+    return Seen(z_q, bits, usage / usage.sum())
 
 
 def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tenso
 
 
 @torch.no_grad()
-def _quantise(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -> tuple[Tensor, Assigned, Tensor]:
+def _quantise(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -> tuple[Tensor, UnitChoice, Tensor]:
     """Return y [N, n] as the decoder would have it, the indices of its units and their classes [N n / 2, 2]."""
     mean = torch.floor(prediction.mean * SIXTEENTHS + 0.5) / SIXTEENTHS
     classes = torch.floor(prediction.level + 0.5).long().reshape(-1, 2)
