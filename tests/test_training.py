@@ -236,7 +236,7 @@ def test_ctrl_c_in_the_middle_of_a_step_loses_nothing(
     assert training.run([folder], whole, settings, resume=False)
     compute = objective.compute
 
-    def interrupted(state: TrainingState, *rest: Any) -> objective.Losses:
+    def interrupted(state: TrainingState, *rest: Any) -> objective.StepFigures:
         result = compute(state, *rest)
         if state.progress.step == at_step:
             signal.raise_signal(signal.SIGINT)

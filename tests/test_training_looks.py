@@ -88,7 +88,7 @@ def _analysis_gradient(state: TrainingState, weight: float) -> Tensor:
 def test_low_rates_are_drawn_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compute, drawn = objective.compute, []
 
-    def seen(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator) -> objective.Losses:
+    def seen(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator) -> objective.StepFigures:
         drawn.append(quality)
         return compute(state, x, quality, noise)
 

@@ -16,7 +16,7 @@ from typing import Any, get_args
 from vqcodec.errors import SettingsError
 from vqcodec.training.looks.settings import PerceptualSettings
 from vqcodec.training.papers.settings import NETWORK_NAMES, AutoencoderSettings
-from vqcodec.training.photo.settings import METHODS, TrainingSettings
+from vqcodec.training.photo.settings import QUANTIZERS, TrainingSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -71,7 +71,7 @@ def make_settings(recipe: Path | None, options: dict[str, Any], resumed: dict[st
         kind: type[Settings] = PerceptualSettings
         said = f"objective {values['objective']!r}"
     else:
-        values.setdefault("network", "photo" if values.get("quantizer", METHODS[0]) in METHODS else "vqvae")
+        values.setdefault("network", "photo" if values.get("quantizer", QUANTIZERS[0]) in QUANTIZERS else "vqvae")
         kind = AutoencoderSettings if values["network"] in NETWORK_NAMES else TrainingSettings
         said = f"network {values['network']!r}"
     known = {field.name for field in fields(kind)}

@@ -38,7 +38,7 @@ class Trainer(StepTrainer[TrainingState]):
     ) -> None:
         super().__init__(state, checkpoint_path)
         self.training, self.validation = training, validation
-        self._recent: list[objective.Losses] = []
+        self._recent: list[objective.StepFigures] = []
         self._validated = state.progress.seconds
 
     def start(self) -> None:
@@ -123,7 +123,7 @@ class Trainer(StepTrainer[TrainingState]):
         for group, rate in zip(self.state.optimizer.param_groups, self.state.base_rates, strict=True):
             group["lr"] = rate * factor
 
-    def _log(self, bar: tqdm[None], result: objective.Losses) -> None:
+    def _log(self, bar: tqdm[None], result: objective.StepFigures) -> None:
         self._recent.append(result)
         if self.state.progress.step % _LOG_STEPS:
             return

@@ -22,7 +22,7 @@ _REFERENCE_LAMBDA = 0.01
 _LOOKS_POWER = 0.78
 
 
-class Losses(NamedTuple):
+class StepFigures(NamedTuple):
     """One batch: the loss to minimise, and for the log the hard rate and the distortion.
 
     objective: scalar; rate_bpp: bits per pixel of the quantised latents; mse: in grey
@@ -36,7 +36,7 @@ class Losses(NamedTuple):
     usage: Tensor | None
 
 
-def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator) -> Losses:
+def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator) -> StepFigures:
     """Return the losses of pictures x [B, 3, H, W] in [0, 1] at qualities [B] in 1..100.
 
     Each picture's loss is scaled by sqrt(0.01 / lambda), so that all rates weigh alike
@@ -62,7 +62,7 @@ def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Gener
     distortion = weight * mse if state.losses is None else _looks(state, state.losses, x, y, weight)
     objective = (scale * (rate + distortion)).mean() + state.settings.quantizer_weight * loss
     logged = (scale * (hard + distortion.detach())).mean().item()
-    return Losses(objective, hard.mean().item(), mse.mean().item(), logged, usage)
+    return StepFigures(objective, hard.mean().item(), mse.mean().item(), logged, usage)
 
 
 def _looks(state: TrainingState, losses: Weighted, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:

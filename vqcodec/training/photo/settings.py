@@ -16,7 +16,7 @@ from vqcodec.training.photo.tilt import LOWEST, check_tilt
 DEFAULT_STEPS = 2000
 MOST_COUNTS = 1 << 28
 """Most index counts that fitting tables keeps in memory (1 GiB)."""
-METHODS = ("looc", "vq")
+QUANTIZERS = ("looc", "vq")
 """Quantizers that the photo network is trained with."""
 _COARSE_FILL = 0.9
 _WIDE_SHARE = 0.3
@@ -119,10 +119,10 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, _RANGES | CODEBOOK)
-        if self.network != "photo" or self.quantizer not in METHODS:
+        if self.network != "photo" or self.quantizer not in QUANTIZERS:
             raise SettingsError(
                 f"network {self.network!r} with quantizer {self.quantizer!r} is not trained by rate and distortion; "
-                f"network photo has the quantizers {', '.join(METHODS)}"
+                f"network photo has the quantizers {', '.join(QUANTIZERS)}"
             )
         if self.optimizer not in optimizers.NAMES:
             raise SettingsError(f"optimizer {self.optimizer!r} is unknown; choose {' or '.join(optimizers.NAMES)}")
