@@ -151,7 +151,7 @@ def make_variant(base: Codec, latents: Latents, mode: str | None, before: Change
     prior = fitter.fit(own, FIT_ROUNDS, learn_codebook=False)
     arrays = {NETWORK_PREFIX + key: value.numpy() for key, value in base.network.state_dict().items()}
     arrays |= {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
-    arrays["codebook"] = quantizer.table().detach().numpy()
+    arrays["codebook"] = quantizer.codevectors().detach().numpy()
     metadata = Metadata(
         mode or "beta-1", base.metadata.network, base.metadata.stride, settings.as_dict(), TABLE_BITS, None
     )

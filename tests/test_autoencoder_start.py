@@ -61,7 +61,7 @@ def test_latents_begin_with_mean_0_and_variance_1_and_codevectors_among_them(
     assert torch.allclose(z, expected, atol=1e-3)
     assert z[:, DEAD].abs().max() < 0.1
     features = z.movedim(1, -1).reshape(-1, CHANNELS)
-    assert all((features - codevector).abs().amax(1).min() < 1e-3 for codevector in state.quantizer.table())
+    assert all((features - codevector).abs().amax(1).min() < 1e-3 for codevector in state.quantizer.codevectors())
     before = untouched.network.state_dict()
     assert {name for name, value in state.network.state_dict().items() if not torch.equal(value, before[name])} == {
         "before.weight",
@@ -82,13 +82,15 @@ def test_codevectors_are_drawn_from_the_features_of_their_units(name: str, m: in
     for quantizer, seed in ((one, 0), (same, 0), (other, 1)):
         quantizer.begin(z, torch.Generator().manual_seed(seed))
     features = [unit.movedim(1, -1).reshape(-1, 4) for unit in z.chunk(m, 1)]
-    books = list(one.table()) if own else [one.table()]
+    books = list(one.codevectors()) if own else [one.codevectors()]
     for book, found in zip(books, features if own else [torch.cat(features)], strict=True):
         assert all((found == codevector).all(1).any() for codevector in book)
         assert len(book.unique(dim=0)) == 12
     if name == "looc":
         assert all(any((unit == c).all(1).any() for c in books[0]) for unit in features)
-    assert torch.equal(one.table(), same.table()) and not torch.equal(one.table(), other.table())
+    assert torch.equal(one.codevectors(), same.codevectors()) and not torch.equal(
+        one.codevectors(), other.codevectors()
+    )
 
 
 def test_codevectors_of_unit_length_begin_as_directions_and_stages_that_add_up_as_they_are() -> None:
@@ -100,20 +102,20 @@ def test_codevectors_of_unit_length_begin_as_directions_and_stages_that_add_up_a
     assert torch.allclose(codebook.norm(dim=1), torch.ones(40))
     assert len(codebook.unique(dim=0)) == 30, "all there are, some of them twice"
     staged = quantizers.build(QuantizerSettings("rq", K=12, m=1, d_star=4, depth=3))
-    before = staged.table().clone()
+    before = staged.codevectors().clone()
     staged.begin(z, torch.Generator().manual_seed(0))
-    assert torch.equal(staged.table(), before)
+    assert torch.equal(staged.codevectors(), before)
 
 
 def test_dual_begins_with_local_codevectors_among_the_features_and_leaves_the_global_ones() -> None:
     z = torch.randn(2, 8, 3, 5, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)
     dual: Any = quantizers.build(QuantizerSettings("dual", K=12, m=2, d_star=4), {"layers": 1, "heads": 2}).eval()
-    before = dual.table()[0].clone()
+    before = dual.codevectors()[0].clone()
     dual.begin(z, torch.Generator().manual_seed(0))
     local = z[:, 4:].movedim(1, -1).reshape(-1, 4)
-    assert all((local == codevector).all(1).any() for codevector in dual.table()[1])
-    assert torch.equal(dual.table()[0], before)
+    assert all((local == codevector).all(1).any() for codevector in dual.codevectors()[1])
+    assert torch.equal(dual.codevectors()[0], before)
 
 
 @pytest.mark.parametrize("name", ["vq", "looc", "fsq"])
@@ -135,7 +137,7 @@ def test_a_run_begins_with_the_network_of_a_model_and_codevectors_among_its_late
         with torch.no_grad():
             z = state.network.analysis(batches(0), torch.full((2,), 50.0))
         features = z.movedim(1, -1).reshape(-1, 2)
-        assert all((features == codevector).all(1).any() for codevector in state.quantizer.table())
+        assert all((features == codevector).all(1).any() for codevector in state.quantizer.codevectors())
 
 
 def test_a_model_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from random_priors import PLANS, latents, prior
 from torch import Tensor
 
 from vqcodec.encoder import by_table
-from vqcodec.encoder.by_table import TableAssigner, Tables, UnitChoice
+from vqcodec.encoder.by_table import FrequencyTables, TableAssigner, UnitChoice
 from vqcodec.encoder.context import make_assigner
 from vqcodec.training.rate.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
 
@@ -40,7 +40,7 @@ def make_case(seed: int, K: int = 20, S: int = 5, count: int = 300, wide: float 
     fine = torch.randint(T, (S, S, 2), generator=random)
     coarse = torch.randint(T, (S, S), generator=random)
     coarse[torch.rand(S, S, generator=random) > wide] = -1
-    tables = Tables(-torch.log2(shares / shares.sum(1, keepdim=True)), fine, coarse)
+    tables = FrequencyTables(-torch.log2(shares / shares.sum(1, keepdim=True)), fine, coarse)
     scale = 2.0 + 6.0 * torch.rand(1, generator=random).item()
     x = torch.randn(count, 2, generator=random) * torch.logspace(-1.5, 1, count)[:, None]
     return Case(TableAssigner(codebook, scale, tables), x, torch.randint(S, (count, 2), generator=random))

@@ -114,7 +114,7 @@ def test_after_training_the_quantizer_is_its_table_and_evaluation_moves_nothing(
     train(quantizer, range(5))
     quantizer.eval()
     state, z = copy.deepcopy(quantizer.state_dict()), latents(9)
-    constant = Fixed(SETTINGS, quantizer.table().detach())
+    constant = Fixed(SETTINGS, quantizer.codevectors().detach())
     quantized = quantizer(z)
     assert torch.equal(constant.encode(z), quantized.indices)
     assert torch.equal(constant.decode(quantized.indices), quantized.z_q)
@@ -129,7 +129,7 @@ def test_as_published_there_is_no_state_but_the_networks_own() -> None:
 def test_the_pull_is_the_weighted_distance_of_what_is_unused_to_its_nearest_feature() -> None:
     pulled, plain = make(pull=3.0), make()
     plain.load_state_dict(pulled.state_dict(), strict=False)
-    refined, z = plain.table().detach()[0], latents(0)
+    refined, z = plain.codevectors().detach()[0], latents(0)
     ones, others = pulled(z), plain(z)
     assert torch.equal(ones.indices, others.indices) and torch.equal(ones.z_q, others.z_q)
     shares = torch.bincount(ones.indices[:, 0].flatten(), minlength=32) / ones.indices[:, 0].numel()
@@ -146,11 +146,13 @@ def test_the_pull_takes_the_refined_codebook_to_the_features_and_then_is_nothing
     for pull in (0.0, 1.0):
         quantizer = make(pull=pull, dropout=0.0)
         train(quantizer, range(80))
-        distance[pull] = float(torch.cdist(quantizer.eval().table()[0].detach(), features).amin(1).mean())
+        distance[pull] = float(torch.cdist(quantizer.eval().codevectors()[0].detach(), features).amin(1).mean())
     assert distance[1.0] < 0.8 * distance[0.0]
     used = torch.full((32,), 1 / 32)
     quantizer.revival.average.fill_(1 / 32)
-    assert float(quantizer.revival.pull(quantizer.table()[0].detach(), used, Features(latents(0)[:, :4], 4))) == 0.0
+    assert (
+        float(quantizer.revival.pull(quantizer.codevectors()[0].detach(), used, Features(latents(0)[:, :4], 4))) == 0.0
+    )
 
 
 def test_evaluation_knows_no_pull() -> None:

@@ -49,7 +49,7 @@ def test_in_eval_mode_the_quantizer_is_its_table(name: str) -> None:
     quantized = quantizer(z)
     assert torch.equal(quantized.indices, quantizer.encode(z))
     assert torch.equal(quantized.z_q, quantizer.decode(quantized.indices))
-    constant = Fixed(quantizer.settings, quantizer.table().detach()).eval()
+    constant = Fixed(quantizer.settings, quantizer.codevectors().detach()).eval()
     assert torch.equal(constant(z).indices, quantized.indices)
     assert torch.equal(constant(z).z_q, quantized.z_q)
 
@@ -86,7 +86,7 @@ def test_training_is_that_of_the_package(name: str) -> None:
 def test_steps_move_the_table_where_there_is_something_to_learn(name: str, learns: bool) -> None:
     quantizer = make(name)
     z = latents(quantizer).requires_grad_()
-    before = quantizer.table().detach().clone()
+    before = quantizer.codevectors().detach().clone()
     optimizer = torch.optim.SGD([*quantizer.parameters(), z], lr=0.1)
     error = []
     for _ in range(20):
@@ -95,7 +95,7 @@ def test_steps_move_the_table_where_there_is_something_to_learn(name: str, learn
         (quantized.z_q.square().sum() + quantized.loss).backward()
         optimizer.step()
         error.append(float(quantized.z_q.detach().square().sum()))
-    assert torch.equal(quantizer.table(), before) != learns
+    assert torch.equal(quantizer.codevectors(), before) != learns
     assert name == "lfq" or error[-1] < error[0]
 
 
@@ -120,9 +120,9 @@ def test_given_indices_are_followed_in_training(name: str) -> None:
     quantizer = make(name)
     z = latents(quantizer).requires_grad_()
     indices = torch.randint(quantizer.K, (2, 1, 9, 13), generator=torch.Generator().manual_seed(3))
-    before = quantizer.table().detach().clone()
+    before = quantizer.codevectors().detach().clone()
     quantized = quantizer(z, indices)
-    assert torch.equal(quantized.indices, indices) and torch.equal(quantizer.table(), before)
+    assert torch.equal(quantized.indices, indices) and torch.equal(quantizer.codevectors(), before)
     assert torch.allclose(quantized.z_q, quantizer.decode(indices), atol=1e-6)
     (gradient,) = torch.autograd.grad(quantized.z_q.sum(), z)
     assert torch.equal(gradient, torch.ones_like(z))

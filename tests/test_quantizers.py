@@ -84,7 +84,7 @@ def test_decoding_the_indices_equals_the_forward_pass(name: str) -> None:
 @torch.no_grad()
 def test_the_constant_table_codes_exactly_like_the_quantizer_that_learned_it(name: str) -> None:
     quantizer = make_any(name).eval()
-    fixed = Fixed(quantizer.settings, quantizer.table().detach())
+    fixed = Fixed(quantizer.settings, quantizer.codevectors().detach())
     z = latents(quantizer)
     indices = quantizer.encode(z)
     assert torch.equal(fixed.encode(z), indices)

@@ -15,7 +15,7 @@ from dataset_forms import made, write_strips, write_xz
 from tiny import Run as Cli
 
 from vqcodec.errors import InputError, OutputError, SettingsError, TrainingError
-from vqcodec.reproduction import report, results, runs, tables
+from vqcodec.reproduction import paper_tables, report, results, runs
 from vqcodec.reproduction.runs import choose, distinct
 from vqcodec.reproduction.workbench import Workbench
 from vqcodec.training.pictures.images import Images
@@ -74,7 +74,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "tiny.toml").write_text(TINY)
     (tmp_path / "tables" / "other.toml").write_text(OTHER)
-    monkeypatch.setattr(tables, "FOLDER", tmp_path / "tables")
+    monkeypatch.setattr(paper_tables, "FOLDER", tmp_path / "tables")
 
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,8 +282,8 @@ def cli(run: Cli) -> Cli:
 
 
 def test_a_row_like_another_has_its_settings_and_figures(small: None) -> None:
-    values: dict[str, Any] = dict(tables.load("other").rows[0].published)
-    assert values == dict(tables.load("tiny").rows[0].published)
-    assert [row.method for row in tables.load("other").rows] == ["ours", "ours, l2"]
+    values: dict[str, Any] = dict(paper_tables.load("other").rows[0].published)
+    assert values == dict(paper_tables.load("tiny").rows[0].published)
+    assert [row.method for row in paper_tables.load("other").rows] == ["ours", "ours, l2"]
     shared = distinct(choose(["other", "tiny"], ["mnist"], "l2"))
     assert [epochs for _, epochs in shared.values()] == [4], "the longer of the two"

@@ -9,7 +9,7 @@ import torch
 from dataset_forms import made, write_xz
 from tiny import Run as Cli
 
-from vqcodec.reproduction import tables
+from vqcodec.reproduction import paper_tables
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import choose, distinct
 from vqcodec.reproduction.workbench import Workbench
@@ -37,7 +37,7 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a few random pictures of MNIST's form; the table above is the only one."""
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "beta.toml").write_text(TABLE)
-    monkeypatch.setattr(tables, "FOLDER", tmp_path / "tables")
+    monkeypatch.setattr(paper_tables, "FOLDER", tmp_path / "tables")
     for split, count in (("train", 6), ("test", 4)):
         write_xz(tmp_path, *made("mnist", split, count), split)  # type: ignore[arg-type]
     return tmp_path

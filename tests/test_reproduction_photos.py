@@ -14,7 +14,7 @@ from tiny import Run as Cli
 from tiny import picture
 
 from vqcodec.exact import model_file
-from vqcodec.reproduction import results, tables, workbench
+from vqcodec.reproduction import paper_tables, results, workbench
 from vqcodec.reproduction.runs import choose
 from vqcodec.reproduction.workbench import Workbench
 from vqcodec.training.papers.settings import AutoencoderSettings
@@ -53,7 +53,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One small table in place of the papers'."""
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "tiny.toml").write_text(TINY)
-    monkeypatch.setattr(tables, "FOLDER", tmp_path / "tables")
+    monkeypatch.setattr(paper_tables, "FOLDER", tmp_path / "tables")
 
 
 def settings_on(dataset: Name) -> dict[str, AutoencoderSettings]:
@@ -124,7 +124,7 @@ def test_quick_rows_begin_with_the_network_of_a_longer_run(
     """It is trained first, and again where it is missing; on small pictures there is none."""
     photographs(tmp_path)
     monkeypatch.setattr(workbench, "START_EPOCHS", 2)
-    monkeypatch.setitem(tables.QUICK_ON, "photos", {"width": 4, "crop": 32})  # type: ignore[misc]
+    monkeypatch.setitem(paper_tables.QUICK_ON, "photos", {"width": 4, "crop": 32})  # type: ignore[misc]
     chosen = {choice.row.variant: choice.run for choice in choose([], ["photos"], "LooC") if choice.run}
     row, begun = chosen["quick"], chosen["quick"].start
     assert begun is not None and begun.start is None and chosen["l2"].start is None

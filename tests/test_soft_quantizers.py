@@ -44,10 +44,10 @@ def test_in_eval_mode_the_quantizer_is_its_table(name: str) -> None:
     quantized = quantizer(z)
     assert torch.equal(quantized.indices, quantizer.encode(z))
     assert torch.equal(quantized.z_q, quantizer.decode(quantized.indices))
-    constant = Fixed(quantizer.settings, quantizer.table().detach()).eval()
+    constant = Fixed(quantizer.settings, quantizer.codevectors().detach()).eval()
     assert torch.equal(constant(z).z_q, quantized.z_q)
     assert torch.equal(constant(z).indices, quantized.indices)
-    tables = quantizer.table().reshape(-1, 12, 4)
+    tables = quantizer.codevectors().reshape(-1, 12, 4)
     for unit, table in enumerate(tables):
         x = z[:, 4 * unit : 4 * unit + 4].movedim(1, -1)
         assert torch.equal(torch.cdist(x, table).argmin(-1), quantized.indices[:, unit])
@@ -248,30 +248,30 @@ def _refinements(quantizer: Any) -> list[int]:
 def test_one_forward_pass_refines_once_and_matches_what_it_hands_on() -> None:
     quantizer = make("dual", dropout=0.5)
     runs, z = _refinements(quantizer), latents(quantizer)
-    table = quantizer.table().detach()
+    table = quantizer.codevectors().detach()
     runs.clear()
     quantized = quantizer(z)
     assert len(runs) == 1
     constant = Fixed(quantizer.settings, table)(z)
     assert torch.equal(quantized.indices, constant.indices)
     assert torch.allclose(quantized.z_q, constant.z_q, atol=1e-6)
-    assert not torch.allclose(quantizer.table()[0], table[0])
+    assert not torch.allclose(quantizer.codevectors()[0], table[0])
 
 
 def test_the_refined_codebook_is_a_constant_until_training_or_loading_goes_on() -> None:
     quantizer, other = make("dual").eval(), make("dual", seed=3).eval()
     runs = _refinements(quantizer)
-    quantizer.table()
+    quantizer.codevectors()
     for _ in range(2):
         quantizer(latents(quantizer)).loss.backward()
     assert len(runs) == 1
     assert "refined" not in quantizer.state_dict()
     torch.nn.ModuleList([quantizer]).load_state_dict(torch.nn.ModuleList([other]).state_dict())
-    assert torch.equal(quantizer.table(), other.table()) and len(runs) == 2
+    assert torch.equal(quantizer.codevectors(), other.codevectors()) and len(runs) == 2
     with torch.no_grad():
         quantizer.train().global_codebook.add_(torch.randn(12, 4))
     with torch.inference_mode():
-        assert not torch.equal(quantizer.eval().table()[0], other.table()[0])
+        assert not torch.equal(quantizer.eval().codevectors()[0], other.codevectors()[0])
     quantizer(latents(quantizer)).loss.backward()
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact.bitstream import rans
 from vqcodec.exact.priors.static import StaticPrior, row_quality
-from vqcodec.training.rate.frequencies import cluster, integer_tables
+from vqcodec.training.rate.frequencies import cluster, frequency_tables
 
 Array = npt.NDArray[np.integer]
 
@@ -22,11 +22,11 @@ def make_prior(
     seed: int, K: int = 11, planes: int = 3, classes: int = 1, factor: int = 1, bits: int = 16
 ) -> StaticPrior:
     random = np.random.default_rng(seed)
-    tables = integer_tables(random.dirichlet(np.full(K, 0.3), 5), bits)
+    tables = frequency_tables(random.dirichlet(np.full(K, 0.3), 5), bits)
     conditional = random.integers(5, size=K).astype(np.uint16) if factor > 1 else None
     class_tables = class_map = None
     if classes > 1:
-        class_tables = integer_tables(random.dirichlet(np.ones(classes), 4), bits)
+        class_tables = frequency_tables(random.dirichlet(np.ones(classes), 4), bits)
         class_map = random.integers(4, size=(2, classes + 1, classes + 1)).astype(np.uint16)
     table_map = random.integers(5, size=(2, classes, planes)).astype(np.uint16)
     return StaticPrior(bits, factor, tables, table_map, conditional, class_tables, class_map)
@@ -103,7 +103,7 @@ def test_clustered_tables_cost_little_more_than_their_own() -> None:
     kinds = random.dirichlet(np.full(32, 0.5), 6)
     histograms = np.stack([random.multinomial(2000, kinds[i % 6]) for i in range(60)]).astype(np.float32) + 0.01
     shared, numbers = cluster(histograms, 12)
-    tables = integer_tables(shared, 16)
+    tables = frequency_tables(shared, 16)
     spent = (histograms * (16 - np.log2(tables[numbers]))).sum()
     share = histograms / histograms.sum(1, keepdims=True)
     assert spent < 1.03 * -(histograms * np.log2(share)).sum()
@@ -112,7 +112,7 @@ def test_clustered_tables_cost_little_more_than_their_own() -> None:
 @pytest.mark.parametrize("bits", [8, 20, 24])
 def test_integer_tables_sum_exactly_and_never_hold_a_zero(bits: int) -> None:
     shares = np.random.default_rng(1).dirichlet(np.full(200, 0.01), 50)
-    tables = integer_tables(shares, bits)
+    tables = frequency_tables(shares, bits)
     assert tables.min() >= 1
     assert (tables.sum(axis=1, dtype=np.int64) == 1 << bits).all()
 
@@ -152,7 +152,7 @@ def test_tables_that_cannot_be_right_are_refused(fault: str) -> None:
         {"class_tables": None, "class_map": None},
         {"class_map": np.zeros((2, 2, 2), np.uint16)},
         {"class_map": np.zeros((1, 4, 4), np.uint16)},
-        {"class_tables": integer_tables(np.ones((4, 5)), 16)},
+        {"class_tables": frequency_tables(np.ones((4, 5)), 16)},
         {"table_bits": 7},
         {"conditional_map": np.zeros(3, np.uint16)},
     ],

@@ -83,7 +83,7 @@ def with_prior(tiny: Codec, kind: str) -> Codec:
     metadata, arrays = random_models.make_model(plan, base)
     arrays |= {model_file.NETWORK_PREFIX + name: weight.numpy() for name, weight in weights.items()}
     if kind == "static":
-        arrays["codebook"] = tiny.quantizer.table().numpy()
+        arrays["codebook"] = tiny.quantizer.codevectors().numpy()
     return Codec(replace(metadata, fingerprint=model_file.fingerprint(metadata, arrays)), arrays)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqcodec.encoder.by_table import TableAssigner, Tables
+from vqcodec.encoder.by_table import FrequencyTables, TableAssigner
 from vqcodec.exact.priors import ContextPrior
 from vqcodec.exact.priors.context import NO_COARSE
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
@@ -16,7 +16,7 @@ from vqcodec.exact.priors.tables import Choice
 def make_assigner(prior: ContextPrior) -> TableAssigner:
     """Return the choice of indices under a context prior's tables."""
     coarse = prior.coarse_map.astype(np.int64)
-    tables = Tables(
+    tables = FrequencyTables(
         torch.from_numpy(prior.tables.costs),
         torch.from_numpy(prior.fine_map.astype(np.int64)),
         torch.from_numpy(np.where(coarse == NO_COARSE, -1, coarse)),

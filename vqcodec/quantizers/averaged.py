@@ -46,7 +46,7 @@ class Averaged(Learned):
         """Move codevectors to the averages of what chose them."""
         if self.averages is None:
             return
-        if self.settings.has_own_tables:
+        if self.settings.has_own_codebooks:
             indices = indices + self.K * torch.arange(self.m, device=indices.device)[:, None, None]
         self.averages.update(self.codebook.view(-1, self.d_star), self.features(self.expand(z)), indices)
 

@@ -6,9 +6,9 @@ plane per unit. In `looc` of depth 2 the first `wide` units have a second, coars
 planes come first; `rq` has one plane for each of its `depth` stages. h', w' are beta * h, beta * w
 where beta's neighbours are stored.
 
-All methods code alike (coding.py): an index names a row of a constant table, and what the planes
+All methods code alike (coding.py): an index names a row of a constant codebook, and what the planes
 name is put side by side or added up. What a method does while it trains is its own affair;
-`table()` is what is left of it.
+`codevectors()` is what is left of it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def draw(unit: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 class Quantizer(nn.Module, ABC):
-    """Base class: subclasses say what their table is, and how it learns.
+    """Base class: subclasses say what their codevectors are, and how it learns.
 
     In eval mode `decode(encode(z))` equals `forward(z).z_q` exactly. `likelihood`: whether `loss` is that of a
     variational bound in nats per latent value, beside which the decoder's variance is learned too.
@@ -73,8 +73,8 @@ class Quantizer(nn.Module, ABC):
         self.d = settings.d
 
     @abstractmethod
-    def table(self) -> Tensor:
-        """Return the table float32 of settings.table_shape, with gradients to what it is made from."""
+    def codevectors(self) -> Tensor:
+        """Return the codebook float32 of settings.codebook_shape, with gradients to what it is made from."""
 
     def forward(self, z: Tensor, indices: Tensor | None = None) -> Quantized:
         """Quantise z [B, d, h, w], in training with a straight-through gradient.
@@ -105,7 +105,7 @@ class Quantizer(nn.Module, ABC):
 
     def decode(self, indices: Tensor) -> Tensor:
         """Return z_q float32 [B, d, h, w] for indices [B, P, h', w']."""
-        return coding.decode(self.settings, self.table(), indices)
+        return coding.decode(self.settings, self.codevectors(), indices)
 
     def expand(self, z: Tensor) -> Tensor:
         """Return z [B, d, h', w'] on the grid of the stored indices."""
@@ -114,7 +114,7 @@ class Quantizer(nn.Module, ABC):
     def encode_grid(self, z: Tensor, bits: Tensor | None = None) -> Tensor:
         """Return indices [B, P, h', w'] for z on the grid of the stored indices; see encode and check_finite."""
         check_finite(z)
-        return coding.encode_grid(self.settings, self.table(), z, bits)
+        return coding.encode_grid(self.settings, self.codevectors(), z, bits)
 
     def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
         """Return the scalar that training adds: codebook and commitment loss of VQ-VAE (equation 3)."""
@@ -138,13 +138,13 @@ class Quantizer(nn.Module, ABC):
 
 
 class Learned(Quantizer):
-    """A quantizer whose table is a parameter, which by itself learns from `loss`."""
+    """A quantizer whose codebook is a parameter, which by itself learns from `loss`."""
 
     def __init__(self, settings: QuantizerSettings) -> None:
         super().__init__(settings)
-        self.codebook = nn.Parameter(torch.empty(settings.table_shape).uniform_(-1 / self.K, 1 / self.K))
+        self.codebook = nn.Parameter(torch.empty(settings.codebook_shape).uniform_(-1 / self.K, 1 / self.K))
 
-    def table(self) -> Tensor:
+    def codevectors(self) -> Tensor:
         """Return the codebook."""
         return self.codebook
 
@@ -158,20 +158,20 @@ class Learned(Quantizer):
         if self.settings.depth > 1:
             return
         units = z.view(len(z), self.m, self.d_star, *z.shape[2:]).transpose(0, 1)
-        sources = units if self.settings.has_own_tables else units.flatten(0, 1)[None]
+        sources = units if self.settings.has_own_codebooks else units.flatten(0, 1)[None]
         for book, source in zip(self.codebook.view(-1, self.K, self.d_star), sources, strict=True):
             book.copy_(draw(source, self.K, generator))
 
 
 class Fixed(Quantizer):
-    """A quantizer that has learned: its table is a constant. What a codec needs of any method."""
+    """A quantizer that has learned: its codebook is a constant. What a codec needs of any method."""
 
     constant: Tensor
 
-    def __init__(self, settings: QuantizerSettings, table: Tensor) -> None:
+    def __init__(self, settings: QuantizerSettings, codebook: Tensor) -> None:
         super().__init__(settings)
-        self.register_buffer("constant", table.reshape(settings.table_shape))
+        self.register_buffer("constant", codebook.reshape(settings.codebook_shape))
 
-    def table(self) -> Tensor:
+    def codevectors(self) -> Tensor:
         """Return the constant."""
         return self.constant

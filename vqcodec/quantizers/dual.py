@@ -75,7 +75,7 @@ class Dual(Quantizer):
         self.register_buffer("refined", None, persistent=False)
         self.register_load_state_dict_post_hook(_forget)  # type: ignore[no-untyped-call]
 
-    def table(self) -> Tensor:
+    def codevectors(self) -> Tensor:
         """Return float32 [2, K, d_star], the refined global and the local codebook; in eval mode a constant."""
         if self.training:
             refined = self._refine() if self.refined is None else self.refined

@@ -1,6 +1,6 @@
 """Quantizers of the package vector-quantize-pytorch behind this package's contract.
 
-The package computes what training needs: the gradient, the loss, moving averages. What a file needs, table
+The package computes what training needs: the gradient, the loss, moving averages. What a file needs, codebook
 and indices, is this package's own, and names the same vectors. The package is imported when such a
 quantizer is made; Fixed, which decodes, does without it.
 """
@@ -57,7 +57,7 @@ class FSQ(External):
         super().__init__(settings)
         self.register_buffer("points", matching.grid(settings.levels), persistent=False)
 
-    def table(self) -> Tensor:
+    def codevectors(self) -> Tensor:
         """Return the grid float32 [K, d_star]."""
         return self.points
 
@@ -76,7 +76,7 @@ class FSQ(External):
 class LFQ(External):
     """Lookup-free quantisation, Yu et al. 2023 (MAGVIT-v2): the signs of the features, with an entropy loss."""
 
-    def table(self) -> Tensor:
+    def codevectors(self) -> Tensor:
         """Return the corners of the cube, -1 and 1, float32 [2^d_star, d_star]."""
         corners: Tensor = self.library.codebook
         return corners
@@ -92,7 +92,7 @@ class LFQ(External):
 class SimVQ(External):
     """SimVQ, Zhu et al. 2024: a linear map learns, and with it all codevectors of a random, frozen codebook."""
 
-    def table(self) -> Tensor:
+    def codevectors(self) -> Tensor:
         """Return the mapped codebook float32 [K, d_star]."""
         codebook: Tensor = self.library.codebook
         return codebook
@@ -104,7 +104,7 @@ class SimVQ(External):
 class Rotation(External):
     """VQ by moving averages with the rotation trick, Fifty et al. 2024: gradients turn as features do."""
 
-    def table(self) -> Tensor:
+    def codevectors(self) -> Tensor:
         """Return the codebook float32 [K, d_star]."""
         codebook: Tensor = self.library.codebook
         return codebook

@@ -42,7 +42,7 @@ class VQ(Averaged):
                 f"codes='unit' of quantizer 'vq' does not fit match={settings.match!r}; choose match='cosine'"
             )
 
-    def table(self) -> Tensor:
+    def codevectors(self) -> Tensor:
         """Return the codebook, in the length that the codes have."""
         return F.normalize(self.codebook, dim=1) if self.unit else self.codebook
 

@@ -1,6 +1,6 @@
 """The papers' tables again, on whole test sets and in bytes of real files.
 
-tables/*.toml           tables.py    rows: settings beside the published figures
+paper_tables/*.toml     paper_tables.py  rows: settings beside the published figures
   | runs.py             which rows on which data sets; a run that several rows share is one
   | workbench.py        trains what is missing, or goes on with it
 work/NAME.safetensors

@@ -109,7 +109,7 @@ def _usage(counts: npt.NDArray[np.int64], settings: QuantizerSettings) -> dict[s
     """Return the share of codevectors that are used, the perplexity (of units with codebooks of their own the
     mean), the share that each unit uses, and how many units use each codevector (LooC, Figures 7 and 8)."""
     units = unit_counts(counts, settings.wide)
-    own = settings.has_own_tables
+    own = settings.has_own_codebooks
     books = units if own else units.sum(axis=0, keepdims=True)
     return {
         "usage": float((books > 0).mean()),

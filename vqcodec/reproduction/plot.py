@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from vqcodec.evaluation.eval.plots import MARKERS, OTHERS, OURS, STYLE, TITLE, Line, label_ends, log_axes
 from vqcodec.reproduction.lossless import FORMATS
+from vqcodec.reproduction.paper_tables import QUICK
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run
-from vqcodec.reproduction.tables import QUICK
 
 _NAMES = {
     "vq": "VQ-VAE",

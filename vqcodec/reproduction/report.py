@@ -7,11 +7,11 @@ from pathlib import Path
 from vqcodec.errors import InputError, OutputError
 from vqcodec.evaluation.eval.plots import rendered
 from vqcodec.files import atomic_write, check_output, read_file
-from vqcodec.reproduction import markdown, plot, results, tables
+from vqcodec.reproduction import markdown, paper_tables, plot, results
 from vqcodec.reproduction.lossless import FORMATS
+from vqcodec.reproduction.paper_tables import PaperTable
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Choice, choices, distinct
-from vqcodec.reproduction.tables import Table
 
 TITLE = "# The papers' tables again, in bytes"
 PLOTS = "results"
@@ -19,7 +19,7 @@ _PREFACE = """\
 Written by `vqc reproduce TABLE... --data FOLDER --work FOLDER --budget X`, and anew from what was measured by
 `vqc reproduce --report --work FOLDER`. Network, loss and optimizer are those of the papers' published code
 (`vqcodec/networks/vqvae.py`, `vqcodec/training/papers/settings.py`); settings and published figures of the
-rows are in `vqcodec/reproduction/tables/*.toml`.
+rows are in `vqcodec/reproduction/paper_tables/*.toml`.
 
 **photos.** The papers' larger pictures are photographs of 256 × 256. In their place stand whole tiles of that size, cut
 from the top left of whatever photographs were at hand; a picture is one tile. The network is the papers' VQGAN
@@ -34,7 +34,7 @@ difference from the paper says little about either, and rows of a large batch ha
 **quick.** Rows of this name are the same network, codebook and loss, trained so that few epochs are enough: the nearest
 codevector, batches of 8, a learning rate of 0.001 that falls along half a cosine, Adam's second moments forgotten
 faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ and LooC codebooks that are moving
-averages of what chose them (`QUICK` in `vqcodec/reproduction/tables.py`). Exceptions: Gumbel, SQ-VAE and LFQ keep the
+averages of what chose them (`QUICK` in `reproduction/paper_tables.py`). Exceptions: Gumbel, SQ-VAE and LFQ keep the
 weight of their losses; Gumbel and SQ-VAE begin with latents of mean 0 and variance 1 and with codevectors among them,
 the variance of SQ-VAE begins at 20 and moves 20 times as fast, and the sharpness of Gumbel is 0.1; FSQ has no search;
 Dual has its loss at the usual weight, a Transformer of 1 layer of width 512, and a local codebook of moving averages.
@@ -83,7 +83,7 @@ def write(work: Path, output: Path) -> int:
         _write(output.parent / PLOTS / _plot_name(output, dataset), rendered(figure, "png"))
         parts += _dataset_section(dataset, sorted({found[name]["data"] for name in runs}), lossless, output)
     for name in dict.fromkeys(choice.table.name for choice in chosen):
-        parts += _table_section(tables.load(name), found)
+        parts += _table_section(paper_tables.load(name), found)
     _write(output, ("\n".join(parts)).encode())
     return len(found)
 
@@ -96,7 +96,7 @@ def check_replaceable(output: Path) -> None:
 
 
 def _all_choices() -> list[Choice]:
-    return [choice for name in tables.names() for choice in choices(tables.load(name))]
+    return [choice for name in paper_tables.names() for choice in choices(paper_tables.load(name))]
 
 
 def _found(work: Path) -> Found:
@@ -131,7 +131,7 @@ def _size(label: str, size: float, pixels: int) -> str:
     return f"{size:,.0f} bytes as {label} ({8 * size / pixels:.2f} bpp)"
 
 
-def _table_section(table: Table, found: Found) -> list[str]:
+def _table_section(table: PaperTable, found: Found) -> list[str]:
     """Return a table on each data set of which anything was measured."""
     lines = [f"## {table.name}: {table.title}", "", f"{table.source}. {table.note}", ""]
     for dataset in table.datasets:

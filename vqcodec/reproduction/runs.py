@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any, get_args
 
 from vqcodec.errors import SettingsError
-from vqcodec.reproduction import tables
-from vqcodec.reproduction.tables import START_ON, Row, Table, quick_on
+from vqcodec.reproduction import paper_tables
+from vqcodec.reproduction.paper_tables import START_ON, PaperTable, Row, quick_on
 from vqcodec.training.papers.settings import AutoencoderSettings
 from vqcodec.training.pictures.datasets import Name
 from vqcodec.training.pictures.photo_tiles import SIDE
@@ -39,7 +39,7 @@ class Run:
     def size(self) -> str:
         """The codebooks in words: K × d*, and how many of them where there are several."""
         quantizer = self.settings.quantizer_settings()
-        books = f" × {quantizer.m}" if quantizer.has_own_tables else ""
+        books = f" × {quantizer.m}" if quantizer.has_own_codebooks else ""
         return f"{quantizer.K} × {quantizer.d_star}{books}"
 
     @cached_property
@@ -76,7 +76,7 @@ class Run:
 class Choice:
     """A row of a table on one data set; its run is None where it is not built here."""
 
-    table: Table
+    table: PaperTable
     row: Row
     dataset: Name
 
@@ -102,7 +102,7 @@ def _start(dataset: Name) -> Run:
     return Run(dataset, AutoencoderSettings(**{**NETWORKS[dataset], **quick_on(dataset), **START_ON[dataset]}))
 
 
-def choices(table: Table) -> list[Choice]:
+def choices(table: PaperTable) -> list[Choice]:
     """Return all rows of a table on all its data sets, one data set after the other."""
     return [Choice(table, row, dataset) for dataset in table.datasets for row in table.rows]
 
@@ -113,7 +113,7 @@ def choose(names: Sequence[str], only: Sequence[str] = (), pattern: str = "") ->
     Without names all tables, without `only` all their data sets; capitals do not matter. SettingsError where
     a name is unknown, or nothing is left.
     """
-    found = [choice for name in names or tables.names() for choice in choices(tables.load(name))]
+    found = [choice for name in names or paper_tables.names() for choice in choices(paper_tables.load(name))]
     for dataset in only:
         if dataset not in get_args(Name):
             raise SettingsError(f"there is no data set {dataset!r}; choose from {', '.join(get_args(Name))}")

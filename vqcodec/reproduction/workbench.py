@@ -24,9 +24,9 @@ from vqcodec.quantizers import Quantizer
 from vqcodec.reproduction import results
 from vqcodec.reproduction.lossless import mean_bytes
 from vqcodec.reproduction.measure import measure
+from vqcodec.reproduction.paper_tables import START_EPOCHS
 from vqcodec.reproduction.results import Values
 from vqcodec.reproduction.runs import Run
-from vqcodec.reproduction.tables import START_EPOCHS
 from vqcodec.training import AutoencoderSettings, checkpoint, checkpoint_path, resumed_settings
 from vqcodec.training.papers import export as autoencoder_export
 from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer

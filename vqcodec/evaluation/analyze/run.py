@@ -122,7 +122,7 @@ def _values(
     codec: Codec, quality: float, figures: dict[str, Any], rows: list[dict[str, Any]], skipped: int
 ) -> dict[str, Any]:
     metadata = codec.metadata
-    vectors = codec.quantizer.table().detach().numpy()
+    vectors = codec.quantizer.codevectors().detach().numpy()
     points, shown = principal_plane(vectors)
     codebook = figures["codebook"] | {
         "fixed_bits": float(np.log2(codec.prior.K)),

@@ -1,7 +1,7 @@
-"""Latents to indices and back under a constant table; what every quantizer shares.
+"""Latents to indices and back under a constant codebook; what every quantizer shares.
 
-Three layouts, see base.py: units that share a table (with beta and an optional coarse stage),
-units with a table each, and stages that add up.
+Three layouts, see base.py: units that share a codebook (with beta and an optional coarse stage),
+units with a codebook each, and stages that add up.
 
 beta ("extrapolation by interpolation", LooC section 3.2): the latents are interpolated x beta,
 quantised, and beta x beta cells averaged. The file holds the beta^2 indices of a cell (modes `all`
@@ -28,19 +28,19 @@ def expand(settings: QuantizerSettings, z: Tensor) -> Tensor:
     return _upsample(z, settings.beta) if settings.grid_factor > 1 else z
 
 
-def decode(settings: QuantizerSettings, table: Tensor, indices: Tensor) -> Tensor:
-    """Return z_q float32 [B, d, h, w] for indices int64 [B, P, h', w'] and a table of settings.table_shape."""
-    z_q = _decode_grid(settings, table, indices)
+def decode(settings: QuantizerSettings, codebook: Tensor, indices: Tensor) -> Tensor:
+    """Return z_q float32 [B, d, h, w] for indices int64 [B, P, h', w'] and a codebook of settings.codebook_shape."""
+    z_q = _decode_grid(settings, codebook, indices)
     if settings.beta == 1:
         return z_q
     if settings.mode == "smooth":
         with torch.no_grad():
-            again = encode_grid(settings, table, _upsample(z_q, settings.beta))
-        z_q = _decode_grid(settings, table, again)
+            again = encode_grid(settings, codebook, _upsample(z_q, settings.beta))
+        z_q = _decode_grid(settings, codebook, again)
     return F.avg_pool2d(z_q, settings.beta)
 
 
-def encode_grid(settings: QuantizerSettings, table: Tensor, z: Tensor, bits: Tensor | None = None) -> Tensor:
+def encode_grid(settings: QuantizerSettings, codebook: Tensor, z: Tensor, bits: Tensor | None = None) -> Tensor:
     """Return indices int64 [B, P, h', w'] for z [B, d, h', w'] that expand() gave.
 
     With `bits` [P, K] or [B, P, K] the indices are those of the least ||z - c||^2 + RATE_WEIGHT * bits.
@@ -49,10 +49,10 @@ def encode_grid(settings: QuantizerSettings, table: Tensor, z: Tensor, bits: Ten
     x = z.reshape(batch, settings.m, settings.d_star, h * w).transpose(2, 3)
     x = matching.prepare(x, settings.match, settings.levels)
     penalty = None if bits is None else (RATE_WEIGHT * bits).expand(batch, settings.planes, -1)
-    keys = matching.candidates(table, settings.match) if bits is None else table
+    keys = matching.candidates(codebook, settings.match) if bits is None else codebook
     if settings.name == "rq":
-        indices = _assign_stages(x, table, keys, penalty, settings.depth)
-    elif settings.has_own_tables:
+        indices = _assign_stages(x, codebook, keys, penalty, settings.depth)
+    elif settings.has_own_codebooks:
         parts = [_assign_units(x[:, u : u + 1], keys[u], _select(penalty, u, u + 1))[1] for u in range(settings.m)]
         indices = torch.cat(parts, 1)
     else:
@@ -69,15 +69,15 @@ def _assign_shared(settings: QuantizerSettings, x: Tensor, keys: Tensor, penalty
     return torch.cat([coarse, fine_wide, fine], 1)
 
 
-def _assign_wide(x: Tensor, table: Tensor, penalty: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+def _assign_wide(x: Tensor, codebook: Tensor, penalty: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
     """Choose coarse and fine indices [B, wide, N] together, among two coarse candidates."""
     wide = x.shape[1]
     penalty_coarse, penalty_fine = _select(penalty, 0, wide), _select(penalty, wide, 2 * wide)
     best_cost = torch.full(x.shape[:3], torch.inf, device=x.device)
     best_coarse = torch.zeros(x.shape[:3], dtype=torch.int64, device=x.device)
     best_fine = best_coarse.clone()
-    for coarse in _coarse_candidates(x / scale, table):
-        cost, fine = _assign_units(x - scale * table[coarse], table, penalty_fine)
+    for coarse in _coarse_candidates(x / scale, codebook):
+        cost, fine = _assign_units(x - scale * codebook[coarse], codebook, penalty_fine)
         if penalty_coarse is not None:
             cost = cost + penalty_coarse.gather(2, coarse)
         better = cost < best_cost
@@ -87,43 +87,43 @@ def _assign_wide(x: Tensor, table: Tensor, penalty: Tensor | None, scale: float)
     return best_coarse, best_fine
 
 
-def _coarse_candidates(x: Tensor, table: Tensor) -> list[Tensor]:
+def _coarse_candidates(x: Tensor, codebook: Tensor) -> list[Tensor]:
     """Return the codevector nearest to zero, which is almost always the cheapest, and the one nearest to x."""
-    zero = int(table.square().sum(1).argmin())
-    return [torch.full(x.shape[:3], zero, device=x.device), _assign_units(x, table, None)[1]]
+    zero = int(codebook.square().sum(1).argmin())
+    return [torch.full(x.shape[:3], zero, device=x.device), _assign_units(x, codebook, None)[1]]
 
 
-def _assign_stages(x: Tensor, table: Tensor, keys: Tensor, penalty: Tensor | None, depth: int) -> Tensor:
+def _assign_stages(x: Tensor, codebook: Tensor, keys: Tensor, penalty: Tensor | None, depth: int) -> Tensor:
     """Return [B, depth, N]: each stage takes the best key of what the codevectors of the earlier ones left."""
     indices: list[Tensor] = []
     for stage in range(depth):
         if stage:
-            x = x - _look_up(table, indices[-1])
+            x = x - _look_up(codebook, indices[-1])
         indices.append(_assign_units(x, keys, _select(penalty, stage, stage + 1))[1])
     return torch.cat(indices, 1)
 
 
-def _decode_grid(settings: QuantizerSettings, table: Tensor, indices: Tensor) -> Tensor:
+def _decode_grid(settings: QuantizerSettings, codebook: Tensor, indices: Tensor) -> Tensor:
     batch, _, h, w = indices.shape
     wide = settings.wide
     if settings.name == "rq":
-        units = _look_up(table, indices[:, :1])
+        units = _look_up(codebook, indices[:, :1])
         for stage in range(1, settings.depth):
-            units = units + _look_up(table, indices[:, stage : stage + 1])
-    elif settings.has_own_tables:
+            units = units + _look_up(codebook, indices[:, stage : stage + 1])
+    elif settings.has_own_codebooks:
         offset = settings.K * torch.arange(settings.m, device=indices.device)[:, None, None]
-        units = _look_up(table.flatten(0, 1), indices + offset)
+        units = _look_up(codebook.flatten(0, 1), indices + offset)
     else:
-        units = _look_up(table, indices[:, wide:])
+        units = _look_up(codebook, indices[:, wide:])
         if wide:
-            coarse = settings.scale * _look_up(table, indices[:, :wide])
+            coarse = settings.scale * _look_up(codebook, indices[:, :wide])
             units = torch.cat([units[:, :wide] + coarse, units[:, wide:]], 1)
     return units.permute(0, 1, 4, 2, 3).reshape(batch, settings.d, h, w)
 
 
-def _look_up(table: Tensor, indices: Tensor) -> Tensor:
+def _look_up(codebook: Tensor, indices: Tensor) -> Tensor:
     # The gradient of index_select is many times faster than that of F.embedding where vectors are short.
-    return table.index_select(0, indices.flatten()).view(*indices.shape, -1)
+    return codebook.index_select(0, indices.flatten()).view(*indices.shape, -1)
 
 
 def _upsample(z: Tensor, beta: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 `l2` takes the nearest codevector. `cosine` takes the one of the most similar direction, but stands
 for it with its own length (CVQ-VAE's published code). Codes of unit length (ViT-VQGAN) are `cosine`
-with a table of unit vectors. `fsq` bounds the feature by a tanh first (Mentzer et al. 2023,
+with a codebook of unit length. `fsq` bounds the feature by a tanh first (Mentzer et al. 2023,
 "Finite Scalar Quantization", section 3.1); the nearest point of its grid is then what rounding gives.
 Bounded features and grid are both in units of half the number of levels, rounded down, so they lie within -1..1
 as the synthesis of published models expects it.

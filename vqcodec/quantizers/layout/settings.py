@@ -93,15 +93,15 @@ class QuantizerSettings:
         return self.depth if self.name == "rq" else self.m + self.wide
 
     @property
-    def has_own_tables(self) -> bool:
+    def has_own_codebooks(self) -> bool:
         """Whether every unit has a codebook of its own."""
         return self.name in OWN_CODEBOOKS
 
     @property
-    def table_shape(self) -> tuple[int, ...]:
-        """The shape of the constant table: [K, d_star], or [m, K, d_star] where units have their own."""
+    def codebook_shape(self) -> tuple[int, ...]:
+        """The shape of the constant codebook: [K, d_star], or [m, K, d_star] where units have their own."""
         shared = (self.K, self.d_star)
-        return (self.m, *shared) if self.has_own_tables else shared
+        return (self.m, *shared) if self.has_own_codebooks else shared
 
     @property
     def grid_factor(self) -> int:

@@ -16,7 +16,7 @@ from vqcodec.exact.priors.static import StaticPrior
 from vqcodec.quantizers import Quantizer
 from vqcodec.training.papers.loop import Autoencoder
 from vqcodec.training.provenance import facts
-from vqcodec.training.rate import frequencies as tables
+from vqcodec.training.rate import frequencies
 
 _PAIR_TABLES = 256
 
@@ -27,7 +27,7 @@ def export(state: Autoencoder, pictures: Iterable[Tensor]) -> tuple[Metadata, Ar
     state.quantizer.eval()
     prior = _fit(state, pictures)
     tensors = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
-    tensors["codebook"] = state.quantizer.table().detach().float()
+    tensors["codebook"] = state.quantizer.codevectors().detach().float()
     arrays: Arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
     arrays |= {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
     metadata = Metadata(
@@ -49,18 +49,18 @@ def _fit(state: Autoencoder, pictures: Iterable[Tensor]) -> StaticPrior:
     for x in tqdm(pictures, desc="counting indices", unit="batch", leave=False):
         indices = state.quantizer.encode(state.analyse(x.to(state.device))).cpu().numpy()
         _count(state.quantizer, indices, counts, pairs)
-    planes = tables.smooth(counts, counts.sum(axis=0, keepdims=True))
+    planes = frequencies.smooth(counts, counts.sum(axis=0, keepdims=True))
     maps = np.arange(settings.planes, dtype=np.uint16)[None, None]
     if pairs is None:
         return StaticPrior(state.settings.table_bits, settings.grid_factor, _integers(state, planes), maps)
-    shared, numbers = tables.cluster(tables.smooth(pairs, counts.sum(axis=0, keepdims=True)), _PAIR_TABLES)
+    shared, numbers = frequencies.cluster(frequencies.smooth(pairs, counts.sum(axis=0, keepdims=True)), _PAIR_TABLES)
     merged = _integers(state, np.concatenate([planes, shared]))
     conditional = (numbers + len(planes)).astype(np.uint16)
     return StaticPrior(state.settings.table_bits, settings.grid_factor, merged, maps, conditional)
 
 
 def _integers(state: Autoencoder, probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.uint32]:
-    return tables.integer_tables(probabilities, state.settings.table_bits)
+    return frequencies.frequency_tables(probabilities, state.settings.table_bits)
 
 
 def _count(

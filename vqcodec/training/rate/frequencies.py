@@ -13,7 +13,7 @@ _FALLBACK_WEIGHT = 8.0
 _BLOCK_ROWS = 8192
 
 
-def integer_tables(probabilities: FloatArray, bits: int) -> npt.NDArray[np.uint32]:
+def frequency_tables(probabilities: FloatArray, bits: int) -> npt.NDArray[np.uint32]:
     """Return frequencies uint32 [T, K], at least 1, rows summing to 2^bits, for rows of probabilities [T, K]."""
     total, K = 1 << bits, probabilities.shape[1]
     shares = probabilities.astype(np.float64) / probabilities.sum(axis=1, keepdims=True, dtype=np.float64)

@@ -17,12 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vqcodec.encoder.by_table import TableAssigner, Tables
+from vqcodec.encoder.by_table import FrequencyTables, TableAssigner
 from vqcodec.exact.priors.context import NO_COARSE
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.quantizers.layout.assignment import assign
 from vqcodec.training.rate.context_net import CLASSES, UNIT_CLASS, deviation
-from vqcodec.training.rate.frequencies import integer_tables
+from vqcodec.training.rate.frequencies import frequency_tables
 from vqcodec.training.rate.lattice import lattice_points
 
 LOGISTIC_SCALE = math.sqrt(3) / math.pi
@@ -69,7 +69,7 @@ class PairTables:
         """Return the choice of indices under these tables, on the codebook's device."""
         costs = torch.from_numpy(-np.log2(self.probabilities)).float()
         tables = (costs, torch.from_numpy(self.fine), torch.from_numpy(self.coarse))
-        return TableAssigner(codebook, scale, Tables(*(table.to(codebook.device) for table in tables)))
+        return TableAssigner(codebook, scale, FrequencyTables(*(table.to(codebook.device) for table in tables)))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the fields as tensors, for a checkpoint."""
@@ -78,7 +78,7 @@ class PairTables:
     def arrays(self, table_bits: int) -> dict[str, npt.NDArray[Any]]:
         """Return what a model holds of them: frequencies uint32 that sum to 2^table_bits, and the maps as uint16."""
         return {
-            "tables": integer_tables(self.probabilities, table_bits),
+            "tables": frequency_tables(self.probabilities, table_bits),
             "fine_map": self.fine.astype(np.uint16),
             "coarse_map": np.where(self.coarse < 0, NO_COARSE, self.coarse).astype(np.uint16),
         }

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from vqcodec.encoder.static import class_costs, encode_by_class
 from vqcodec.exact.priors.static import StaticPrior
 from vqcodec.quantizers import Learned
-from vqcodec.training.rate import frequencies as tables
+from vqcodec.training.rate import frequencies
 
 _CLASS_TABLES = 64
 
@@ -131,9 +131,9 @@ class PriorFitter:
         self.quantizer.note_usage(counts.visits / counts.visits.sum())
 
     def _make_prior(self, counts: _Counts) -> StaticPrior:
-        histograms = tables.smooth(counts.index, counts.index.sum(axis=1, keepdims=True))
+        histograms = frequencies.smooth(counts.index, counts.index.sum(axis=1, keepdims=True))
         shape = histograms.shape[:3]
-        shared, numbers = tables.cluster(histograms.reshape(-1, self.quantizer.K), self.table_count)
+        shared, numbers = frequencies.cluster(histograms.reshape(-1, self.quantizer.K), self.table_count)
         merged = self._merge_conditional(counts, shared, numbers.reshape(shape))
         factor = self.quantizer.settings.grid_factor
         return StaticPrior(self.table_bits, factor, *merged, *self._class_tables(counts))
@@ -143,16 +143,16 @@ class PriorFitter:
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]] | tuple[None, None]:
         if self.classes == 1:
             return None, None
-        contexts = tables.smooth(counts.classes, counts.classes.sum(axis=(1, 2), keepdims=True))
-        shared, numbers = tables.cluster(contexts.reshape(-1, self.classes), _CLASS_TABLES)
-        return tables.integer_tables(shared, self.table_bits), numbers.reshape(contexts.shape[:3])
+        contexts = frequencies.smooth(counts.classes, counts.classes.sum(axis=(1, 2), keepdims=True))
+        shared, numbers = frequencies.cluster(contexts.reshape(-1, self.classes), _CLASS_TABLES)
+        return frequencies.frequency_tables(shared, self.table_bits), numbers.reshape(contexts.shape[:3])
 
     def _merge_conditional(
         self, counts: _Counts, shared: npt.NDArray[np.floating], numbers: npt.NDArray[np.uint16]
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16], npt.NDArray[np.uint16] | None]:
         if counts.pairs is None:
-            return tables.integer_tables(shared, self.table_bits), numbers, None
-        pairs = tables.smooth(counts.pairs, counts.pairs.sum(axis=0, keepdims=True))
-        more, places = tables.cluster(pairs, self.table_count)
+            return frequencies.frequency_tables(shared, self.table_bits), numbers, None
+        pairs = frequencies.smooth(counts.pairs, counts.pairs.sum(axis=0, keepdims=True))
+        more, places = frequencies.cluster(pairs, self.table_count)
         merged = np.concatenate([shared, more])
-        return tables.integer_tables(merged, self.table_bits), numbers, (places + len(shared)).astype(np.uint16)
+        return frequencies.frequency_tables(merged, self.table_bits), numbers, (places + len(shared)).astype(np.uint16)

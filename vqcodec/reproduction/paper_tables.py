@@ -1,4 +1,4 @@
-"""The papers' tables as data: tables/*.toml, one a table.
+"""The papers' tables as data: paper_tables/*.toml, one a table.
 
     title, source, datasets, epochs, note, on.DATASET (settings of all rows that differ on a data set)
     [[rows]]      label, settings (those of AutoencoderSettings), published.DATASET (figures)
@@ -27,7 +27,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-FOLDER = Path(__file__).parent / "tables"
+FOLDER = Path(__file__).parent / "paper_tables"
 FIGURES = ("psnr_db", "ssim", "l1", "lpips", "rfid", "usage")
 """Names of published figures."""
 QUICK = {
@@ -83,7 +83,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """A table: where it is from, the data sets on which its rows are trained here, and the epochs published."""
 
     name: str
@@ -100,12 +100,12 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load(name: str) -> Table:
+def load(name: str) -> PaperTable:
     """Return a table; SettingsError where there is none of that name."""
     raw = _read(name)
     datasets = tuple(cast(Name, dataset) for dataset in raw["datasets"])
     rows = tuple(row for values in raw["rows"] for row in _rows(values, datasets, raw.get("on", {})))
-    return Table(name, raw["title"], raw["source"], raw["note"], datasets, raw["epochs"], rows)
+    return PaperTable(name, raw["title"], raw["source"], raw["note"], datasets, raw["epochs"], rows)
 
 
 def _read(name: str) -> _Raw:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import importlib.util
 
 from vqcodec import quantizers
-from vqcodec.reproduction import tables
+from vqcodec.reproduction import paper_tables
 from vqcodec.reproduction.runs import choose, distinct
 
 EXTERNAL = ("fsq", "lfq", "simvq", "rotation")
 
 
 def test_every_shipped_row_can_be_built() -> None:
-    assert tables.names() == "cvq-3 cvq-4c cvq-4d dual-2 looc-1 looc-3 looc-4 looc-5 looc-6 looc-7 methods".split()
+    assert (
+        paper_tables.names() == "cvq-3 cvq-4c cvq-4d dual-2 looc-1 looc-3 looc-4 looc-5 looc-6 looc-7 methods".split()
+    )
     chosen = choose([])
     for choice in chosen:
         figures = [figure for published in choice.row.published.values() for figure in published]
         ours = choice.table.name == "methods" or choice.row.label == "LooC, both halves"
-        assert bool(figures) != ours and set(figures) <= set(tables.FIGURES)
+        assert bool(figures) != ours and set(figures) <= set(paper_tables.FIGURES)
         assert choice.table.epochs == 500 and choice.table.title and choice.table.source and choice.table.note
     for run, _ in distinct(chosen).values():
         settings = run.settings
