@@ -1,6 +1,6 @@
 """Rate-aware assignment where every unit has a frequency table of its own.
 
-The context prior gives each value of a unit a class of deviation; the two classes choose the
+The context prior gives each value of a unit a deviation class; the two classes choose the
 tables of the unit's indices. Units that may lie beyond the codebook take a coarse index too.
 """
 

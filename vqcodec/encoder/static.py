@@ -1,7 +1,7 @@
-"""The choice of indices under the static prior: each latent position has a class of its own.
+"""The choice of indices under the static prior: each latent position has a class.
 
 bits: float32 [C, P, K], what index k costs in plane p at a position of class c.
-classes: int64 [B, h, w] on the latent grid.
+classes: int64 [B, h, w], position classes on the latent grid.
 """
 
 from __future__ import annotations

@@ -36,16 +36,16 @@ class VQ(Averaged):
 
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
         super().__init__(settings, options.learn)
-        self.unit = options.codes == "unit"
-        if self.unit and settings.match != "cosine":
+        self.has_unit_length = options.codes == "unit"
+        if self.has_unit_length and settings.match != "cosine":
             raise SettingsError(
                 f"codes='unit' of quantizer 'vq' does not fit match={settings.match!r}; choose match='cosine'"
             )
 
     def codevectors(self) -> Tensor:
         """Return the codebook, in the length that the codes have."""
-        return F.normalize(self.codebook, dim=1) if self.unit else self.codebook
+        return F.normalize(self.codebook, dim=1) if self.has_unit_length else self.codebook
 
     def features(self, z: Tensor) -> Tensor:
         """Return z [B, d, h, w], in the length that the codes have."""
-        return F.normalize(z, dim=1) if self.unit else z
+        return F.normalize(z, dim=1) if self.has_unit_length else z

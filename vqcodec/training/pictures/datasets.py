@@ -23,7 +23,7 @@ _SHAPES: dict[Name, files.Shape] = {"mnist": (28, 28, 1), "fashion": (28, 28, 1)
 _TRAIN_PICTURES: dict[Name, int] = {"mnist": 60_000, "fashion": 60_000, "cifar10": 50_000}
 _TEST_PICTURES = 10_000
 _CIFAR_BATCHES = 5
-_CLASSES = 10
+_LABELS = 10
 _CIFAR_VERSIONS: tuple[tuple[str, str, str, files.Parse], ...] = (
     ("cifar-10-batches-bin", ".bin", "cifar-10-binary.tar.gz", files.parse_binary),
     ("cifar-10-batches-py", "", "cifar-10-python.tar.gz", files.parse_pickled),
@@ -36,7 +36,7 @@ _IDX_PREFIX: dict[Split, str] = {"train": "train", "test": "t10k"}
 class Dataset:
     """Pictures in their official order.
 
-    pixels: uint8 [N, H, W, C] with C 1 or 3; labels: uint8 [N] in 0..9, all 0 where there are no classes;
+    pixels: uint8 [N, H, W, C] with C 1 or 3; labels: uint8 [N] in 0..9, all 0 where there are none;
     exact: bool [N], False where a copy with loss stands in for a picture, which is to be left out of every
     lossless comparison.
     """
@@ -67,7 +67,7 @@ def load_dataset(source: Path, name: Name, split: Split) -> Dataset:
     found = _packed(source, name, split) or (_cifar(source, split) if name == "cifar10" else _idx(source, name, split))
     if found is None:
         raise InputError(f"{source} has neither {' nor '.join(_looked_for(name, split))}; name the folder that has")
-    if found.labels.max() >= _CLASSES:
+    if found.labels.max() >= _LABELS:
         raise InputError(f"{source} has {name} labels up to {found.labels.max()}, 9 is the highest; get another copy")
     return found
 

@@ -106,12 +106,12 @@ def logistic_tables(codebook: Tensor, scale: float) -> PairTables:
     codebook = codebook.detach().cpu()
     fine = pair_probabilities(codebook, _deviations(0, FINE_CLASSES))
     coarse = pair_probabilities(codebook, _deviations(UNIT_CLASS, CLASSES) / scale)
-    levels = np.arange(CLASSES)
-    capped = np.minimum(levels, FINE_CLASSES - 1)
+    classes = np.arange(CLASSES)
+    capped = np.minimum(classes, FINE_CLASSES - 1)
     near = capped[:, None] * FINE_CLASSES + capped
-    raised = np.maximum(levels, UNIT_CLASS) - UNIT_CLASS
+    raised = np.maximum(classes, UNIT_CLASS) - UNIT_CLASS
     place = 2 * len(fine) ** 2 + raised[:, None] * len(coarse) + raised
-    is_wide = np.maximum(levels[:, None], levels) >= WIDE_CLASS
+    is_wide = np.maximum(classes[:, None], classes) >= WIDE_CLASS
     # Beside a coarse index other than zero a fine index is nearly uniform, which the widest pair is too.
     far = np.broadcast_to(fine[-1, -1], fine.shape)
     probabilities = [part.reshape(-1, len(codebook)) for part in (fine, far, coarse)]
