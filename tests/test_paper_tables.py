@@ -16,11 +16,11 @@ def test_every_shipped_row_can_be_built() -> None:
         paper_tables.names() == "cvq-3 cvq-4c cvq-4d dual-2 looc-1 looc-3 looc-4 looc-5 looc-6 looc-7 methods".split()
     )
     chosen = choose([])
-    for choice in chosen:
-        figures = [figure for published in choice.row.published.values() for figure in published]
-        ours = choice.table.name == "methods" or choice.row.label == "LooC, both halves"
+    for entry in chosen:
+        figures = [figure for published in entry.row.published.values() for figure in published]
+        ours = entry.table.name == "methods" or entry.row.label == "LooC, both halves"
         assert bool(figures) != ours and set(figures) <= set(paper_tables.FIGURES)
-        assert choice.table.epochs == 500 and choice.table.title and choice.table.source and choice.table.note
+        assert entry.table.epochs == 500 and entry.table.title and entry.table.source and entry.table.note
     for run, _ in distinct(chosen).values():
         settings = run.settings
         network, usual = ("vqgan", 256) if run.dataset == "photos" else ("vqvae", 128)
@@ -32,7 +32,7 @@ def test_every_shipped_row_can_be_built() -> None:
 
 
 def test_the_table_of_methods_has_them_all_trained_alike() -> None:
-    quick = [choice.run.settings for choice in choose(["methods"], ["cifar10"], "quick$") if choice.run]
+    quick = [entry.run.settings for entry in choose(["methods"], ["cifar10"], "quick$") if entry.run]
     assert {settings.quantizer for settings in quick} == set(quantizers.NAMES)
     assert {(s.batch, s.schedule, s.learning_rate, s.adam_beta2) for s in quick} == {(8, "cosine", 1e-3, 0.95)}
     # What the report names as exceptions.
@@ -45,12 +45,12 @@ def test_the_table_of_methods_has_them_all_trained_alike() -> None:
 
 def test_shipped_figures_and_names() -> None:
     looc = choose(["looc-1", "looc-3", "looc-5"], ["cifar10"], "^looc 256x4$")
-    assert [choice.row.published["cifar10"]["psnr_db"] for choice in looc] == [34.51] * 3
+    assert [entry.row.published["cifar10"]["psnr_db"] for entry in looc] == [34.51] * 3
     assert len(distinct(looc)) == 1, "three tables share a run"
     vq = choose(["looc-1", "looc-4", "cvq-3"], ["cifar10"], "vq-vae 1024x128$")
-    assert {choice.row.method for choice in vq} == {"VQ-VAE", "HVQ-VAE", "CVQ-VAE", "A VQ-VAE"}
+    assert {entry.row.method for entry in vq} == {"VQ-VAE", "HVQ-VAE", "CVQ-VAE", "A VQ-VAE"}
     assert len(distinct(vq)) == 3, "A is VQ-VAE"
-    beta = [choice.run.settings for choice in choose(["looc-6"], ["cifar10"], "256x4, beta 4") if choice.run]
+    beta = [entry.run.settings for entry in choose(["looc-6"], ["cifar10"], "256x4, beta 4") if entry.run]
     ways = {(mode, match) for mode in ("all", "conditional", "smooth") for match in ("l2", "cosine")}
     assert {(settings.mode, settings.match) for settings in beta} == ways and {s.beta for s in beta} == {4}
     pq = choose(["looc-1"], ["mnist"], "^pq")[0]
@@ -59,19 +59,19 @@ def test_shipped_figures_and_names() -> None:
 
 def test_tables_of_larger_pictures_are_on_photos_with_the_published_codebooks() -> None:
     chosen = choose([], ["photos"])
-    assert {choice.table.name for choice in chosen} == {"looc-6", "dual-2"}
-    assert not any(choice.dataset in choice.row.published for choice in chosen), "published figures are of other data"
-    sizes = {choice.run.size for choice in chosen if choice.run}
+    assert {entry.table.name for entry in chosen} == {"looc-6", "dual-2"}
+    assert not any(entry.dataset in entry.row.published for entry in chosen), "published figures are of other data"
+    sizes = {entry.run.size for entry in chosen if entry.run}
     assert sizes == {"1024 × 256", "256 × 4", "512 × 128 × 2", "512 × 128"}
     published, quick = (
-        [choice.run.settings for choice in chosen if choice.run and choice.row.variant.endswith("quick") == is_quick]
+        [entry.run.settings for entry in chosen if entry.run and entry.row.variant.endswith("quick") == is_quick]
         for is_quick in (False, True)
     )
     said = [
         {(s.network_settings().get("width"), s.crop, s.batch, s.learning_rate) for s in x} for x in (published, quick)
     ]
     assert said == [{(None, 256, 32, 1.44e-4)}, {(16, 64, 8, 1e-3)}]
-    starts = {(choice.row.is_quick, choice.run.start and choice.run.start.name) for choice in chosen if choice.run}
+    starts = {(entry.row.is_quick, entry.run.start and entry.run.start.name) for entry in chosen if entry.run}
     assert len(starts) == 2 and (False, None) in starts and (True, None) not in starts
     ways = {(s.quantizer, s.K, s.beta, s.mode) for s in quick}
     assert {(name, 1024, 1, "all") for name in ("vq", "cvq")} <= ways

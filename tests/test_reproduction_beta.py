@@ -46,7 +46,7 @@ def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def brought(sets: Path, work: Path, mode: str, budget: float = 1.0) -> Values:
     """What was measured of the row with this mode in a work folder."""
     found = distinct(choose(["beta"])).values()
-    values = Workbench(sets, work, budget).bring(*next(choice for choice in found if choice[0].settings.mode == mode))
+    values = Workbench(sets, work, budget).bring(*next(entry for entry in found if entry[0].settings.mode == mode))
     assert values is not None and values["settings"]["mode"] == mode and values["epochs"] >= 2 * budget
     return values
 

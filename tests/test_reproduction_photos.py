@@ -58,7 +58,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings_on(dataset: Name) -> dict[str, AutoencoderSettings]:
     """The settings of LooC's row and its variants on a data set."""
-    return {choice.row.variant: choice.run.settings for choice in choose([], [dataset], "LooC") if choice.run}
+    return {entry.row.variant: entry.run.settings for entry in choose([], [dataset], "LooC") if entry.run}
 
 
 def test_settings_differ_by_data_set_and_the_nearest_word_counts(table: None) -> None:
@@ -84,7 +84,7 @@ def test_settings_differ_by_data_set_and_the_nearest_word_counts(table: None) ->
 
 
 def test_runs_on_photos_have_names_of_their_own(table: None) -> None:
-    names = {name: {choice.run.name for choice in choose([], [name]) if choice.run} for name in ("photos", "cifar10")}
+    names = {name: {entry.run.name for entry in choose([], [name]) if entry.run} for name in ("photos", "cifar10")}
     assert [len(found) for found in names.values()] == [5, 5]
     hashes = [{name.split("-")[-1] for name in found} for found in names.values()]
     assert not hashes[0] & hashes[1] and all(name.startswith("photos-") for name in names["photos"])
@@ -125,10 +125,10 @@ def test_quick_rows_begin_with_the_network_of_a_longer_run(
     photographs(tmp_path)
     monkeypatch.setattr(workbench, "START_EPOCHS", 2)
     monkeypatch.setitem(paper_tables.QUICK_ON, "photos", {"width": 4, "crop": 32})  # type: ignore[misc]
-    chosen = {choice.row.variant: choice.run for choice in choose([], ["photos"], "LooC") if choice.run}
+    chosen = {entry.row.variant: entry.run for entry in choose([], ["photos"], "LooC") if entry.run}
     row, begun = chosen["quick"], chosen["quick"].start
     assert begun is not None and begun.start is None and chosen["l2"].start is None
-    assert all(choice.run.start is None for choice in choose([], ["cifar10"]) if choice.run)
+    assert all(entry.run.start is None for entry in choose([], ["cifar10"]) if entry.run)
     work = tmp_path / "work"
     bench, start = Workbench(tmp_path, work, 1.0), work / f"{begun.name}.safetensors"
     values, first = bench.bring(row, 1), results.read_run(work, begun.name)

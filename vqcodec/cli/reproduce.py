@@ -13,7 +13,7 @@ from vqcodec.errors import ModelError, TrainingError
 
 if TYPE_CHECKING:
     from vqcodec.reproduction.results import Values
-    from vqcodec.reproduction.runs import Choice
+    from vqcodec.reproduction.runs import Entry as Choice
     from vqcodec.reproduction.workbench import Workbench
 
 

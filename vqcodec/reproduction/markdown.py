@@ -7,7 +7,7 @@ from statistics import median
 from typing import NamedTuple
 
 from vqcodec.reproduction.results import Values
-from vqcodec.reproduction.runs import Choice
+from vqcodec.reproduction.runs import Entry
 
 NOTHING = "–"
 _MANY = 0.9
@@ -42,39 +42,39 @@ _RATES = ("paper", "decoder", "payload", "file")
 _HEAD = ("method", "K × d*", *_COLUMNS, "paper", "difference", *(f"bpp, {name}" for name in _RATES))
 
 
-def rows(chosen: Sequence[Choice], found: Mapping[str, Values]) -> list[str]:
+def rows(chosen: Sequence[Entry], found: Mapping[str, Values]) -> list[str]:
     """Return the lines of a table; published rows without a result have dashes, others without one are left out."""
     shown = [c for c in chosen if _result(c, found) or (c.row.published and not c.row.variant)]
-    return _lines(_HEAD, (_cells(choice, _result(choice, found)) for choice in shown), left=2)
+    return _lines(_HEAD, (_cells(entry, _result(entry, found)) for entry in shown), left=2)
 
 
-def sharing(chosen: Sequence[Choice], found: Mapping[str, Values]) -> list[str]:
+def sharing(chosen: Sequence[Entry], found: Mapping[str, Values]) -> list[str]:
     """Return the lines of a table of how units share codevectors (LooC, Figures 7 and 8); none where none do."""
-    measured = [(choice, values["measured"]) for choice in chosen if (values := _result(choice, found))]
-    cells = [_sharing(choice, values) for choice, values in measured if values["units_per_codevector"]]
+    measured = [(entry, values["measured"]) for entry in chosen if (values := _result(entry, found))]
+    cells = [_sharing(entry, values) for entry, values in measured if values["units_per_codevector"]]
     if not cells:
         return []
     head = ("method", "K × d*", "least used by a unit", "units that use 90 %", "units a codevector: fewest", "median")
     return _lines(head, cells, left=2)
 
 
-def _result(choice: Choice, found: Mapping[str, Values]) -> Values | None:
-    return None if choice.run is None else found.get(choice.run.name)
+def _result(entry: Entry, found: Mapping[str, Values]) -> Values | None:
+    return None if entry.run is None else found.get(entry.run.name)
 
 
-def _cells(choice: Choice, found: Values | None) -> list[str]:
-    size = NOTHING if choice.run is None else choice.run.size
+def _cells(entry: Entry, found: Values | None) -> list[str]:
+    size = NOTHING if entry.run is None else entry.run.size
     measured = [NOTHING if found is None else cell(found) for cell in _COLUMNS.values()]
     rates = [NOTHING if found is None else f"{found['measured']['bpp'][name]:.3f}" for name in _RATES]
-    return [choice.row.method, size, *measured, _published(choice), _difference(choice, found), *rates]
+    return [entry.row.method, size, *measured, _published(entry), _difference(entry, found), *rates]
 
 
-def _published(choice: Choice) -> str:
+def _published(entry: Entry) -> str:
     """Return what the paper says; where it says nothing of this data set, what it says of others."""
-    published = choice.row.published
-    if choice.dataset in published:
-        return _said(published[choice.dataset])
-    others = {name: figures for name, figures in published.items() if name not in choice.table.datasets}
+    published = entry.row.published
+    if entry.dataset in published:
+        return _said(published[entry.dataset])
+    others = {name: figures for name, figures in published.items() if name not in entry.table.datasets}
     return "; ".join(f"{name}: {_said(figures)}" for name, figures in others.items()) or NOTHING
 
 
@@ -86,8 +86,8 @@ def _said(figures: Mapping[str, float]) -> str:
     return ", ".join(compared or only_said)
 
 
-def _difference(choice: Choice, found: Values | None) -> str:
-    figures = choice.row.published.get(choice.dataset, {})
+def _difference(entry: Entry, found: Values | None) -> str:
+    figures = entry.row.published.get(entry.dataset, {})
     if found is None:
         return NOTHING
     measured = found["measured"]["papers"]
@@ -95,12 +95,12 @@ def _difference(choice: Choice, found: Values | None) -> str:
     return ", ".join(said) or NOTHING
 
 
-def _sharing(choice: Choice, measured: Values) -> list[str]:
+def _sharing(entry: Entry, measured: Values) -> list[str]:
     usage, units = measured["unit_usage"], measured["units_per_codevector"]
-    assert choice.run is not None
+    assert entry.run is not None
     return [
-        choice.row.method,
-        choice.run.size,
+        entry.row.method,
+        entry.run.size,
         f"{min(usage):.1%}",
         f"{sum(share >= _MANY for share in usage)} of {len(usage)}",
         str(min(units)),

@@ -11,7 +11,7 @@ from vqcodec.reproduction import markdown, paper_tables, plot, results
 from vqcodec.reproduction.lossless import FORMATS
 from vqcodec.reproduction.paper_tables import PaperTable
 from vqcodec.reproduction.results import Values
-from vqcodec.reproduction.runs import Choice, choices, distinct
+from vqcodec.reproduction.runs import Entry, distinct, entries
 
 TITLE = "# The papers' tables again, in bytes"
 PLOTS = "results"
@@ -73,16 +73,16 @@ def write(work: Path, output: Path) -> int:
     found = _found(work)
     if not found:
         raise InputError(f"{work} holds no results of vqc reproduce; name a table to begin with, such as looc-1")
-    chosen = [choice for choice in _all_choices() if choice.run is not None and choice.run.name in found]
-    datasets = dict.fromkeys(choice.dataset for choice in chosen)
+    chosen = [entry for entry in _all_choices() if entry.run is not None and entry.run.name in found]
+    datasets = dict.fromkeys(entry.dataset for entry in chosen)
     parts = [TITLE, "", _PREFACE]
     for dataset in datasets:
         lossless = results.read_lossless(work, dataset)
-        runs = distinct([choice for choice in chosen if choice.dataset == dataset])
+        runs = distinct([entry for entry in chosen if entry.dataset == dataset])
         figure = plot.draw(dataset, [(run, found[name]) for name, (run, _) in runs.items()], lossless)
         _write(output.parent / PLOTS / _plot_name(output, dataset), rendered(figure, "png"))
         parts += _dataset_section(dataset, sorted({found[name]["data"] for name in runs}), lossless, output)
-    for name in dict.fromkeys(choice.table.name for choice in chosen):
+    for name in dict.fromkeys(entry.table.name for entry in chosen):
         parts += _table_section(paper_tables.load(name), found)
     _write(output, ("\n".join(parts)).encode())
     return len(found)
@@ -95,8 +95,8 @@ def check_replaceable(output: Path) -> None:
         raise OutputError(f"{output} is there and is not a report of vqc reproduce; choose another name with -o")
 
 
-def _all_choices() -> list[Choice]:
-    return [choice for name in paper_tables.names() for choice in choices(paper_tables.load(name))]
+def _all_choices() -> list[Entry]:
+    return [entry for name in paper_tables.names() for entry in entries(paper_tables.load(name))]
 
 
 def _found(work: Path) -> Found:
@@ -135,7 +135,7 @@ def _table_section(table: PaperTable, found: Found) -> list[str]:
     """Return a table on each data set of which anything was measured."""
     lines = [f"## {table.name}: {table.title}", "", f"{table.source}. {table.note}", ""]
     for dataset in table.datasets:
-        chosen = [choice for choice in choices(table) if choice.dataset == dataset]
+        chosen = [entry for entry in entries(table) if entry.dataset == dataset]
         if not any(name in found for name in distinct(chosen)):
             continue
         lines += [f"### {table.name} on {dataset}", "", *markdown.rows(chosen, found), ""]

@@ -73,7 +73,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Entry:
     """A row of a table on one data set; its run is None where it is not built here."""
 
     table: PaperTable
@@ -102,37 +102,37 @@ def _start(dataset: Name) -> Run:
     return Run(dataset, AutoencoderSettings(**{**NETWORKS[dataset], **quick_on(dataset), **START_ON[dataset]}))
 
 
-def choices(table: PaperTable) -> list[Choice]:
+def entries(table: PaperTable) -> list[Entry]:
     """Return all rows of a table on all its data sets, one data set after the other."""
-    return [Choice(table, row, dataset) for dataset in table.datasets for row in table.rows]
+    return [Entry(table, row, dataset) for dataset in table.datasets for row in table.rows]
 
 
-def choose(names: Sequence[str], only: Sequence[str] = (), pattern: str = "") -> list[Choice]:
+def choose(names: Sequence[str], only: Sequence[str] = (), pattern: str = "") -> list[Entry]:
     """Return the rows of tables on the data sets `only` whose text the regular expression is found in.
 
     Without names all tables, without `only` all their data sets; capitals do not matter. SettingsError where
     a name is unknown, or nothing is left.
     """
-    found = [choice for name in names or paper_tables.names() for choice in choices(paper_tables.load(name))]
+    found = [entry for name in names or paper_tables.names() for entry in entries(paper_tables.load(name))]
     for dataset in only:
         if dataset not in get_args(Name):
             raise SettingsError(f"there is no data set {dataset!r}; choose from {', '.join(get_args(Name))}")
-    on_these = [choice for choice in found if not only or choice.dataset in only]
+    on_these = [entry for entry in found if not only or entry.dataset in only]
     if not on_these:
         raise SettingsError(f"{', '.join(names)} has no rows on {', '.join(only)}; choose another data set")
-    matching = [choice for choice in on_these if _pattern(pattern).search(choice.text)]
+    matching = [entry for entry in on_these if _pattern(pattern).search(entry.text)]
     if not matching:
         raise SettingsError(f"no row is like {pattern!r}; --list shows them all")
     return matching
 
 
-def distinct(chosen: Sequence[Choice]) -> dict[str, tuple[Run, int]]:
+def distinct(chosen: Sequence[Entry]) -> dict[str, tuple[Run, int]]:
     """Return the runs that rows need by their names, each once, with the most epochs that a table has for it."""
     found: dict[str, tuple[Run, int]] = {}
-    for choice in chosen:
-        if choice.run is not None:
-            epochs = found.get(choice.run.name, (choice.run, 0))[1]
-            found[choice.run.name] = choice.run, max(epochs, choice.table.epochs)
+    for entry in chosen:
+        if entry.run is not None:
+            epochs = found.get(entry.run.name, (entry.run, 0))[1]
+            found[entry.run.name] = entry.run, max(epochs, entry.table.epochs)
     return found
 
 
