@@ -72,14 +72,15 @@ ROOMS = rooms()
 
 def room_of(name: str) -> str:
     """The smallest room of a module, given as "exact/bitstream/rans"."""
-    return max((room for room in ROOMS if f"{name}/".startswith(f"{room}/")), key=len)
+    found = [room for room in ROOMS if f"{name}/".startswith(f"{room}/")]
+    assert found, f"{name} has no line on the map in {relative(MAP)}"
+    return max(found, key=len)
 
 
 def rooms_imported(path: Path) -> set[str]:
-    """The rooms that a module imports from, other than its own."""
+    """The rooms that a module imports from, other than its own and the error tree, which all may use."""
     names = {name.removeprefix("vqcodec.").replace(".", "/") for name in imports(path) if name.startswith("vqcodec.")}
     own = path.relative_to(PACKAGE).with_suffix("").as_posix()
-    # Everything may use the error tree; the package itself is where the public names are.
     return {room_of(name) for name in names} - {room_of(own), "errors"}
 
 
