@@ -41,6 +41,7 @@ from vqcodec.priors import ContextPrior, StaticPrior
 from vqcodec.priors.integer_net import SIXTEENTHS
 from vqcodec.priors.static import row_quality
 from vqcodec.quantizers.settings import RATE_WEIGHT, QuantizerSettings
+from vqcodec.training.augmentation import Augmentation
 from vqcodec.training.data import PictureSet, load_pictures
 from vqcodec.training.fit import Latents, PriorFitter
 from vqcodec.training.pair_tables import hexagonal_codebook
@@ -127,7 +128,7 @@ def training_latents(base: Codec, pictures: PictureSet, rows: int, crops: int, c
     for row in range(rows):
         generator = np.random.default_rng((0, row))
         quality = torch.full((BATCH,), row_quality(row, rows))
-        parts = [pictures.crops(generator, BATCH, CROP, RESCALE_SHARE) for _ in range(-(-crops // BATCH))]
+        parts = [pictures.crops(generator, BATCH, CROP, Augmentation(RESCALE_SHARE)) for _ in range(-(-crops // BATCH))]
         z.append(torch.cat([base.network.analysis(x, quality) for x in parts]).half())
         activity = z[-1].float().abs().log1p().sum(1)
         share = activity.flatten().argsort().argsort().reshape(activity.shape) / activity.numel()

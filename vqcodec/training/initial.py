@@ -10,6 +10,7 @@ from vqcodec import model_file
 from vqcodec.errors import SettingsError
 from vqcodec.model_file import NETWORK_PREFIX, Arrays, Metadata
 from vqcodec.networks.base import Network
+from vqcodec.networks.context import ContextNet
 from vqcodec.networks.context_tensors import float_parent
 from vqcodec.priors.context import PREFIX as CONTEXT_PREFIX
 from vqcodec.training.pair_tables import written_tables
@@ -48,14 +49,19 @@ def _check_network(model: str, its: dict[str, Any], mine: dict[str, Any]) -> Non
         raise SettingsError(f"the network of the model {model} has {has}, this run {want}; set {', '.join(differing)}")
 
 
+def _shape(net: ContextNet) -> tuple[object, ...]:
+    return net.sizes, net.patterns, net.rows, net.embed, net.hidden
+
+
 def _start_context(state: TrainingState, metadata: Metadata, arrays: Arrays) -> None:
     assert state.context is not None and metadata.context is not None
     tensors = model_file.tensors_under(CONTEXT_PREFIX, arrays)
     parent = float_parent(metadata.context, tensors)
-    shape = (parent.groups, parent.rows, parent.embed, parent.hidden)
-    wanted = (state.context.groups, state.context.rows, state.context.embed, state.context.hidden)
+    shape, wanted = _shape(parent), _shape(state.context)
     if shape != wanted:
-        raise SettingsError(f"the model's context prior has groups, rows and widths {shape}, this run has {wanted}")
+        raise SettingsError(
+            f"the model's context prior has groups, patterns, rows and widths {shape}, this run has {wanted}"
+        )
     mine, its = state.quantizer.settings.as_dict(), metadata.quantizer
     if mine != its:
         changed = ", ".join(f"{key}={its.get(key)}" for key in mine if mine[key] != its.get(key))
