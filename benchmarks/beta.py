@@ -42,6 +42,7 @@ from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.static import row_quality
 from vqcodec.image import Picture, find_pictures, read_picture
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT, QuantizerSettings
+from vqcodec.training.pictures.augmentation import Augmentation
 from vqcodec.training.pictures.picture_set import PictureSet, load_pictures
 from vqcodec.training.rate.pair_tables import hexagonal_codebook
 from vqcodec.training.rate.static_fit import Latents, PriorFitter
@@ -128,7 +129,7 @@ def training_latents(base: Codec, pictures: PictureSet, rows: int, crops: int, c
     for row in range(rows):
         generator = np.random.default_rng((0, row))
         quality = torch.full((BATCH,), row_quality(row, rows))
-        parts = [pictures.crops(generator, BATCH, CROP, RESCALE_SHARE) for _ in range(-(-crops // BATCH))]
+        parts = [pictures.crops(generator, BATCH, CROP, Augmentation(RESCALE_SHARE)) for _ in range(-(-crops // BATCH))]
         z.append(torch.cat([base.network.analysis(x, quality) for x in parts]).half())
         activity = z[-1].float().abs().log1p().sum(1)
         share = activity.flatten().argsort().argsort().reshape(activity.shape) / activity.numel()

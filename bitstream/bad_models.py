@@ -19,6 +19,9 @@ BAD_MODELS: Final = {
     "bad_zero": "no codevector (0, 0)",
     "bad_scale": "a scale that is not whole",
     "bad_map": "a coarse_map that names a table that is not there",
+    "bad_pattern": "a pattern that is not there",
+    "bad_start": "a group that is coded from row -1 of the qualities",
+    "bad_version": "a context prior of version 1, without patterns",
 }
 
 
@@ -40,6 +43,9 @@ def bad_models(metadata: Metadata, arrays: Arrays) -> dict[str, tuple[Metadata, 
         "bad_zero": (metadata, _put(arrays, "codebook16", slice(None), 1)),
         "bad_scale": (replace(metadata, quantizer=quantizer | {"scale": 12.5}), arrays),
         "bad_map": (metadata, _put(arrays, "coarse_map", (0, 1), tables)),
+        "bad_pattern": (replace(metadata, context=context | {"patterns": ["deep", "deeper"]}), arrays),
+        "bad_start": (replace(metadata, context=context | {"starts": [0, -1]}), arrays),
+        "bad_version": (replace(metadata, context={k: v for k, v in context.items() if k != "patterns"}), arrays),
     }
     assert changed.keys() == BAD_MODELS.keys()
     return changed

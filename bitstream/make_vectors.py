@@ -62,6 +62,7 @@ MODELS: Final = (
     ModelPlan("rq", quantizer(16, 1, 4, name="rq", depth=5), table_bits=12, tables=5, rows=1, stride=8),
     ContextPlan("context", zeros=(5, 11)),
     ContextPlan("groups", groups=(2, 2, 4), K=27, embed=3, hidden=6, rows=1, levels=12, table_bits=20, scale=9.0),
+    ContextPlan("starts", groups=(4, 2, 2), rows=4, patterns=("fine", "coarse", "deep"), starts=(0, 3, 2)),
 )
 
 ICC: Final = Section(ICC_PROFILE, zlib.compress(PROFILE, 9))
@@ -89,6 +90,9 @@ FILES: Final = (
     FilePlan("context_1x1", "context", 1, 1, 1, "context prior, one latent position: most passes are empty"),
     FilePlan("context_tiled", "context", 545, 280, 100, "context prior, 2 x 3 tiles of 16 latents, last row", tile=16),
     FilePlan("groups", "groups", 60, 90, 64.5, "context prior of three groups, K = 27"),
+    FilePlan("starts_low", "starts", 90, 310, 1, "context prior, a quality that codes the first of three groups alone"),
+    FilePlan("starts_mid", "starts", 90, 310, 66, "context prior, a quality that codes two of three groups"),
+    FilePlan("starts_high", "starts", 90, 310, 100, "context prior, a quality that codes three of three groups"),
     FilePlan("groups_one_tile", "groups", 40, 16, 50, "context prior, the largest tile code, one tile", tile=496),
 )
 

@@ -16,12 +16,14 @@ from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.exact.priors import ContextPrior, StaticPrior, passes
 from vqcodec.exact.priors.context import NO_COARSE, PREFIX
 from vqcodec.exact.priors.integer_net import BOUND, SHIFT_MAX, SIXTEENTHS, WEIGHT_MAX
+from vqcodec.exact.priors.linear import WEIGHT_BITS
 from vqcodec.exact.priors.tables import Choice
 
 Integers = npt.NDArray[np.int64]
 Tables = npt.NDArray[np.uint32]
 
 WEIGHT_DEVIATION: Final = 45  # of the weights of a random network
+LINEAR_ONE: Final = 1 << WEIGHT_BITS  # what stands for 1 in the weights of linear predictions
 TYPICAL_INPUT: Final = 45  # of what its layers see; shifts bring its sums back to this
 
 
@@ -40,7 +42,10 @@ class ModelPlan:
 
 @dataclass(frozen=True)
 class ContextPlan:
-    """The shape of one tiny model with a context prior; `zeros` are the codevectors that are (0, 0)."""
+    """The shape of one tiny model with a context prior; `zeros` are the codevectors that are (0, 0).
+
+    Without `patterns` and `starts` the groups have their usual patterns, and all qualities code all of them.
+    """
 
     name: str
     groups: tuple[int, ...] = (2, 4)
@@ -54,6 +59,8 @@ class ContextPlan:
     stride: int = 16
     scale: float = 14.0
     zeros: tuple[int, ...] = (5,)
+    patterns: tuple[str, ...] = ()
+    starts: tuple[int, ...] = ()
 
 
 Plan = ModelPlan | ContextPlan
@@ -144,11 +151,14 @@ def _make_context(plan: ContextPlan, base: Metadata, rng: np.random.Generator) -
         "coarse_map": coarse_map,
         "tables": draw_tables(rng, plan.tables, plan.K, plan.table_bits),
     }
-    for group in range(len(plan.groups)):
-        tensors |= {f"{group}.{name}": tensor for name, tensor in _draw_group(rng, plan, group).items()}
+    patterns = plan.patterns or passes.default_patterns(len(plan.groups))
+    starts = plan.starts or (0,) * len(plan.groups)
+    for group in passes.make_groups(plan.groups, patterns, starts):
+        tensors |= {f"{group.number}.{name}": tensor for name, tensor in _draw_group(rng, plan, group).items()}
     arrays = {PREFIX + name: tensor for name, tensor in tensors.items()}
     arrays["codebook"] = (codebook / SIXTEENTHS).astype(np.float32)
-    settings = {"groups": list(plan.groups), "embed": plan.embed, "hidden": plan.hidden, "bound": BOUND}
+    settings = {"groups": list(plan.groups), "patterns": list(patterns), "starts": list(starts)}
+    settings |= {"embed": plan.embed, "hidden": plan.hidden, "bound": BOUND}
     values = quantizer(plan.K, m, 2, depth=2, wide=m, scale=plan.scale)
     metadata = replace(base, quantizer=values, context=settings)
     prior = model_file.make_prior(metadata, arrays)
@@ -156,13 +166,14 @@ def _make_context(plan: ContextPlan, base: Metadata, rng: np.random.Generator) -
     return replace(metadata, context=settings | {"bound": prior.bound}), arrays
 
 
-def _draw_group(rng: np.random.Generator, plan: ContextPlan, group: int) -> Arrays:
+def _draw_group(rng: np.random.Generator, plan: ContextPlan, group: passes.Group) -> Arrays:
     """The tensors of one group's networks: activations, means and levels use the whole of their ranges."""
-    n, before, E, H, R = plan.groups[group], sum(plan.groups[:group]), plan.embed, plan.hidden, plan.rows
-    phases = passes.pattern_of(group).phases
-    own = {f"own.{p}.weight": (len(phase.offsets) * n, H) for p, phase in enumerate(phases) if phase.offsets}
-    around = {"around.weight": (len(passes.AROUND) * E, H)} if group else {}
-    tensors = {name: _draw_weight(rng, shape) for name, shape in (own | around).items()}
+    n, E, H, R, phases = group.n, plan.embed, plan.hidden, plan.rows, group.pattern.phases
+    seeing = [(p, len(phase.offsets)) for p, phase in enumerate(phases) if phase.offsets]
+    shapes = {f"own.{p}.weight": (count * n, H) for p, count in seeing}
+    shapes |= {f"rough.{p}.weight": (n, H) for p, _ in seeing if group.pattern.linear}
+    shapes |= {"around.weight": (len(passes.AROUND) * E, H)} if group.number else {}
+    tensors: Arrays = {name: _draw_weight(rng, shape) for name, shape in shapes.items()}
     spread = _spread([tensors[name] for name in tensors])
     tensors |= _draw_hidden(rng, "first", spread, (len(phases), R, H))
     tensors["second.weight"] = _draw_weight(rng, (H, H))
@@ -174,8 +185,10 @@ def _draw_group(rng: np.random.Generator, plan: ContextPlan, group: int) -> Arra
     middle = np.where(np.arange(2 * n) < n, 0, 16 * 2**shift * plan.levels / 2.5)
     tensors["out.bias"] = (middle + rng.normal(0, 0.3, (R, 2 * n)) * spread).astype(np.int32)
     tensors["out.shift"] = shift.astype(np.uint8)
-    if group:
-        tensors["embed.weight"] = _draw_weight(rng, (before, E))
+    if group.pattern.linear:
+        tensors |= {f"linear.{p}.weight": _draw_linear(rng, count, n) for p, count in seeing}
+    if group.number:
+        tensors["embed.weight"] = _draw_weight(rng, (group.before, E))
         tensors |= _draw_hidden(rng, "embed", _spread([tensors["embed.weight"]]), (E,))
     return tensors
 
@@ -183,6 +196,14 @@ def _draw_group(rng: np.random.Generator, plan: ContextPlan, group: int) -> Arra
 def _draw_weight(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArray[np.int8]:
     weight: npt.NDArray[np.int8] = rng.normal(0, WEIGHT_DEVIATION, shape).clip(-WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
     return weight
+
+
+def _draw_linear(rng: np.random.Generator, count: int, n: int) -> npt.NDArray[np.int16]:
+    """Weights that predict about the mean of `count` neighbours; a few are as large as can be."""
+    weight = np.tile(np.eye(n), (count, 1)) * LINEAR_ONE / count + rng.normal(0, LINEAR_ONE / 20, (count * n, n))
+    weight[rng.random(weight.shape) < 0.01] = -(1 << 15)
+    fixed: npt.NDArray[np.int16] = weight.astype(np.int16)
+    return fixed
 
 
 def _spread(weights: list[npt.NDArray[Any]]) -> npt.NDArray[np.float64]:

@@ -12,54 +12,15 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from reference_patterns import AROUND, LINEAR, PATTERNS, Offset, gather, places_of
 from reference_rans import Indices, Integers, Rans, Tensors, check_tables, make_table, require
 
 NO_COARSE: Final = 65535  # in coarse_map
 MAX_WEIGHT, MAX_SHIFT, MAX_BOUND, MAX_SCALE, MAX_LEVELS = 127, 14, 1 << 22, 255, 256
 MAX_INPUT: Final = 127  # the largest number that a dense layer sees
-MARGIN: Final = 2  # how far offsets reach
+MAX_LINEAR: Final = 1024  # channels of a group with linear predictions
 
-Offset = tuple[int, int]  # dy, dx
 Net = dict[str, Integers]  # the tensors of one group by name, without "context.", the number and a dot
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One phase of a pattern: the cells (y, x) it fills, and the offsets (dy, dx) at which it sees its own group."""
-
-    cells: tuple[Offset, ...]
-    offsets: tuple[Offset, ...]
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """Phases that fill a square of `period` x `period` positions."""
-
-    period: int
-    phases: tuple[Phase, ...]
-
-
-AROUND: Final = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
-DIAGONAL: Final = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-STRAIGHT: Final = ((-1, 0), (0, -1), (0, 1), (1, 0))
-KNIGHT: Final = ((-2, -1), (-2, 1), (-1, -2), (-1, 2), (1, -2), (1, 2), (2, -1), (2, 1))
-FIRST_GROUP: Final = Pattern(4, (
-    Phase(((0, 0),), ()),
-    Phase(((2, 2),), ((-2, -2), (-2, 2), (2, -2), (2, 2))),
-    Phase(((0, 2), (2, 0)), ((-2, 0), (0, -2), (0, 2), (2, 0))),
-    Phase(((1, 1), (1, 3), (3, 1), (3, 3)), DIAGONAL),
-    Phase(((0, 1), (0, 3), (1, 0), (1, 2), (2, 1), (2, 3), (3, 0), (3, 2)), STRAIGHT + KNIGHT),
-))  # fmt: skip
-OTHER_GROUPS: Final = Pattern(2, (
-    Phase(((0, 0),), ()),
-    Phase(((1, 1),), DIAGONAL),
-    Phase(((0, 1), (1, 0)), STRAIGHT),
-))  # fmt: skip
-
-
-def pattern_of(group: int) -> Pattern:
-    """The phases in which a group of channels is decoded."""
-    return OTHER_GROUPS if group > 0 else FIRST_GROUP
 
 
 @dataclass(frozen=True)
@@ -67,6 +28,8 @@ class Context:
     """Settings and tensors of a context prior, FORMAT.md section 4.3."""
 
     groups: tuple[int, ...]  # how many channels each has
+    patterns: tuple[str, ...]  # the name of each group's pattern
+    starts: tuple[int, ...]  # the row from which each group is coded
     scale: int  # of the coarse codevector
     zero: int  # ZERO, the lowest number of a codevector (0, 0)
     table_bits: int
@@ -97,9 +60,11 @@ def take_tensor(tensors: Tensors, name: str, dtype: str, shape: Sequence[int | N
     return tensor.astype(np.int64)
 
 
-def net_tensors(group: int, groups: Sequence[int], rows: int, E: int, H: int) -> dict[str, tuple[str, tuple[int, ...]]]:
+def net_tensors(
+    group: int, groups: Sequence[int], pattern: str, rows: int, E: int, H: int
+) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and shape of each tensor of one group."""
-    n, before, phases = groups[group], sum(groups[:group]), pattern_of(group).phases
+    n, before, phases = groups[group], sum(groups[:group]), PATTERNS[pattern].phases
     wanted: dict[str, tuple[str, tuple[int, ...]]] = {
         "first.bias": ("int32", (len(phases), rows, H)),
         "first.shift": ("uint8", (H,)),
@@ -113,6 +78,9 @@ def net_tensors(group: int, groups: Sequence[int], rows: int, E: int, H: int) ->
     for number, phase in enumerate(phases):
         if number > 0:
             wanted[f"own.{number}.weight"] = ("int8", (len(phase.offsets) * n, H))
+        if number > 0 and pattern in LINEAR:
+            wanted[f"linear.{number}.weight"] = ("int16", (len(phase.offsets) * n, n))
+            wanted[f"rough.{number}.weight"] = ("int8", (n, H))
     if group > 0:
         wanted["embed.weight"] = ("int8", (before, E))
         wanted["embed.bias"] = ("int32", (E,))
@@ -124,7 +92,7 @@ def net_tensors(group: int, groups: Sequence[int], rows: int, E: int, H: int) ->
 def check_net(group: int, net: Net, bound: int) -> None:
     """Weights and shifts in their ranges, and no sum of any layer beyond the bound, section 4.4."""
     for name, tensor in net.items():
-        if name.endswith(".weight"):
+        if name.endswith(".weight") and not name.startswith("linear."):
             require(int(tensor.min()) >= -MAX_WEIGHT, "model", f"The model's context.{group}.{name} has a weight -128.")
         if name.endswith(".shift"):
             require(int(tensor.max()) <= MAX_SHIFT, "model", f"The model's context.{group}.{name} exceeds {MAX_SHIFT}.")
@@ -134,7 +102,8 @@ def check_net(group: int, net: Net, bound: int) -> None:
     ]
     around = inputs.get("around", 0)
     for phase, bias in enumerate(net["first.bias"]):
-        layers.append((f"first layer in phase {phase}", around + inputs.get(f"own.{phase}", 0), bias))
+        seen = around + inputs.get(f"own.{phase}", 0) + inputs.get(f"rough.{phase}", 0)
+        layers.append((f"first layer in phase {phase}", seen, bias))
     for name, weights, bias in layers:
         largest = int((MAX_INPUT * weights + abs(bias)).max())
         require(largest <= bound, "model", f"Group {group}: a sum of the {name} may reach {largest}, above {bound}.")
@@ -142,11 +111,17 @@ def check_net(group: int, net: Net, bound: int) -> None:
 
 def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: int, scale: float) -> Context:
     """The context prior of a model with d_star 2, beta 1, depth 2 and m units, of which all are wide; checked."""
-    groups, E, H, bound = settings["groups"], settings["embed"], settings["hidden"], settings["bound"]
-    whole = all(type(number) is int for number in (*groups, E, H, bound))
+    require("patterns" in settings, "model", "The model's context prior is of version 1, which had no patterns.")
+    groups, patterns, starts = settings["groups"], settings["patterns"], settings["starts"]
+    E, H, bound = settings["embed"], settings["hidden"], settings["bound"]
+    whole = all(type(number) is int for number in (*groups, *starts, E, H, bound))
     require(whole and E >= 1 and H >= 1, "model", "The model's context settings are not whole numbers above 0.")
     even = all(n >= 2 and n % 2 == 0 for n in groups) and sum(groups) == 2 * m
     require(even, "model", f"The model's groups {groups} are not even numbers that sum to {2 * m}.")
+    fits = len(groups) == len(patterns) == len(starts) and set(patterns) <= set(PATTERNS) and min(starts) >= 0
+    require(fits, "model", f"The model's patterns {patterns} or starts {starts} do not fit its {len(groups)} groups.")
+    few = all(n <= MAX_LINEAR for n, pattern in zip(groups, patterns, strict=True) if pattern in LINEAR)
+    require(few, "model", f"The model's groups {groups} have more than {MAX_LINEAR} channels predicted linearly.")
     require(bound <= MAX_BOUND, "model", f"The model's bound = {bound} is above 2^22.")
     fits = type(scale) in (int, float) and 1 <= scale <= MAX_SCALE and scale == int(scale)
     require(fits, "model", f"The model's scale = {scale} is not a whole number in 1..{MAX_SCALE}.")
@@ -165,11 +140,13 @@ def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: in
     require(named < count, "model", f"The model's context maps name table {named} of {count}.")
     nets = []
     for group in range(len(groups)):
-        wanted = net_tensors(group, groups, len(unit), E, H)
+        wanted = net_tensors(group, groups, patterns[group], len(unit), E, H)
         nets.append({name: take_tensor(tensors, f"context.{group}.{name}", *wanted[name]) for name in wanted})
         check_net(group, nets[-1], bound)
     return Context(
         tuple(groups),
+        tuple(patterns),
+        tuple(starts),
         int(scale),
         int(zeros[0]),
         table_bits,
@@ -185,6 +162,15 @@ def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: in
 # Arithmetic, section 5.5. All arrays are int64.
 
 
+@dataclass(frozen=True)
+class Known:
+    """What is known of a tile while a group is decoded."""
+
+    e: Integers  # [h, w, E], the embedding of earlier groups
+    x: Integers  # [h, w, n], the group's inputs
+    y16: Integers  # [h, w, n], the group's latents in sixteenths
+
+
 def network_input(y16: Integers, unit: Integers) -> Integers:
     """x of latents y16 [.., n] in sixteenths: in units of their channel, 16 to the unit."""
     return ((32 * y16 + unit) // (2 * unit)).clip(-MAX_INPUT, MAX_INPUT)
@@ -195,9 +181,9 @@ def activate(sums: Integers, shift: Integers) -> Integers:
     return ((sums + ((1 << shift) >> 1)) >> shift).clip(0, MAX_INPUT)
 
 
-def mean_of(out: Integers, unit: Integers, shift: Integers) -> Integers:
-    """mean16 out of sums [.., n] of the last layer."""
-    return ((out * unit + (1 << (shift + 3))) >> (shift + 4)).clip(-32768, 32767)
+def mean_of(out: Integers, unit: Integers, shift: Integers, linear: Integers | int) -> Integers:
+    """mean16 out of sums [.., n] of the last layer and the linear prediction."""
+    return (((out * unit + (1 << (shift + 3))) >> (shift + 4)) + linear).clip(-32768, 32767)
 
 
 def level_of(out: Integers, shift: Integers, levels: int) -> Integers:
@@ -205,38 +191,42 @@ def level_of(out: Integers, shift: Integers, levels: int) -> Integers:
     return ((out + (1 << (shift + 3))) >> (shift + 4)).clip(0, levels - 1)
 
 
-def gather(field: Integers, places: tuple[Integers, Integers], offsets: Sequence[Offset]) -> Integers:
-    """What [h, w, c] holds around places, [N, offsets * c] with the offset slowest; zero outside."""
-    padded = np.pad(field, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)))
-    y, x = places
-    return np.concatenate([padded[y + dy + MARGIN, x + dx + MARGIN] for dy, dx in offsets], axis=1)
+def predict_linear(
+    y16: Integers, places: tuple[Integers, Integers], offsets: Sequence[Offset], weight: Integers
+) -> tuple[Integers, Integers]:
+    """lin [N, n] and rough [N, n] out of the latents y16 [h, w, n] around places."""
+    h, w, n = y16.shape
+    inside = gather(np.ones((h, w, 1), np.int64), places, offsets)[:, :, None]
+    near = gather(y16, places, offsets).reshape(len(inside), len(offsets), n)
+    count = inside.sum(axis=1)
+    mean = (2 * near.sum(axis=1) + count) // (2 * count)
+    filled = np.where(inside > 0, near, mean[:, None]).reshape(len(inside), -1)
+    lin = (filled @ weight + 2048) >> 12
+    distance = (inside * abs(near - lin[:, None])).sum(axis=1)
+    return lin, ((2 * distance + count) // (2 * count)).clip(0, MAX_INPUT)
 
 
 def predict(
-    context: Context, group: int, phase: int, row: int, places: tuple[Integers, Integers], x: Integers, e: Integers
-) -> Integers:
-    """o [N, 2n] at the N places of a phase: x [h, w, n] holds the group's inputs, e [h, w, E] the embedding."""
-    net = context.nets[group]
+    context: Context, group: int, phase: int, row: int, places: tuple[Integers, Integers], known: Known
+) -> tuple[Integers, Integers | int]:
+    """o [N, 2n] and lin [N, n] at the N places of a phase."""
+    net, pattern = context.nets[group], PATTERNS[context.patterns[group]]
+    offsets = pattern.phases[phase].offsets
+    lin: Integers | int = 0
     first = net["first.bias"][phase, row][None].repeat(len(places[0]), axis=0)
     if group > 0:
-        first = first + gather(e, places, AROUND) @ net["around.weight"]
+        first = first + gather(known.e, places, AROUND) @ net["around.weight"]
     if phase > 0:
-        first = first + gather(x, places, pattern_of(group).phases[phase].offsets) @ net[f"own.{phase}.weight"]
+        first = first + gather(known.x, places, offsets) @ net[f"own.{phase}.weight"]
+    if phase > 0 and context.patterns[group] in LINEAR:
+        lin, rough = predict_linear(known.y16, places, offsets, net[f"linear.{phase}.weight"])
+        first = first + rough @ net[f"rough.{phase}.weight"]
     hidden = activate(first, net["first.shift"])
     hidden = activate(hidden @ net["second.weight"] + net["second.bias"], net["second.shift"])
-    out: Integers = hidden @ net["out.weight"] + net["out.bias"][row]
-    return out
+    return hidden @ net["out.weight"] + net["out.bias"][row], lin
 
 
 # Order of decoding, sections 5.4 and 5.6
-
-
-def places_of(pattern: Pattern, phase: int, rows: int, columns: int) -> tuple[Integers, Integers]:
-    """y and x [N] of a phase's positions: cell by cell, each cell's in raster order."""
-    y, x = np.mgrid[:rows, :columns].reshape(2, -1)
-    cells = [(y % pattern.period == cy) & (x % pattern.period == cx) for cy, cx in pattern.phases[phase].cells]
-    order = np.concatenate([np.flatnonzero(cell) for cell in cells])
-    return y[order], x[order]
 
 
 def decode_units(rans: Rans, context: Context, numbers: Integers, coded: npt.NDArray[np.bool_]) -> Integers:
@@ -256,25 +246,37 @@ def decode_context(rans: Rans, context: Context, row: int, rows: int, columns: i
     indices = np.full((2 * m, rows, columns), context.zero, np.uint16)
     start = 0
     for group, n in enumerate(context.groups):
-        net, pattern, end = context.nets[group], pattern_of(group), start + n
-        unit, units = context.unit[row, start:end], slice(start // 2, end // 2)
-        e = np.zeros((rows, columns, 0), np.int64)
-        if group > 0:
-            e = activate(x[:, :, :start] @ net["embed.weight"] + net["embed.bias"], net["embed.shift"])
-        for phase in range(len(pattern.phases)):
-            places = places_of(pattern, phase, rows, columns)
-            out = predict(context, group, phase, row, places, x[:, :, start:end], e)
-            mean16 = mean_of(out[:, :n], unit, net["out.shift"][:n])
-            levels = level_of(out[:, n:], net["out.shift"][n:], len(context.coarse_map))
-            i, j = levels[:, 0::2], levels[:, 1::2]
-            coarse_tables = context.coarse_map[i, j]
-            coarse = decode_units(rans, context, coarse_tables, coarse_tables != NO_COARSE)
-            fine_tables = context.fine_map[i, j, (coarse != context.zero).astype(np.int64)]
-            fine = decode_units(rans, context, fine_tables, np.ones(fine_tables.shape, np.bool_))
-            vectors = context.scale * context.codebook16[coarse] + context.codebook16[fine]
-            y16 = mean16 + vectors.reshape(mean16.shape)
-            x[(*places, slice(start, end))] = network_input(y16, unit)
-            indices[:m][(units, *places)] = coarse.T
-            indices[m:][(units, *places)] = fine.T
+        end = start + n
+        if context.starts[group] <= row:
+            decode_group(rans, context, group, row, slice(start, end), x, indices)
         start = end
     return indices
+
+
+def decode_group(
+    rans: Rans, context: Context, group: int, row: int, channels: slice, x: Integers, indices: Indices
+) -> None:
+    """Write a group's indices, and its part of x [h, w, 2m]."""
+    net, pattern, m = context.nets[group], PATTERNS[context.patterns[group]], len(indices) // 2
+    unit, units, n = context.unit[row, channels], slice(channels.start // 2, channels.stop // 2), context.groups[group]
+    e = np.zeros((*x.shape[:2], 0), np.int64)
+    if group > 0:
+        e = activate(x[:, :, : channels.start] @ net["embed.weight"] + net["embed.bias"], net["embed.shift"])
+    known = Known(e, x[:, :, channels], np.zeros((*x.shape[:2], n), np.int64))
+    for phase in range(len(pattern.phases)):
+        places = places_of(pattern, phase, *x.shape[:2])
+        if len(places[0]) == 0:
+            continue
+        out, lin = predict(context, group, phase, row, places, known)
+        mean16 = mean_of(out[:, :n], unit, net["out.shift"][:n], lin)
+        levels = level_of(out[:, n:], net["out.shift"][n:], len(context.coarse_map))
+        i, j = levels[:, 0::2], levels[:, 1::2]
+        coarse_tables = context.coarse_map[i, j]
+        coarse = decode_units(rans, context, coarse_tables, coarse_tables != NO_COARSE)
+        fine_tables = context.fine_map[i, j, (coarse != context.zero).astype(np.int64)]
+        fine = decode_units(rans, context, fine_tables, np.ones(fine_tables.shape, np.bool_))
+        vectors = context.scale * context.codebook16[coarse] + context.codebook16[fine]
+        known.y16[places] = mean16 + vectors.reshape(mean16.shape)
+        known.x[places] = network_input(known.y16[places], unit)
+        indices[:m][(units, *places)] = coarse.T
+        indices[m:][(units, *places)] = fine.T

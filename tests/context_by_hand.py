@@ -52,14 +52,22 @@ class Model(NamedTuple):
         return data
 
 
-def make_model(seed: int = 0, groups: Sequence[int] = (2, 4), rows: int = 2) -> Model:
+def make_model(
+    seed: int = 0,
+    groups: Sequence[int] = (2, 4),
+    rows: int = 2,
+    patterns: Sequence[str] = ("deep", "fine", "coarse"),
+    starts: Sequence[int] = (0, 0, 0),
+) -> Model:
     """A random model with K = 8, H = E = 4, S = 6 and 7 tables; two codevectors are (0, 0)."""
+    patterns, starts = list(patterns)[: len(groups)], list(starts)[: len(groups)]
     rng = np.random.default_rng(seed)
     K, E, H, S, T, d = 8, 4, 4, 6, 7, sum(groups)
     quantizer = {"name": "looc", "K": K, "m": d // 2, "d_star": 2, "beta": 1, "mode": "all", "depth": 2}
     metadata = {"network": {"name": "none"}, "stride": 1, "table_bits": 12}
     metadata |= {"quantizer": quantizer | {"wide": d // 2, "scale": 5.0}}
     metadata |= {"context": {"groups": list(groups), "embed": E, "hidden": H, "bound": 1 << 22}}
+    metadata["context"] |= {"patterns": patterns, "starts": starts}
     tables = rng.integers(1, 300, (T, K))
     tables[:, 0] += 4096 - tables.sum(axis=1)
     codebook = rng.integers(-40, 41, (K, 2)).astype(np.int16)
@@ -76,9 +84,15 @@ def make_model(seed: int = 0, groups: Sequence[int] = (2, 4), rows: int = 2) -> 
     }
     for group, n in enumerate(groups):
         inputs = {"second": (H, H), "out": (H, 2 * n)}
-        inputs |= {f"own.{p}": (len(phase.offsets) * n, H) for p, phase in enumerate(phases_of(group)) if p}
+        phases = phases_of(patterns[group])
+        inputs |= {f"own.{p}": (len(phase.offsets) * n, H) for p, phase in enumerate(phases) if p}
+        for p, phase in enumerate(phases):
+            if p and patterns[group] != "coarse":
+                inputs[f"rough.{p}"] = (n, H)
+                weight = rng.integers(-1500, 1500, (len(phase.offsets) * n, n))
+                arrays[f"context.{group}.linear.{p}.weight"] = weight.astype(np.int16)
         inputs |= {"embed": (sum(groups[:group]), E), "around": (9 * E, H)} if group else {}
-        biases = {"first": (len(phases_of(group)), rows, H), "second": (H,), "out": (rows, 2 * n), "embed": (E,)}
+        biases = {"first": (len(phases), rows, H), "second": (H,), "out": (rows, 2 * n), "embed": (E,)}
         for name, shape in inputs.items():
             arrays[f"context.{group}.{name}.weight"] = rng.integers(-127, 128, shape).astype(np.int8)
         for name in set(biases) & {"first", *inputs}:
@@ -98,16 +112,16 @@ class Phase(NamedTuple):
 
 
 @cache
-def phases_of(group: int) -> tuple[Phase, ...]:
-    """The phases of a group as FORMAT.md lists them."""
-    name, period = ("others", 2) if group else ("0", 4)
+def phases_of(name: str) -> tuple[Phase, ...]:
+    """The phases of a pattern as FORMAT.md lists them."""
+    period = {"deep": 16, "fine": 4, "coarse": 2}[name]
     text = (BITSTREAM / "FORMAT.md").read_text(encoding="utf-8")
     found = re.findall(rf"^\| {name} \| \d \| (\(.*) \| (.*) \|$", text, re.MULTILINE)
     return tuple(Phase(period, *(_pairs(column) for column in row)) for row in found)
 
 
 def _pairs(text: str) -> Pairs:
-    return [(int(a), int(b)) for a, b in re.findall(r"\((-?\d),(-?\d)\)", text)]
+    return [(int(a), int(b)) for a, b in re.findall(r"\((-?\d+),(-?\d+)\)", text)]
 
 
 def places_of(phase: Phase, h: int, w: int) -> list[Place]:
@@ -135,6 +149,8 @@ class Encoder:
     def __init__(self, model: Model, row: int, h: int, w: int, draw: Callable[[Sequence[int]], int]) -> None:
         self.row, self.h, self.w, self.draw = row, h, w, draw
         self.groups: list[int] = model.metadata["context"]["groups"]
+        self.patterns: list[str] = model.metadata["context"]["patterns"]
+        self.starts: list[int] = model.metadata["context"]["starts"]
         self.scale = int(model.metadata["quantizer"]["scale"])
         self.bits: int = model.metadata["table_bits"]
         self.arrays = model.arrays
@@ -142,13 +158,16 @@ class Encoder:
         self.tensors: dict[str, Any] = tensors
         self.zero: int = self.tensors["codebook16"].index([0, 0])
         self.x: dict[tuple[int, int, int], int] = {}
+        self.y16: dict[tuple[int, int, int], int] = {}
         self.indices: Indices = np.full((sum(self.groups), h, w), self.zero, np.uint16)
         self.coded: list[tuple[int, int]] = []
 
     def run(self) -> tuple[bytes, Indices]:
         """The stream of the tile and its indices."""
         for group in range(len(self.groups)):
-            for p, phase in enumerate(phases_of(group)):
+            if self.starts[group] > self.row:
+                continue
+            for p, phase in enumerate(phases_of(self.patterns[group])):
                 self._code_pass(group, p, places_of(phase, self.h, self.w), phase.offsets)
         tables = [rans.make_table(row, self.bits) for row in self.arrays["context.tables"]]
         return rans.encode([(tables[t], np.array([s], np.int32)) for t, s in self.coded]), self.indices
@@ -169,6 +188,7 @@ class Encoder:
             for k in range(2):
                 y16 = outputs[y, x][0][2 * v + k]
                 y16 += self.scale * self.tensors["codebook16"][a][k] + self.tensors["codebook16"][b][k]
+                self.y16[y, x, 2 * unit + k] = y16
                 u = self.tensors["unit"][self.row][2 * unit + k]
                 self.x[y, x, 2 * unit + k] = min(max((32 * y16 + u) // (2 * u), -127), 127)
 
@@ -186,8 +206,19 @@ class Encoder:
     def _embedding(self, group: int, y: int, x: int) -> list[int]:
         if not (0 <= y < self.h and 0 <= x < self.w):
             return [0] * len(self.tensors[f"{group}.embed.bias"])
-        inputs = [self.x[y, x, c] for c in range(sum(self.groups[:group]))]
+        inputs = [self.x.get((y, x, c), 0) for c in range(sum(self.groups[:group]))]
         return self._layer(group, "embed", inputs, self.tensors[f"{group}.embed.bias"])
+
+    def _linear(self, group: int, p: int, around: Sequence[Place]) -> tuple[list[int], list[int]]:
+        start, n = sum(self.groups[:group]), self.groups[group]
+        inside = [(y, x) for y, x in around if 0 <= y < self.h and 0 <= x < self.w]
+        near = [[self.y16[y, x, start + i] for y, x in inside] for i in range(n)]
+        means = [(2 * sum(values) + len(inside)) // (2 * len(inside)) for values in near]
+        filled = [self.y16.get((y, x, start + i), means[i]) for y, x in around for i in range(n)]
+        weight = self.tensors[f"{group}.linear.{p}.weight"]
+        linear = [(total + 2048) // 4096 for total in _dense(filled, weight, [0] * n)]
+        far = [sum(abs(value - lin) for value in values) for values, lin in zip(near, linear, strict=True)]
+        return linear, [min((2 * total + len(inside)) // (2 * len(inside)), 127) for total in far]
 
     def _outputs(self, group: int, p: int, place: Place, offsets: Pairs) -> tuple[list[int], list[int]]:
         (y, x), start, n = place, sum(self.groups[:group]), self.groups[group]
@@ -198,13 +229,16 @@ class Encoder:
         if p:
             own = [self.x.get((y + dy, x + dx, start + c), 0) for dy, dx in offsets for c in range(n)]
             first = _dense(own, self.tensors[f"{group}.own.{p}.weight"], first)
+        linear = [0] * n
+        if p and self.patterns[group] != "coarse":
+            linear, rough = self._linear(group, p, [(y + dy, x + dx) for dy, dx in offsets])
+            first = _dense(rough, self.tensors[f"{group}.rough.{p}.weight"], first)
         hidden = [_act(*pair) for pair in zip(first, self.tensors[f"{group}.first.shift"], strict=True)]
         hidden = self._layer(group, "second", hidden, self.tensors[f"{group}.second.bias"])
         o = _dense(hidden, self.tensors[f"{group}.out.weight"], self.tensors[f"{group}.out.bias"][self.row])
         shift, unit = self.tensors[f"{group}.out.shift"], self.tensors["unit"][self.row][start:]
-        means = [
-            min(max((o[i] * unit[i] + 8 * 2 ** shift[i]) // (16 * 2 ** shift[i]), -32768), 32767) for i in range(n)
-        ]
+        means = [(o[i] * unit[i] + 8 * 2 ** shift[i]) // (16 * 2 ** shift[i]) + linear[i] for i in range(n)]
+        means = [min(max(mean, -32768), 32767) for mean in means]
         top = len(self.tensors["coarse_map"]) - 1
         levels = [min(max((o[i] + 8 * 2 ** shift[i]) // (16 * 2 ** shift[i]), 0), top) for i in range(n, 2 * n)]
         return means, levels

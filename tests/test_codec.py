@@ -183,7 +183,7 @@ def test_too_little_memory_is_one_sentence(
         tiny_codec.compress(Picture(pixels), 50)
 
 
-@pytest.mark.parametrize("name", ["codebook", "tables", "network.klt_analysis"])
+@pytest.mark.parametrize("name", ["codebook", "tables", "network.block_analysis"])
 def test_model_without_a_tensor_is_refused(tiny_model: Path, name: str) -> None:
     metadata, arrays = model_file.load(tiny_model)
     with pytest.raises(ModelError):

@@ -70,7 +70,7 @@ def test_estimated_bits_are_those_of_the_file(name: str, make: Callable[..., Cho
 @pytest.mark.parametrize("name", PLANS)
 def test_the_random_models_exercise_everything(name: str) -> None:
     """Means and classes vary, units are coded with and without a coarse index, with near and with far tables."""
-    found, plan = drawn(name, (24, 24), 50), PLANS[name]
+    found, plan = drawn(name, (24, 24), 100), PLANS[name]
     half = prior(name).d // 2
     assert (np.bincount(found.classes.reshape(-1), minlength=plan.levels) > 0).mean() > 0.6
     assert found.latents is not None
@@ -158,6 +158,15 @@ def setting(**values: Any) -> Change:
     return lambda metadata, arrays: (replace(metadata, context=(metadata.context or {}) | values), arrays)
 
 
+def without(name: str) -> Change:
+    """Leave out a setting of the context prior."""
+
+    def change(metadata: Metadata, arrays: Arrays) -> tuple[Metadata, Arrays]:
+        return replace(metadata, context={k: v for k, v in (metadata.context or {}).items() if k != name}), arrays
+
+    return change
+
+
 def quantizer(**values: Any) -> Change:
     """Write settings of the quantizer; None takes one away."""
 
@@ -199,7 +208,16 @@ REFUSED: dict[str, Change] = {
     "embed": setting(embed=5),
     "hidden": setting(hidden=7),
     "hidden true": setting(hidden=True),
-    "hidden missing": lambda metadata, arrays: (replace(metadata, context={"groups": [2, 4]}), arrays),
+    **{f"{name} missing": without(name) for name in ("hidden", "patterns", "starts", "groups")},
+    "an unknown pattern": setting(patterns=["deep", "finest"]),
+    "another pattern": setting(patterns=["deep", "deep"]),
+    "a pattern without linear predictions": setting(patterns=["coarse", "fine"]),
+    "too few patterns": setting(patterns=["deep"]),
+    "too many starts": setting(starts=[0, 0, 0]),
+    "a start below 0": setting(starts=[0, -1]),
+    "1026 channels predicted linearly": setting(groups=[2, 1026]),
+    "a start of 1.0": setting(starts=[0, 1.0]),
+    "linear of float": tensor("0.linear.1.weight", lambda x: x.astype(np.float32)),
     "bound above 2^22": setting(bound=BOUND + 1),
     **{f"scale {x}": quantizer(scale=x) for x in (0, 256, -1, 12.5, "12", True, math.nan, math.inf)},
     **{f"quantizer {k}={v}": quantizer(**{k: v}) for k, v in (("K", 17), ("m", 4), ("d_star", 4), ("beta", 2))},
@@ -222,9 +240,9 @@ def test_the_bound_is_exact() -> None:
     weight = {k.removeprefix("context."): np.abs(v.astype(np.int64)) for k, v in arrays.items()}
     sums = [127 * weight[f"{g}.{name}.weight"].sum(0) + weight[f"{g}.{name}.bias"]
             for g, name in ((0, "second"), (0, "out"), (1, "second"), (1, "out"), (1, "embed"))]  # fmt: skip
-    for g, phases in ((0, 5), (1, 3)):
+    for g, phases in ((0, 9), (1, 5)):
         for p in range(phases):
-            inputs = [f"{g}.own.{p}.weight"] * (p > 0) + ["1.around.weight"] * g
+            inputs = [f"{g}.{name}.{p}.weight" for name in ("own", "rough") if p] + ["1.around.weight"] * g
             sums.append(127 * sum((weight[name].sum(0) for name in inputs), 0) + weight[f"{g}.first.bias"][p])
     assert reached == max(int(s.max()) for s in sums)
     for bound in (reached, reached + 1, BOUND):

@@ -26,7 +26,9 @@ def test_proof_means_levels_and_inputs_are_those_of_integers() -> None:
         for o in (-BOUND, BOUND, -1, 0, 1, *(k << shift for k in (-9, -8, 7, 8, 9, 500))):
             sums, shifts = np.full((1, len(units)), o, np.float32), np.full(len(units), shift)
             means = [min(max((o * u + (1 << shift + 3)) // (1 << shift + 4), -32768), 32767) for u in units]
-            assert integer_net.to_mean(sums, shifts, np.array(units))[0].tolist() == means
+            assert integer_net.to_mean(sums, shifts, np.array(units), 0)[0].tolist() == means
+            raised = [min(max((o * u + (1 << shift + 3)) // (1 << shift + 4) + 999, -32768), 32767) for u in units]
+            assert integer_net.to_mean(sums, shifts, np.array(units), np.array(999))[0].tolist() == raised
             level = min(max((o + (1 << shift + 3)) // (1 << shift + 4), 0), 30)
             assert set(integer_net.to_level(sums, shifts, 31)[0].tolist()) == {level}
     extreme = 32768 + 256 * 32768

@@ -74,7 +74,7 @@ def test_only_the_synthesis_changes(tiny_model: Path, folder: Path, tmp_path: Pa
     before, after = model_file.load(tiny_model)[1], model_file.load(output)[1]
     changed = {name for name in before if not np.array_equal(before[name], after[name])}
     assert changed and before.keys() == after.keys()
-    assert all(name.startswith(("network.synthesis", "network.klt_synthesis")) for name in changed)
+    assert all(name.startswith(("network.synthesis", "network.block_synthesis")) for name in changed)
 
 
 @pytest.mark.parametrize("stop_after", [1, 3])

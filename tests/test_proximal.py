@@ -14,7 +14,7 @@ from vqcodec.codec import EFFORT_STEPS, Codec
 from vqcodec.encoder.proximal import distortion, step_sizes
 from vqcodec.errors import SettingsError
 from vqcodec.exact.bitstream import container
-from vqcodec.networks.photo import PhotoNetwork, rate_lambda
+from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.refined import refined
 
@@ -24,7 +24,8 @@ def cost(codec: Codec, pixels: npt.NDArray[np.uint8], quality: float, effort: in
     encoded = codec.encode(pixels, quality, effort)
     shown = codec.decode(codec.unpack(container.read(codec.pack(encoded))))
     error = np.square(shown.astype(np.float64) - pixels).sum() / 3
-    return sum(codec.prior.bits(encoded.indices, encoded.classes, quality)) + rate_lambda(torch.tensor(quality)) * error
+    weight = codec.network.rate_lambda(torch.tensor([quality]))
+    return sum(codec.prior.bits(encoded.indices, encoded.classes, quality)) + float(weight) * error
 
 
 @pytest.mark.parametrize("quality", [20.0, 50.0, 80.0])
@@ -45,7 +46,7 @@ def test_refined_latents_are_never_worse_than_those_of_the_analysis() -> None:
     network, random = PhotoNetwork(24, (8, 8, 8, 8)), np.random.default_rng(3)
     network.set_basis(*block_basis(picture_set(), random, 64))
     network.requires_grad_(False)
-    x, quality = picture_set().crops(random, 3, 64, 0.0), torch.tensor([20.0, 50.0, 90.0])
+    x, quality = picture_set().crops(random, 3, 64), torch.tensor([20.0, 50.0, 90.0])
     z = network.analysis(x, quality)
 
     def quantise(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,7 +56,7 @@ def test_refined_latents_are_never_worse_than_those_of_the_analysis() -> None:
     def costs(latents: torch.Tensor) -> torch.Tensor:
         z_q, bits = quantise(latents)
         error = (network.synthesis(z_q, quality).clamp(0, 1) - x).square().mean((1, 2, 3))
-        return bits + rate_lambda(quality) * 255.0**2 * 64 * 64 * error
+        return bits + network.rate_lambda(quality) * 255.0**2 * 64 * 64 * error
 
     better = refined(network, x, z, quality, quantise, 4)
     assert (costs(better) <= costs(z)).all() and (costs(better) < costs(z)).any()
@@ -68,8 +69,8 @@ def test_steps_in_channels_of_lowered_gains_do_not_go_too_far(lowered: float) ->
     network.set_basis(*block_basis(picture_set(), random, 64))
     network.requires_grad_(False)
     network.log_gain[:, :4] -= lowered
-    x, quality = picture_set().crops(random, 2, 64, 0.0), torch.tensor([30.0, 95.0])
-    weight = rate_lambda(quality) * 255.0**2 * 64 * 64
+    x, quality = picture_set().crops(random, 2, 64), torch.tensor([30.0, 95.0])
+    weight = network.rate_lambda(quality) * 255.0**2 * 64 * 64
     z = network.analysis(x, quality)
     least, _ = distortion(network, x, z, quality, weight)
     z = z + torch.randn(z.shape, generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,7 @@ from tiny import TINY_CONTEXT, picture_set, tiny_settings
 from torch import Tensor
 
 from vqcodec.errors import SettingsError
-from vqcodec.networks.photo import PhotoNetwork, rate_lambda
+from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo.loop import Trainer
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.photo.tilt import BANDS, LOWEST, band_shares, slope, tilt_gains
@@ -76,7 +76,7 @@ def test_the_lowest_quality_moves_most_and_the_highest_not_at_all() -> None:
     tilt_gains(network, context, {LOWEST: -0.6})
     assert torch.allclose(network.gain(quality)[:, :, 0, 0], gains * expected)
     assert torch.allclose(context.unit, ((unit / 16).square() - 0.25).mul(expected**2).add(0.25).sqrt() * 16, atol=0.5)
-    assert torch.allclose(slope(quality, {LOWEST: -0.6}), rate_lambda(quality) * expected[:, 0] ** 2)
+    assert torch.allclose(slope(network, quality, {LOWEST: -0.6}), network.rate_lambda(quality) * expected[:, 0] ** 2)
 
 
 @pytest.mark.parametrize("prior", ["static", "context"])
@@ -90,7 +90,7 @@ def test_a_run_starts_from_a_model_with_tilted_gains(
         Trainer(state, picture_set(), picture_set(), tmp_path / "checkpoint").start()
         runs.append(state)
     change = runs[1].network.log_gain - runs[0].network.log_gain
-    shares = band_shares(runs[0].network.klt_synthesis)
+    shares = band_shares(runs[0].network.block_synthesis)
     assert torch.allclose(change, (0.5 * shares["luma0"] - 0.5 * shares["chroma2"]).expand_as(change), atol=1e-5)
     first, second = (state.context for state in runs)
     if first is not None and second is not None:

@@ -99,7 +99,7 @@ def test_training_lowers_the_loss() -> None:
     state = TrainingState(settings, torch.device("cpu"))
     numbers, noise = state.random()
     state.network.set_basis(*block_basis(pictures, numbers, 64))
-    x = pictures.crops(numbers, 8, 64, 0.0)
+    x = pictures.crops(numbers, 8, 64)
     quality = torch.full((8,), 50.0)
     with torch.no_grad():
         natural = state.network.analysis(x, quality) / state.network.gain(quality)
@@ -130,7 +130,7 @@ def test_the_network_starts_as_an_orthonormal_block_transform() -> None:
     assert bool((sigma[:-1] >= sigma[1:]).all())
     network = PhotoNetwork(d=768, widths=(8, 8, 8, 8)).eval()
     network.set_basis(basis, sigma)
-    x, quality = pictures.crops(np.random.default_rng(1), 1, 64, 0.0), torch.tensor([60.0])
+    x, quality = pictures.crops(np.random.default_rng(1), 1, 64), torch.tensor([60.0])
     assert torch.allclose(network.synthesis(network.analysis(x, quality), quality), x, atol=1e-3)
 
 

@@ -20,7 +20,7 @@ import vqcodec.codec
 from vqcodec.codec import Codec
 from vqcodec.errors import ModelError, SettingsError
 from vqcodec.exact import model_file
-from vqcodec.networks.photo import rate_lambda
+from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo import objective
 from vqcodec.training.photo.export import export
 from vqcodec.training.photo.loop import Trainer
@@ -43,7 +43,8 @@ def test_losses_take_the_place_of_squared_error(tmp_path: Path, tilt: dict[str, 
     states[1].load_state_dict(states[0].state_dict())
     states[1].settings = tiny_settings(**LOOKS, tilt=tilt, init="photo")
     x, quality, noise = _batch()
-    usual, weight = rate_lambda(quality), slope(quality, tilt)
+    network = PhotoNetwork(6, (8, 8, 8, 8))
+    usual, weight = network.rate_lambda(quality), slope(network, quality, tilt)
     error, looks = (objective.compute(state, x, quality, noise) for state in states)
     assert (error.rate_bpp, error.mse) == (looks.rate_bpp, looks.mse)
     mse, bits = _squared_errors_and_bits(states[0], x, quality)
@@ -57,7 +58,7 @@ def test_losses_take_the_place_of_squared_error(tmp_path: Path, tilt: dict[str, 
 
 
 def _batch() -> tuple[Tensor, Tensor, torch.Generator]:
-    crops = picture_set().crops(np.random.default_rng(0), 2, 64, 0.0)
+    crops = picture_set().crops(np.random.default_rng(0), 2, 64)
     return crops, torch.tensor([10.0, 60.0]), torch.Generator()
 
 
@@ -80,7 +81,7 @@ def _analysis_gradient(state: TrainingState, weight: float) -> Tensor:
     state.settings = replace(state.settings, losses_weight=weight)
     state.network.zero_grad()
     objective.compute(state, *_batch()).objective.backward()  # type: ignore[no-untyped-call]
-    gradient = state.network.klt_analysis.grad
+    gradient = state.network.block_analysis.grad
     assert gradient is not None
     return gradient.clone()
 

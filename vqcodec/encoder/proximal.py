@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.networks import Network
-from vqcodec.networks.photo import GREY_LEVELS, rate_lambda
+from vqcodec.networks.photo import GREY_LEVELS
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 
 Slices = tuple[slice, slice]
@@ -34,7 +34,7 @@ def step_sizes(network: Network, quality: Tensor) -> Tensor:
     1.5 / RATE_WEIGHT, as in channels whose gains were lowered to keep latents within reach, the usual step would go
     too far; where it is more than twice as much, further away each time.
     """
-    cost = rate_lambda(quality)[:, None, None, None] / (3 * network.gain(quality).square())
+    cost = network.rate_lambda(quality)[:, None, None, None] / (3 * network.gain(quality).square())
     return _STEP / (RATE_WEIGHT / _DEAR * cost).clamp(min=1)
 
 
@@ -61,7 +61,7 @@ class Scene:
         self.network, self.x, self.z, self.inner = network, x, z, inner
         self.quality = torch.tensor([quality])
         self.steps = step_sizes(network, self.quality)
-        self.weight = torch.tensor([rate_lambda(self.quality).item() * GREY_LEVELS**2 * x.shape[2] * x.shape[3]])
+        self.weight = network.rate_lambda(self.quality) * GREY_LEVELS**2 * x.shape[2] * x.shape[3]
 
     def distortion(self, latents: Tensor) -> tuple[float, Tensor]:
         """Return lambda 255^2 MSE in bits of the picture, for the tile's latents, and its gradient."""

@@ -41,6 +41,10 @@ class Network(nn.Module, ABC):
     def synthesis(self, z: Tensor, quality: Tensor) -> Tensor:
         """Return a picture [B, 3, H, W] (about [0, 1], not clamped) from latents z [B, d, h, w]."""
 
+    def rate_lambda(self, quality: Tensor) -> Tensor:
+        """Return the weight [B] of 255^2 * MSE against bits per pixel at qualities [B]: 0 without rates."""
+        return torch.zeros(len(quality), device=quality.device)
+
     def gain(self, quality: Tensor) -> Tensor:
         """Return latent units per grey level [B, d, 1, 1] at qualities [B] in 1..100: 1 in a network without rates."""
         return torch.ones(len(quality), self.d, 1, 1, device=quality.device)

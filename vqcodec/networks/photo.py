@@ -1,15 +1,15 @@
 """The `photo` network: a linear block transform beside a convolutional branch.
 
-The linear path is a KLT: the principal components of 16 x 16 x 3 blocks of the training
-photographs, as a convolution of stride 16 and its transpose. The convolutional branch adds
+The linear path is a basis of blocks of 16 x 16 x 3 values, training/basis.py, as a convolution
+of stride 16 and its transpose. The convolutional branch adds
 to it and its last layers start at zero, so that training starts at the quality of a block
 transform codec and improves from there.
 
-    x --+-- KLT, stride 16 ----------------(+)-- x gain(quality) --> z [d, h, w]
-        +-- unshuffle 4 - 64 - 128 - 192 ---^
+    x --+-- block basis, stride 16 ----------------(+)-- x gain(quality) --> z [d, h, w]
+        +-- unshuffle 4 - fine - mid - low ---------^
 
-    z --+-- / gain(quality) --+-- KLT transposed ---------------(+)--> x
-                              +-- / sigma - 192 - 96 - 64 --------^
+    z --+-- / gain(quality) --+-- block basis transposed ------(+)--> x
+                              +-- / sigma - low - up - fine ----^
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ STRIDE = 16
 BLOCK_VALUES = 3 * STRIDE * STRIDE
 GREY_LEVELS = 255.0
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
-LAMBDA_MIN, LAMBDA_MAX = 0.0008, 0.16
-GAIN_KNOTS = 6
+LAMBDAS = (0.0008, 0.0023, 0.0067, 0.0192, 0.0555, 1.28)
+"""The weights of squared error at the knots of quality: even steps, and a large last one up to 46 dB and more."""
 
 
 def position_of(quality: Tensor) -> Tensor:
@@ -36,9 +36,11 @@ def position_of(quality: Tensor) -> Tensor:
     return (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
 
 
-def rate_lambda(quality: Tensor) -> Tensor:
-    """Return the weight of 255^2 * MSE against bits per pixel that `quality` [B] stands for."""
-    return LAMBDA_MIN * (LAMBDA_MAX / LAMBDA_MIN) ** position_of(quality)
+def at_knots(values: Tensor, quality: Tensor) -> Tensor:
+    """Return [B, n], the piecewise linear function of quality [B] with values [knots, n] at evenly spaced knots."""
+    position = position_of(quality) * (len(values) - 1)
+    lower = position.floor().clamp(0, len(values) - 2).long()
+    return torch.lerp(values[lower], values[lower + 1], (position - lower)[:, None])
 
 
 class PhotoNetwork(Network):
@@ -53,20 +55,26 @@ class PhotoNetwork(Network):
     stride = STRIDE
     analysis_margin = 8
     synthesis_margin = 10
-    synthesis_names = ("synthesis", "klt_synthesis")
+    synthesis_names = ("synthesis", "block_synthesis")
     last_layer = "synthesis_out.weight"
     sigma: Tensor
 
-    def __init__(self, d: int = 320, widths: tuple[int, int, int, int] = (192, 128, 96, 64)) -> None:
+    def __init__(
+        self,
+        d: int = 320,
+        widths: tuple[int, int, int, int] = (192, 128, 96, 64),
+        lambdas: tuple[float, ...] = LAMBDAS,
+    ) -> None:
         super().__init__()
         low, mid, up, fine = widths
         self.d = d
+        self.lambdas = tuple(lambdas)
         self.widths = (low, mid, up, fine)
         self.bf16 = False
-        self.klt_analysis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
-        self.klt_synthesis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
+        self.block_analysis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
+        self.block_synthesis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
         self.register_buffer("sigma", torch.ones(d))
-        self.log_gain = nn.Parameter(_initial_log_gain(d))
+        self.log_gain = nn.Parameter(_initial_log_gain(d, self.lambdas))
         self.analysis_stem = nn.Sequential(nn.PixelUnshuffle(4), conv3(48, fine), nn.ReLU(), conv3(fine, mid, stride=2))
         self.analysis_mid = nn.ModuleList([ResidualBlock(mid), ResidualBlock(mid)])
         self.analysis_down = conv3(mid, low, stride=2)
@@ -88,21 +96,22 @@ class PhotoNetwork(Network):
         """Load an orthonormal block basis [>= d, 768], strongest component first, and its deviations."""
         kernel = basis[: self.d].reshape(self.d, 3, STRIDE, STRIDE)
         with torch.no_grad():
-            self.klt_analysis.copy_(kernel)
-            self.klt_synthesis.copy_(kernel)
+            self.block_analysis.copy_(kernel)
+            self.block_synthesis.copy_(kernel)
             self.sigma.copy_(sigma[: self.d])
+
+    def rate_lambda(self, quality: Tensor) -> Tensor:
+        """Return the weight [B] of 255^2 * MSE against bits per pixel that qualities [B] stand for."""
+        logarithms = torch.tensor(self.lambdas, device=quality.device).log()[:, None]
+        return at_knots(logarithms, quality)[:, 0].exp()
 
     def gain(self, quality: Tensor) -> Tensor:
         """Return latent units per grey level [B, d, 1, 1] for qualities [B] in 1..100."""
-        position = position_of(quality) * (GAIN_KNOTS - 1)
-        lower = position.floor().clamp(0, GAIN_KNOTS - 2).long()
-        fraction = (position - lower).unsqueeze(1)
-        log_gain = torch.lerp(self.log_gain[lower], self.log_gain[lower + 1], fraction)
-        return log_gain.exp()[:, :, None, None]
+        return at_knots(self.log_gain, quality).exp()[:, :, None, None]
 
     def analysis(self, x: Tensor, quality: Tensor) -> Tensor:
         """Return latents z float32 [B, d, h, w] in quantiser steps for x [B, 3, 16h, 16w] in [0, 1]."""
-        linear = F.conv2d((x - 0.5) * GREY_LEVELS, self.klt_analysis, stride=STRIDE)
+        linear = F.conv2d((x - 0.5) * GREY_LEVELS, self.block_analysis, stride=STRIDE)
         with self._branch_precision(x):
             correction = self._analysis_branch(x - 0.5, quality)
         return (linear + correction.float() * self.sigma[:, None, None]) * self.gain(quality)
@@ -110,14 +119,14 @@ class PhotoNetwork(Network):
     def synthesis(self, z: Tensor, quality: Tensor) -> Tensor:
         """Return a picture [B, 3, 16h, 16w] (about [0, 1], not clamped) from latents z [B, d, h, w]."""
         natural = z / self.gain(quality)
-        linear = F.conv_transpose2d(natural, self.klt_synthesis, stride=STRIDE) / GREY_LEVELS
+        linear = F.conv_transpose2d(natural, self.block_synthesis, stride=STRIDE) / GREY_LEVELS
         with self._branch_precision(z):
             correction = self._synthesis_branch(natural / self.sigma[:, None, None], linear, quality)
         return linear + correction.float() + 0.5
 
     def settings(self) -> dict[str, Any]:
         """Return the name and sizes."""
-        return {"name": "photo", "d": self.d, "widths": list(self.widths)}
+        return {"name": "photo", "d": self.d, "widths": list(self.widths), "lambdas": list(self.lambdas)}
 
     def _analysis_branch(self, x: Tensor, quality: Tensor) -> Tensor:
         modulate_mid, modulate_low = self.analysis_modulation(quality)
@@ -149,9 +158,8 @@ class PhotoNetwork(Network):
         return torch.autocast(like.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 
 
-def _initial_log_gain(d: int) -> Tensor:
-    quality = torch.linspace(QUALITY_MIN, QUALITY_MAX, GAIN_KNOTS)
-    return (0.5 * torch.log(rate_lambda(quality) / 26.0))[:, None].repeat(1, d)
+def _initial_log_gain(d: int, lambdas: tuple[float, ...]) -> Tensor:
+    return (0.5 * torch.log(torch.tensor(lambdas) / 26.0))[:, None].repeat(1, d)
 
 
 def _zero(layer: nn.Conv2d) -> nn.Conv2d:

@@ -84,6 +84,7 @@ def _train_photo(
     training, validation = load_pictures(sources, device).split(settings.validation_pictures)
     if not Trainer(state, training, validation, path).run(stop_after):
         return None
+    state.average.settle()
     return export(state, training, settings.fit_crops)
 
 
@@ -115,7 +116,7 @@ def _train_autoencoder(
 ) -> tuple[model_file.Metadata, model_file.Arrays] | None:
     state = checkpoint.begin(path, Autoencoder, settings, device, resume)
     pictures = load_pictures(sources, device)
-    sample = pictures.crops(np.random.default_rng(settings.seed), _VARIANCE_CROPS, settings.crop, 0.0)
+    sample = pictures.crops(np.random.default_rng(settings.seed), _VARIANCE_CROPS, settings.crop)
     batches = partial(_crops, pictures, settings, 0)
     if not AutoencoderTrainer(state, batches, float(sample.var()), path).run(stop_after):
         return None
@@ -125,4 +126,4 @@ def _train_autoencoder(
 
 def _crops(pictures: PictureSet, settings: AutoencoderSettings, kind: int, step: int) -> Tensor:
     """Return the crops of a step, the same for the same step; `kind` 0 are those that are trained on."""
-    return pictures.crops(np.random.default_rng((settings.seed, kind, step)), settings.batch, settings.crop, 0.0)
+    return pictures.crops(np.random.default_rng((settings.seed, kind, step)), settings.batch, settings.crop)

@@ -30,6 +30,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "str"),
     "bool": ((bool,), "bool"),
     "tuple[int, ...]": ((list,), "list"),
+    "tuple[float, ...]": ((list,), "list"),
 }
 
 

@@ -10,8 +10,7 @@ decoder that shares no code with this one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,27 +19,13 @@ from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact.bitstream import rans
 from vqcodec.exact.priors import integer_net, passes
 from vqcodec.exact.priors.group_net import IntegerGroupNet
+from vqcodec.exact.priors.linear import MOST_CHANNELS
 from vqcodec.exact.priors.tables import Choice, IntArray, TableSet, check_map, table_row
+from vqcodec.exact.priors.walk import IntegerWalk, Pass, schedule, units_of
 
 PREFIX = "context."
 NO_COARSE = 65535
 SCALE_MAX = 255
-
-
-class Pass(NamedTuple):
-    """One pass: its group, phase, channels and places [N] in the flattened grid."""
-
-    group: int
-    phase: int
-    channels: slice
-    places: npt.NDArray[np.int64]
-
-
-class IntegerPrediction(NamedTuple):
-    """What a pass says before its indices are known: means int32 [N, n] in sixteenths, classes uint8 [N, n]."""
-
-    mean: npt.NDArray[np.int32]
-    level: npt.NDArray[np.uint8]
 
 
 class ContextPrior:
@@ -53,18 +38,23 @@ class ContextPrior:
     ) -> None:
         """`arrays` holds the tensors of the context prior without their prefix; ModelError where they do not fit."""
         try:
-            self.groups = tuple(settings["groups"])
+            if "patterns" not in settings:
+                raise ModelError(
+                    "the model has the context prior of version 1, this vqc reads version 2; train it anew"
+                )
+            sizes, starts = settings["groups"], settings["starts"]
             shape = (settings["embed"], settings["hidden"], len(arrays["unit"]))
             said = settings["bound"]
-            if not all(type(n) is int for n in (*self.groups, *shape, said)):
-                raise ModelError("the model's groups, embed, hidden and bound must be whole numbers")
+            if not all(type(n) is int for n in (*sizes, *starts, *shape, said)):
+                raise ModelError("the model's groups, starts, embed, hidden and bound must be whole numbers")
+            self.groups = passes.make_groups(sizes, settings["patterns"], starts)
             self.codebook = arrays["codebook16"]
             self.unit = arrays["unit"]
             self.fine_map, self.coarse_map = arrays["fine_map"], arrays["coarse_map"]
             self.tables = TableSet("tables", arrays["tables"], len(self.codebook), table_bits)
             self._check(scale)
             self.scale = int(scale)
-            self.nets = [IntegerGroupNet(g, self.groups, shape, arrays) for g in range(len(self.groups))]
+            self.nets = [IntegerGroupNet(group, shape, arrays) for group in self.groups]
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the model's context prior is incomplete or damaged: {error}") from error
         self.bound = max(net.bound for net in self.nets)
@@ -83,7 +73,7 @@ class ContextPrior:
     @property
     def d(self) -> int:
         """The number of latent channels."""
-        return sum(self.groups)
+        return sum(group.n for group in self.groups)
 
     @property
     def planes(self) -> int:
@@ -107,7 +97,7 @@ class ContextPrior:
         """Return the rANS bytes of indices [2m, h, w] whose classes [d, h, w] an IntegerWalk gave at this quality."""
         groups = []
         flat = indices.reshape(len(indices), -1)
-        for step in schedule(self.groups, indices.shape[1:]):
+        for step in schedule(self.groups, indices.shape[1:], self.row(quality)):
             near = classes.reshape(len(classes), -1)[step.channels, step.places].T
             coarse, fine = self._of_pass(flat, step)
             coarse_tables, wide = self.coarse_tables(near)
@@ -129,6 +119,7 @@ class ContextPrior:
     def follow(self, indices: IntArray, quality: float) -> Choice:
         """Return what a decoder makes of indices [2m, h, w]; FormatError for a coarse one where none is coded."""
         walk, flat = self.walk(indices.shape[1:], quality), indices.reshape(len(indices), -1)
+        self._check_uncoded(indices, quality)
         for step in walk.steps():
             prediction = walk.predict(step)
             coarse, fine = self._of_pass(flat, step)
@@ -141,6 +132,18 @@ class ContextPrior:
                 )
             walk.put(step, prediction, coarse, fine)
         return walk.result()
+
+    def _check_uncoded(self, indices: IntArray, quality: float) -> None:
+        """Raise FormatError where a group that this quality does not code has indices other than zero."""
+        for group in self.groups:
+            if group.start > self.row(quality):
+                units = units_of(group.channels)
+                fine = slice(self.d // 2 + units.start, self.d // 2 + units.stop)
+                if (indices[units] != self.zero).any() or (indices[fine] != self.zero).any():
+                    raise FormatError(
+                        f"channels {group.channels.start} and above have indices other than {self.zero}, and the model "
+                        f"codes none of them at quality {quality:g}; the indices are not of this model and quality"
+                    )
 
     def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Choice:
         walk = self.walk(grid, quality)
@@ -155,7 +158,7 @@ class ContextPrior:
 
     def _of_pass(self, flat: IntArray, step: Pass) -> tuple[IntArray, IntArray]:
         """Return coarse and fine indices [units] of a pass, place by place, of indices [2m, cells]."""
-        units = _units(step.channels)
+        units = units_of(step.channels)
         fine = slice(self.d // 2 + units.start, self.d // 2 + units.stop)
         return flat[units, step.places].T.reshape(-1), flat[fine, step.places].T.reshape(-1)
 
@@ -172,6 +175,10 @@ class ContextPrior:
         coarse_tables, wide = self.coarse_tables(classes)
         bits[0, wide] = self.tables.costs[coarse_tables, coarse[wide]]
         bits[1] = self.tables.costs[self.fine_tables(classes, coarse), indices[half:].reshape(-1)]
+        by_unit = bits.reshape(2, half, -1)
+        for group in self.groups:
+            if group.start > self.row(quality):
+                by_unit[:, units_of(group.channels)] = 0
         return bits.reshape(indices.shape)
 
     def coarse_tables(self, levels: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
@@ -193,8 +200,13 @@ class ContextPrior:
             raise ModelError(f"the model's scale {scale} must be a whole number of 1..{SCALE_MAX} with a context prior")
         if self.codebook.dtype != np.int16 or self.codebook.shape != (self.K, 2) or self.codebook.any(1).all():
             raise ModelError("the model's codebook16 must be int16 [K, 2] and hold the zero codevector")
-        if not self.groups or min(self.groups) < 2 or any(n % 2 for n in self.groups):
-            raise ModelError(f"the model's groups {self.groups} must be even numbers of channels")
+        sizes = [group.n for group in self.groups]
+        if not sizes or min(sizes) < 2 or any(n % 2 for n in sizes):
+            raise ModelError(f"the model's groups {sizes} must be even numbers of channels")
+        if any(group.n > MOST_CHANNELS for group in self.groups if group.pattern.linear):
+            raise ModelError(f"the model's groups {sizes} have more than {MOST_CHANNELS} channels predicted linearly")
+        if min(group.start for group in self.groups) < 0:
+            raise ModelError("the model's starts must be rows of qualities, 0 or above")
         if self.unit.dtype != np.int32 or self.unit.ndim != 2 or self.unit.shape[1] != self.d or self.unit.min() < 1:
             raise ModelError("the model's unit must be int32 [rows, channels] of at least 1")
         if not 1 <= S <= 256:
@@ -206,87 +218,3 @@ class ContextPrior:
         check_map("fine_map", self.fine_map, (S, S, 2), len(self.tables))
         coded = np.where(self.coarse_map == NO_COARSE, 0, self.coarse_map)
         check_map("coarse_map", coded, (S, S), len(self.tables))
-
-
-class IntegerWalk:
-    """One grid on its way through the passes: what is known so far."""
-
-    def __init__(self, prior: ContextPrior, grid: tuple[int, int], row: int) -> None:
-        self.prior, self.grid, self.row = prior, grid, row
-        self._unit = prior.unit[row].astype(np.int64)
-        cells = grid[0] * grid[1]
-        self._inside = passes.padded(np.arange(cells), grid[1])
-        self._padded = (grid[0] + 2 * passes.MARGIN) * (grid[1] + 2 * passes.MARGIN)
-        self._inputs = np.zeros((cells, 0), np.float32)
-        self._own = self._embedded = np.zeros((0, 0), np.float32)
-        self._indices = np.full((prior.planes, cells), prior.zero, np.uint16)
-        self._levels = np.zeros((prior.d, cells), np.uint8)
-        self._latents = np.zeros((prior.d, cells), np.int32)
-
-    def steps(self) -> Iterator[Pass]:
-        """Yield the passes; before the next one is asked for, `put` must have been called."""
-        for step in schedule(self.prior.groups, self.grid):
-            if step.phase == 0:
-                self._enter(step.group, step.channels)
-            yield step
-
-    def predict(self, step: Pass) -> IntegerPrediction:
-        """Return the means and classes of a pass."""
-        net = self.prior.nets[step.group]
-        rows = passes.padded(step.places, self.grid[1])
-        around = self._gather(self._embedded, rows, passes.AROUND) if step.group else None
-        offsets = passes.pattern_of(step.group).phases[step.phase].offsets
-        own = self._gather(self._own, rows, offsets) if offsets else None
-        out = net.run(step.phase, self.row, around, own, len(rows))
-        n, shift = net.n, net.out.shift
-        mean = integer_net.to_mean(out[:, :n], shift[:n], self._unit[step.channels])
-        return IntegerPrediction(mean, integer_net.to_level(out[:, n:], shift[n:], self.prior.levels))
-
-    def put(self, step: Pass, prediction: IntegerPrediction, coarse: IntArray, fine: IntArray) -> None:
-        """Make the indices [N * n / 2] of a pass known; they are laid out place by place."""
-        prior, n = self.prior, prediction.mean.shape[1]
-        codebook = prior.codebook.astype(np.int32)
-        offset = (prior.scale * codebook[coarse] + codebook[fine]).reshape(-1, n)
-        latents = prediction.mean + offset
-        units = _units(step.channels)
-        half = prior.d // 2
-        self._indices[units, step.places] = coarse.reshape(-1, n // 2).T
-        self._indices[half + units.start : half + units.stop, step.places] = fine.reshape(-1, n // 2).T
-        self._levels[step.channels, step.places] = prediction.level.T
-        self._latents[step.channels, step.places] = latents.T
-        rows = passes.padded(step.places, self.grid[1])
-        self._own[rows] = integer_net.normalise(latents, self._unit[step.channels])
-
-    def result(self) -> Choice:
-        """Return what the passes have made known."""
-        h, w = self.grid
-        return Choice(self._indices.reshape(-1, h, w), self._levels.reshape(-1, h, w), self._latents.reshape(-1, h, w))
-
-    def _enter(self, group: int, channels: slice) -> None:
-        """Start a group: the one before is complete and joins the inputs of the embedding."""
-        if group:
-            self._inputs = np.concatenate([self._inputs, self._own[self._inside]], 1)
-            embedding = self.prior.nets[group].embed
-            self._embedded = np.zeros((self._padded, len(embedding.shift)), np.float32)
-            self._embedded[self._inside] = embedding.activate(embedding.sums((self._inputs,), embedding.bias))
-        self._own = np.zeros((self._padded, channels.stop - channels.start), np.float32)
-
-    def _gather(self, x: npt.NDArray[np.float32], rows: IntArray, offsets: tuple[passes.Offset, ...]) -> Any:
-        places = rows[:, None] + passes.steps(offsets, self.grid[1])
-        return x[places].reshape(len(rows), -1)
-
-
-def schedule(groups: tuple[int, ...], grid: tuple[int, ...]) -> Iterator[Pass]:
-    """Yield the passes over a grid (h, w), in decoding order; phases without a place are left out."""
-    start = 0
-    for group, n in enumerate(groups):
-        pattern = passes.pattern_of(group)
-        for phase in range(len(pattern.phases)):
-            places = passes.positions(pattern, phase, grid[0], grid[1])
-            if len(places):
-                yield Pass(group, phase, slice(start, start + n), places)
-        start += n
-
-
-def _units(channels: slice) -> slice:
-    return slice(channels.start // 2, channels.stop // 2)

@@ -10,28 +10,36 @@ import numpy.typing as npt
 from vqcodec.errors import ModelError
 from vqcodec.exact.priors import passes
 from vqcodec.exact.priors.integer_net import Dense, FloatArray
+from vqcodec.exact.priors.linear import Linear
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
 class IntegerGroupNet:
-    """Layers of group `group`: embed (but for the first group), first per phase, second, out."""
+    """Layers of a group: embed (but for the first group), first per phase, second, out; and its linear predictions."""
 
-    def __init__(self, group: int, groups: tuple[int, ...], shape: tuple[int, int, int], arrays: Arrays) -> None:
+    def __init__(self, of: passes.Group, shape: tuple[int, int, int], arrays: Arrays) -> None:
         """`shape` is (embed, hidden, rows); ModelError or KeyError where tensors do not fit."""
         embed, hidden, rows = shape
-        self.group, self.n = group, groups[group]
+        self.group, self.n = of.number, of.n
+        group, phases = of.number, of.pattern.phases
         take = _Taker(arrays, f"{group}.")
-        phases = passes.pattern_of(group).phases
         if group:
-            weight = take("embed.weight", (sum(groups[:group]), embed))
+            weight = take("embed.weight", (of.before, embed))
             bias, shift = take("embed.bias", (embed,)), take("embed.shift", (embed,))
             self.embed = Dense.make(f"{group}.embed", (weight,), bias, shift)
         around = (take("around.weight", (len(passes.AROUND) * embed, hidden)),) if group else ()
         bias, shift = take("first.bias", (len(phases), rows, hidden)), take("first.shift", (hidden,))
         self.first = []
+        self.linear: dict[int, Linear] = {}
         for p, phase in enumerate(phases):
-            own = (take(f"own.{p}.weight", (len(phase.offsets) * self.n, hidden)),) if phase.offsets else ()
+            own: tuple[npt.NDArray[Any], ...] = ()
+            if phase.offsets:
+                own = (take(f"own.{p}.weight", (len(phase.offsets) * self.n, hidden)),)
+            if phase.offsets and of.pattern.linear:
+                own += (take(f"rough.{p}.weight", (self.n, hidden)),)
+                weight = take(f"linear.{p}.weight", (len(phase.offsets) * self.n, self.n))
+                self.linear[p] = Linear.make(f"{group}.linear.{p}", weight)
             self.first.append(Dense.make(f"{group}.first", around + own, bias[p], shift))
         self.second = Dense.make(
             f"{group}.second",
@@ -52,10 +60,12 @@ class IntegerGroupNet:
         layers = [*self.first, self.second, self.out] + ([self.embed] if self.group else [])
         return max(layer.bound for layer in layers)
 
-    def run(self, phase: int, row: int, around: FloatArray | None, own: FloatArray | None, count: int) -> FloatArray:
-        """Return the output sums [count, 2n] for embeddings [count, 9 E] and own inputs [count, offsets * n]."""
+    def run(self, phase: int, row: int, inputs: tuple[FloatArray, ...], count: int) -> FloatArray:
+        """Return the output sums [count, 2n].
+
+        `inputs` are what applies of: embeddings [count, 9 E], own inputs [count, offsets * n], roughness [count, n].
+        """
         first = self.first[phase]
-        inputs = tuple(x for x in (around, own) if x is not None)
         hidden = first.activate(np.broadcast_to(first.sums(inputs, first.bias[row]), (count, len(first.shift))))
         hidden = self.second.activate(self.second.sums((hidden,), self.second.bias))
         return self.out.sums((hidden,), self.out.bias[row])

@@ -86,10 +86,10 @@ def normalise(latents: IntArray, unit: IntArray) -> FloatArray:
     return inputs
 
 
-def to_mean(sums: FloatArray, shift: IntArray, unit: IntArray) -> npt.NDArray[np.int32]:
-    """Return means in sixteenths of a step for output sums [N, n] and the channels' units [n]."""
+def to_mean(sums: FloatArray, shift: IntArray, unit: IntArray, linear: IntArray | int) -> npt.NDArray[np.int32]:
+    """Return means in sixteenths of a step for output sums [N, n], the channels' units [n] and linear predictions."""
     scaled = (sums.astype(np.int64) * unit + (1 << (shift + FRACTION_BITS - 1))) >> (shift + FRACTION_BITS)
-    means: npt.NDArray[np.int32] = np.clip(scaled, -MEAN_LIMIT, MEAN_LIMIT - 1).astype(np.int32)
+    means: npt.NDArray[np.int32] = np.clip(scaled + linear, -MEAN_LIMIT, MEAN_LIMIT - 1).astype(np.int32)
     return means
 
 

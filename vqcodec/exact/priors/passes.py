@@ -3,21 +3,24 @@
 Channels come in groups, strongest first, and each group in phases: a few scattered positions,
 then those between them, and so on, until the grid is full. A position of a phase sees every
 earlier group all around it and, of its own group, the neighbours of earlier phases. All
-positions of a phase are independent of each other, so a pass is one batch of work.
+positions of a phase are independent of each other, so a pass is one batch of work. A group starts
+at some row of qualities; below it, where its latents would be zero anyway, it is not coded.
 
 bitstream/FORMAT.md, "Context prior", is the law.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
 Offset = tuple[int, int]
-MARGIN = 2
+MARGIN = 8
 """Positions around the grid that offsets may reach; they read as zero."""
 
 
@@ -31,10 +34,14 @@ class Phase:
 
 @dataclass(frozen=True)
 class Pattern:
-    """Phases that together fill a square of `period` x `period` positions."""
+    """Phases that together fill a square of `period` x `period` positions.
+
+    With `linear` means are also predicted linearly from the group's own known neighbours, priors/linear.py.
+    """
 
     period: int
     phases: tuple[Phase, ...]
+    linear: bool = False
 
 
 _DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
@@ -42,28 +49,52 @@ _STRAIGHT = ((-1, 0), (0, -1), (0, 1), (1, 0))
 _KNIGHT = ((-2, -1), (-2, 1), (-1, -2), (-1, 2), (1, -2), (1, 2), (2, -1), (2, 1))
 
 
-def _twice(offsets: tuple[Offset, ...]) -> tuple[Offset, ...]:
-    return tuple((2 * dy, 2 * dx) for dy, dx in offsets)
+def _times(factor: int, offsets: tuple[Offset, ...]) -> tuple[Offset, ...]:
+    return tuple((factor * dy, factor * dx) for dy, dx in offsets)
+
+
+def _cells(period: int, step: int, odd: bool) -> tuple[Offset, ...]:
+    """Return the cells on a grid of `step` whose places on it are both odd or, with `odd`, sum to an odd number."""
+    places = [(y // step, x // step) for y in range(0, period, step) for x in range(0, period, step)]
+    wanted = [(y, x) for y, x in places if ((y + x) % 2 if odd else y % 2 and x % 2)]
+    return tuple((step * y, step * x) for y, x in wanted)
 
 
 PATTERNS = {
-    # The first group has no other to look at: start from one position in sixteen.
+    # The means of the colours, where a flat place should cost nothing: start from one position in 256.
+    "deep": Pattern(
+        16,
+        (
+            Phase(((0, 0),), ()),
+            Phase(_cells(16, 8, False), _times(8, _DIAGONAL)),
+            Phase(_cells(16, 8, True), _times(8, _STRAIGHT)),
+            Phase(_cells(16, 4, False), _times(4, _DIAGONAL)),
+            Phase(_cells(16, 4, True), _times(4, _STRAIGHT)),
+            Phase(_cells(16, 2, False), _times(2, _DIAGONAL)),
+            Phase(_cells(16, 2, True), _times(2, _STRAIGHT + _KNIGHT)),
+            Phase(_cells(16, 1, False), _DIAGONAL),
+            Phase(_cells(16, 1, True), _STRAIGHT + _KNIGHT),
+        ),
+        linear=True,
+    ),
+    # Strong channels that earlier groups say little of: start from one position in sixteen.
     "fine": Pattern(
         4,
         (
             Phase(((0, 0),), ()),
-            Phase(((2, 2),), _twice(_DIAGONAL)),
-            Phase(((0, 2), (2, 0)), _twice(_STRAIGHT)),
-            Phase(((1, 1), (1, 3), (3, 1), (3, 3)), _DIAGONAL),
-            Phase(tuple((y, x) for y in range(4) for x in range(4) if (y + x) % 2), _STRAIGHT + _KNIGHT),
+            Phase(_cells(4, 2, False), _times(2, _DIAGONAL)),
+            Phase(_cells(4, 2, True), _times(2, _STRAIGHT)),
+            Phase(_cells(4, 1, False), _DIAGONAL),
+            Phase(_cells(4, 1, True), _STRAIGHT + _KNIGHT),
         ),
+        linear=True,
     ),
     "coarse": Pattern(
         2,
         (
             Phase(((0, 0),), ()),
-            Phase(((1, 1),), _DIAGONAL),
-            Phase(((0, 1), (1, 0)), _STRAIGHT),
+            Phase(_cells(2, 1, False), _DIAGONAL),
+            Phase(_cells(2, 1, True), _STRAIGHT),
         ),
     ),
 }
@@ -71,9 +102,39 @@ AROUND = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 """The neighbourhood in which earlier groups are seen."""
 
 
-def pattern_of(group: int) -> Pattern:
-    """Return the phases of a group: `fine` for the first, `coarse` for the others."""
-    return PATTERNS["coarse" if group else "fine"]
+@dataclass(frozen=True)
+class Group:
+    """One group of channels: its number, its channels, its pattern, and the row of qualities from which it is coded."""
+
+    number: int
+    channels: slice
+    pattern: Pattern
+    start: int
+
+    @property
+    def n(self) -> int:
+        """The number of its channels."""
+        return int(self.channels.stop - self.channels.start)
+
+    @property
+    def before(self) -> int:
+        """The number of channels of earlier groups."""
+        return int(self.channels.start)
+
+
+def default_patterns(count: int) -> tuple[str, ...]:
+    """Return the names of the patterns of `count` groups that have not been told which to take."""
+    return ("deep", "fine", *["coarse"] * count)[:count]
+
+
+def make_groups(sizes: Sequence[int], patterns: Sequence[str], starts: Sequence[int]) -> tuple[Group, ...]:
+    """Return groups of so many channels; ValueError or KeyError where lengths or names do not fit."""
+    ends = list(accumulate(sizes))
+    described = zip(sizes, ends, patterns, starts, strict=True)
+    return tuple(
+        Group(number, slice(end - n, end), PATTERNS[name], start)
+        for number, (n, end, name, start) in enumerate(described)
+    )
 
 
 @lru_cache(maxsize=64)

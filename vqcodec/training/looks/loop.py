@@ -149,7 +149,7 @@ class PerceptualTrainer(StepTrainer[Perceptual]):
         """Return the pictures of this step, of 8 bits, and their qualities in steps of 0.5."""
         settings = self.state.settings
         numbers = np.random.default_rng((settings.seed, self.state.progress.step))
-        x = self.pictures.crops(numbers, settings.batch, settings.crop, settings.rescale_share)
+        x = self.pictures.crops(numbers, settings.batch, settings.crop, settings.augmentation)
         quality = qualities(numbers, settings.batch, settings.low_rates)
         halves = torch.from_numpy(np.round(2 * quality) / 2).float()
         return ((x * 255).round() / 255).to(self.state.device), halves.to(self.state.device)

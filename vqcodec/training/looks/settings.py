@@ -8,6 +8,7 @@ from typing import Any
 
 from vqcodec.errors import SettingsError
 from vqcodec.training.limits import Ranges, check_length, check_ranges
+from vqcodec.training.pictures.augmentation import Augmentation
 
 OBJECTIVE = "perceptual"
 _RANGES: Ranges = {
@@ -23,6 +24,8 @@ _RANGES: Ranges = {
     "crop": (64, 4096),
     "clip": (1e-6, 1e6),
     "rescale_share": (0, 1),
+    "color_share": (0, 1),
+    "drawn_share": (0, 1),
 }
 
 
@@ -58,6 +61,8 @@ class PerceptualSettings:
     learning_rate: float = 1e-4
     clip: float = 1.0
     rescale_share: float = 0.3
+    color_share: float = 0.0
+    drawn_share: float = 0.0
     checkpoint_minutes: float = 3.0
     seed: int = 0
     threads: int = 0
@@ -74,6 +79,11 @@ class PerceptualSettings:
     def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return values as they are: nothing follows from others here."""
         return dict(values)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is changed in crops."""
+        return Augmentation(self.rescale_share, self.color_share, self.drawn_share)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""

@@ -11,6 +11,7 @@ from vqcodec.exact.priors.context import PREFIX as CONTEXT_PREFIX
 from vqcodec.training.begin_from import start_network
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.photo.tilt import tilt_gains
+from vqcodec.training.rate.context_net import ContextNet
 from vqcodec.training.rate.context_tensors import float_parent
 from vqcodec.training.rate.pair_tables import written_tables
 
@@ -27,14 +28,19 @@ def start_from(state: TrainingState, model: str) -> None:
     tilt_gains(state.network, state.context if state.context_is_trained else None, state.settings.tilt)
 
 
+def _shape(net: ContextNet) -> tuple[object, ...]:
+    return net.sizes, net.patterns, net.rows, net.embed, net.hidden
+
+
 def _start_context(state: TrainingState, metadata: Metadata, arrays: Arrays) -> None:
     assert state.context is not None and metadata.context is not None
     tensors = model_file.tensors_under(CONTEXT_PREFIX, arrays)
     parent = float_parent(metadata.context, tensors)
-    shape = (parent.groups, parent.rows, parent.embed, parent.hidden)
-    wanted = (state.context.groups, state.context.rows, state.context.embed, state.context.hidden)
+    shape, wanted = _shape(parent), _shape(state.context)
     if shape != wanted:
-        raise SettingsError(f"the model's context prior has groups, rows and widths {shape}, this run has {wanted}")
+        raise SettingsError(
+            f"the model's context prior has groups, patterns, rows and widths {shape}, this run has {wanted}"
+        )
     mine, its = state.quantizer.settings.as_dict(), metadata.quantizer
     if mine != its:
         changed = ", ".join(f"{key}={its.get(key)}" for key in mine if mine[key] != its.get(key))

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from vqcodec.exact.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Arrays, Metadata, fingerprint
 from vqcodec.exact.priors.context import PREFIX as CONTEXT_PREFIX
-from vqcodec.exact.priors.integer_net import BOUND, SIXTEENTHS
+from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.static import StaticPrior, row_quality
 from vqcodec.quantizers import Learned
 from vqcodec.training.photo.context_fit import fit_pairs
 from vqcodec.training.photo.state import NOISE, SYNTHESIS, TrainingState
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.provenance import facts
-from vqcodec.training.rate.context_tensors import integer_tensors
+from vqcodec.training.rate.context_tensors import context_settings, integer_tensors
 from vqcodec.training.rate.lattice import initial_codebook
 from vqcodec.training.rate.static_fit import Latents, PriorFitter
 
@@ -49,7 +49,7 @@ def row_latents(state: TrainingState, pictures: PictureSet, crops: int, seed: in
 def _analyse(
     state: TrainingState, pictures: PictureSet, generator: np.random.Generator, count: int, quality: float
 ) -> tuple[Tensor, Tensor]:
-    x = pictures.crops(generator, count, state.settings.crop, state.settings.rescale_share)
+    x = pictures.crops(generator, count, state.settings.crop, state.settings.augmentation)
     q = torch.full((count,), quality, device=x.device)
     z = state.network.analysis(x, q)
     return z.half(), state.density.classify(z, state.network.gain(q)).to(torch.uint8)
@@ -132,5 +132,4 @@ def _context_tensors(
     codebook = state.quantizer.codebook.detach()
     tensors = integer_tensors(net) | pairs.arrays(state.settings.table_bits)
     tensors["codebook16"] = (codebook * SIXTEENTHS).round().cpu().numpy().astype(np.int16)
-    settings = {"groups": list(net.groups), "embed": net.embed, "hidden": net.hidden, "bound": BOUND}
-    return settings, codebook, {CONTEXT_PREFIX + name: array for name, array in tensors.items()}
+    return context_settings(net), codebook, {CONTEXT_PREFIX + name: array for name, array in tensors.items()}

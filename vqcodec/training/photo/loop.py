@@ -23,7 +23,7 @@ from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.stepping import StepTrainer, cosine, qualities
 from vqcodec.training.usage import usage_figures
 
-_FINAL_RATE, _SYNTHESIS_RATE = 0.05, 0.2
+_FINAL_RATE, _SYNTHESIS_RATE = 0.0, 0.2
 # A network near its optimum must not start at a high rate: 1e-3 does damage that takes hundreds of steps to repair.
 _CONTEXT_RATE = 0.15
 _LOG_STEPS = 20
@@ -49,7 +49,7 @@ class Trainer(StepTrainer[TrainingState]):
             start_from(state, state.settings.init)
         else:
             state.network.set_basis(*block_basis(self.training, numbers, _BASIS_CROPS))
-        x = self.training.crops(numbers, _DENSITY_CROPS, 64, 0.0)
+        x = self.training.crops(numbers, _DENSITY_CROPS, 64)
         with torch.no_grad():
             quality = torch.full((len(x),), 50.0, device=state.device)
             natural = state.network.analysis(x, quality) / state.network.gain(quality)
@@ -59,11 +59,14 @@ class Trainer(StepTrainer[TrainingState]):
         settings, state = self.state.settings, self.state
         fraction = self.fraction()
         if state.progress.stage == NOISE and fraction >= settings.quantised_from:
+            state.average.settle()
             self._start_codebook()
             state.enter(QUANTISED if state.context is None else PRIOR)
         if state.progress.stage == PRIOR and fraction >= 1 - settings.quantised_share - settings.synthesis_share:
+            state.average.settle()
             state.enter(QUANTISED)
         if state.progress.stage == QUANTISED and fraction >= 1 - settings.synthesis_share:
+            state.average.settle()
             self._finish_tables()
             state.enter(SYNTHESIS)
         if state.context is not None:
@@ -95,7 +98,7 @@ class Trainer(StepTrainer[TrainingState]):
         self._enter_stage()
         self._set_rates()
         numbers, noise = state.random()
-        x = self.training.crops(numbers, settings.batch, settings.crop, settings.rescale_share)
+        x = self.training.crops(numbers, settings.batch, settings.crop, settings.augmentation)
         quality = torch.from_numpy(qualities(numbers, settings.batch, settings.low_rates)).float()
         x = x.contiguous(memory_format=torch.channels_last)
         result = objective.compute(state, x, quality.to(state.device), noise)
@@ -106,6 +109,7 @@ class Trainer(StepTrainer[TrainingState]):
         if state.context is not None:
             torch.nn.utils.clip_grad_norm_(parameters_of(state.context), settings.clip)
         state.optimizer.step()
+        state.average.update()
         state.progress.step += 1
         self._log(bar, result)
 
@@ -146,7 +150,8 @@ class Trainer(StepTrainer[TrainingState]):
         if progress.seconds - self._validated < 60 * settings.validation_minutes:
             return
         started = time.monotonic()
-        figures = validate(self.state, self.training, self.validation)
+        with self.state.average.applied():
+            figures = validate(self.state, self.training, self.validation)
         # The time of a validation counts, but not towards the next one.
         self._validated = progress.seconds + time.monotonic() - started
         progress.log.append({"step": progress.step, "validation": figures})

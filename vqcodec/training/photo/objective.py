@@ -42,7 +42,7 @@ def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Gener
     Each picture's loss is scaled by sqrt(0.01 / lambda), so that all rates weigh alike
     relative to their own size.
     """
-    weight = slope(quality, state.settings.tilt)
+    weight = slope(state.network, quality, state.settings.tilt)
     scale = (_REFERENCE_LAMBDA / weight).sqrt()
     pixels = x.shape[2] * x.shape[3]
     usage: Tensor | None
@@ -57,7 +57,7 @@ def compute(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Gener
         else:
             z_q, rate, hard, loss, usage = _context_latents(state, x, quality)
         rate, hard = rate / pixels, hard / pixels
-    y = state.network.synthesis(z_q, quality)
+    y = state.network.synthesis(z_q, quality).clamp(0, 1)  # as the decoder does
     mse = (y - x).square().mean((1, 2, 3)) * 255.0**2
     distortion = weight * mse if state.losses is None else _looks(state, state.losses, x, y, weight)
     objective = (scale * (rate + distortion)).mean() + state.settings.quantizer_weight * loss

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqcodec.encoder.by_table import TableAssigner
 from vqcodec.encoder.proximal import distortion, step_sizes
-from vqcodec.networks.photo import GREY_LEVELS, PhotoNetwork, rate_lambda
+from vqcodec.networks.photo import GREY_LEVELS, PhotoNetwork
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.rate.context_rate import Seen, code
 
@@ -25,7 +25,7 @@ def refined(network: PhotoNetwork, x: Tensor, z: Tensor, quality: Tensor, quanti
     """
     if not steps:
         return z
-    weight = rate_lambda(quality) * GREY_LEVELS**2 * x.shape[2] * x.shape[3]
+    weight = network.rate_lambda(quality) * GREY_LEVELS**2 * x.shape[2] * x.shape[3]
     step_size = step_sizes(network, quality)
     best, least = z, torch.full_like(weight, torch.inf)
     for _ in range(steps + 1):

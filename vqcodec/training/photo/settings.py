@@ -8,10 +8,12 @@ from typing import Any
 
 from vqcodec import losses
 from vqcodec.errors import SettingsError
+from vqcodec.networks.photo import LAMBDAS
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.training import optimizers
 from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
 from vqcodec.training.photo.tilt import LOWEST, check_tilt
+from vqcodec.training.pictures.augmentation import Augmentation
 
 DEFAULT_STEPS = 2000
 MOST_COUNTS = 1 << 28
@@ -20,7 +22,7 @@ QUANTIZERS = ("looc", "vq")
 """Quantizers that the photo network is trained with."""
 _COARSE_FILL = 0.9
 _WIDE_SHARE = 0.3
-_GROUP_EDGES = (0.05, 0.15, 0.3, 0.55)
+_GROUP_EDGES = (0.0125, 0.05, 0.15, 0.3, 0.55)
 _MOST_CHANNELS = 768
 _RANGES: Ranges = {
     "K": (2, 65536),
@@ -39,6 +41,8 @@ _RANGES: Ranges = {
     "warmup_steps": (1, 10**6),
     "clip": (1e-6, 1e6),
     "rescale_share": (0, 1),
+    "color_share": (0, 1),
+    "drawn_share": (0, 1),
     "validation_pictures": (1, 10**4),
     "validation_minutes": (0.05, 10**6),
     "context_width": (4, 4096),
@@ -64,7 +68,8 @@ class TrainingSettings:
     `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
     changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, bits per
     pixel are weighed against their sum times losses_weight lambda^0.78 instead of squared error, see objective.py.
-    Qualities are drawn as 1 + 99 u^low_rates with u even in 0..1. `optimizer` is adam or soap, see optimizers.py.
+    `lambdas` are the weights of squared error at evenly spaced qualities. Qualities are drawn as 1 + 99 u^low_rates
+    with u even in 0..1. `optimizer` is adam or soap, see optimizers.py.
     """
 
     name: str = "model"
@@ -102,9 +107,13 @@ class TrainingSettings:
     clip: float = 1.0
     quantizer_weight: float = 0.1
     rescale_share: float = 0.3
+    color_share: float = 0.0
+    drawn_share: float = 0.0
     validation_pictures: int = 8
     validation_minutes: float = 10.0
     checkpoint_minutes: float = 3.0
+    groups: tuple[int, ...] = ()
+    lambdas: tuple[float, ...] = LAMBDAS
     context_width: int = 256
     context_rows: int = 34
     classes: int = 16
@@ -118,6 +127,10 @@ class TrainingSettings:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("groups", "lambdas"):  # a recipe and a checkpoint have lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if len(self.lambdas) < 2 or self.lambdas[0] <= 0 or sorted(set(self.lambdas)) != list(self.lambdas):
+            raise SettingsError(f"lambdas={list(self.lambdas)} must be two or more numbers above 0 that grow")
         check_ranges(self, _RANGES | CODEBOOK)
         if self.network != "photo" or self.quantizer not in QUANTIZERS:
             raise SettingsError(
@@ -176,6 +189,8 @@ class TrainingSettings:
         return round(1 - self.quantised_share - self.synthesis_share - prior_share, 9)
 
     def _check_prior(self, quantizer: QuantizerSettings) -> None:
+        if self.groups and (sum(self.groups) != self.d or any(n < 2 or n % 2 for n in self.groups)):
+            raise SettingsError(f"groups={list(self.groups)} must be even numbers of channels that sum to d={self.d}")
         if self.prior not in ("static", "context"):
             raise SettingsError(f"prior {self.prior!r} is unknown; choose static or context")
         fixed = (quantizer.d_star, quantizer.beta, quantizer.depth, quantizer.wide)
@@ -186,8 +201,15 @@ class TrainingSettings:
                 f"depth={self.depth}, wide={self.wide}, scale={quantizer.scale:g}"
             )
 
-    def groups(self) -> tuple[int, ...]:
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is changed in crops."""
+        return Augmentation(self.rescale_share, self.color_share, self.drawn_share)
+
+    def group_sizes(self) -> tuple[int, ...]:
         """Return the channels of the context prior's groups: even numbers that sum to d, a few strong ones first."""
+        if self.groups:
+            return self.groups
         edges = sorted({min(self.d, max(2, 2 * round(share * self.d / 2))) for share in _GROUP_EDGES})
         return tuple(stop - start for start, stop in zip([0, *edges], [*edges, self.d], strict=True) if stop > start)
 

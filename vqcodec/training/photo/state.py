@@ -15,6 +15,7 @@ from vqcodec.exact.priors.static import StaticPrior
 from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.quantizers import Learned
 from vqcodec.training import optimizers
+from vqcodec.training.average import WeightAverage
 from vqcodec.training.photo.settings import TrainingSettings
 from vqcodec.training.rate.context_net import ContextNet
 from vqcodec.training.rate.density import ClassDensity
@@ -22,7 +23,7 @@ from vqcodec.training.rate.pair_tables import PairTables
 from vqcodec.training.stepping import Progress
 
 NOISE, PRIOR, QUANTISED, SYNTHESIS = "noise", "prior", "quantised", "synthesis"
-_LINEAR = ("klt_analysis", "klt_synthesis")
+_LINEAR = ("block_analysis", "block_synthesis")
 _LINEAR_SHARE, _GAIN_SHARE, _DENSITY_SHARE, _CODEBOOK_SHARE = 0.05, 2.0, 4.0, 1.0
 _CONTEXT_SHARE = 1.0
 
@@ -33,7 +34,7 @@ class TrainingState:
     def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.device = settings, device
-        self.network = PhotoNetwork(settings.d, settings.widths()).to(device)
+        self.network = PhotoNetwork(settings.d, settings.widths(), settings.lambdas).to(device)
         self.network.bf16 = settings.bf16
         quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
         assert isinstance(quantizer, Learned)
@@ -46,9 +47,10 @@ class TrainingState:
         self._assigner: TableAssigner | None = None
         if settings.prior == "context":
             embed = settings.context_width // 2
-            self.context = ContextNet(settings.groups(), settings.context_rows, embed, settings.context_width)
+            self.context = ContextNet(settings.group_sizes(), settings.context_rows, embed, settings.context_width)
             self.context.to(device)
         self.losses = losses.build(settings.losses).to(device) if settings.losses else None
+        self.average = WeightAverage(self.network, *([self.context] if self.context else []))
         self.progress = Progress(stage=NOISE)
         self.optimizer = optimizers.build(settings.optimizer, self._groups())
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
@@ -114,6 +116,7 @@ class TrainingState:
             "prior": prior,
             "context": self.context.state_dict() if self.context else {},
             "context_is_trained": self.context_is_trained,
+            "average": self.average.state_dict(),
             "pairs": {} if self.pairs is None else self.pairs.tensors(),
             "progress": dict(vars(self.progress)),
         }
@@ -127,6 +130,7 @@ class TrainingState:
         if self.context is not None:
             self.context.load_state_dict(state["context"])
         self.context_is_trained = state["context_is_trained"]
+        self.average.load_state_dict(state["average"])
         if state["pairs"]:
             self.set_pairs(PairTables(**{name: value.numpy() for name, value in state["pairs"].items()}))
         self.progress = Progress(**state["progress"])

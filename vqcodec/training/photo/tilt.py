@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.errors import SettingsError
-from vqcodec.networks.photo import STRIDE, PhotoNetwork, position_of, rate_lambda
+from vqcodec.networks.photo import STRIDE, PhotoNetwork, position_of
 from vqcodec.training.rate.context_net import ContextNet
 
 LUMA_EDGES, CHROMA_EDGES = (0.5, 1.5, 2.5, 3.5), (0.5, 1.5)
@@ -38,7 +38,7 @@ def check_tilt(tilt: Mapping[str, float]) -> None:
 @torch.no_grad()
 def tilt_gains(network: PhotoNetwork, context: ContextNet | None, tilt: Mapping[str, float]) -> None:
     """Multiply each channel's gain by e^x, x the tilt of its bands by their shares; a context prior follows suit."""
-    shares = band_shares(network.klt_synthesis)
+    shares = band_shares(network.block_synthesis)
     change = torch.zeros(network.d)
     for name, value in tilt.items():
         if name != LOWEST:
@@ -50,9 +50,9 @@ def tilt_gains(network: PhotoNetwork, context: ContextNet | None, tilt: Mapping[
         context.scale_unit((change + lowest * _fading(context.rows).to(change)[:, None]).exp())
 
 
-def slope(quality: Tensor, tilt: Mapping[str, float]) -> Tensor:
+def slope(network: PhotoNetwork, quality: Tensor, tilt: Mapping[str, float]) -> Tensor:
     """Return the weight of 255^2 * MSE against bits per pixel at qualities [B]: with `lowest` as gains squared."""
-    return rate_lambda(quality) * torch.exp(2 * tilt.get(LOWEST, 0.0) * (1 - position_of(quality)))
+    return network.rate_lambda(quality) * torch.exp(2 * tilt.get(LOWEST, 0.0) * (1 - position_of(quality)))
 
 
 def _fading(count: int) -> Tensor:

@@ -19,8 +19,9 @@ from tqdm import tqdm
 from vqcodec.errors import InputError
 from vqcodec.files import read_stream
 from vqcodec.image import find_pictures, read_picture
+from vqcodec.training.pictures.augmentation import Augmentation
 
-SMALLEST_RESCALE = 0.6
+UNCHANGED = Augmentation()
 
 
 class PictureSet:
@@ -46,23 +47,24 @@ class PictureSet:
         rest = [picture for i, picture in enumerate(self.pictures) if i not in chosen]
         return PictureSet(rest), PictureSet([self.pictures[i] for i in sorted(chosen)])
 
-    def crops(self, generator: np.random.Generator, count: int, size: int, rescale_share: float) -> Tensor:
-        """Return float32 [count, 3, size, size] in [0, 1]: random places, flips and, for a share, a smaller scale."""
-        batch = [self._crop(generator, size, rescale_share) for _ in range(count)]
+    def crops(
+        self, generator: np.random.Generator, count: int, size: int, augmentation: Augmentation = UNCHANGED
+    ) -> Tensor:
+        """Return float32 [count, 3, size, size] in [0, 1]: random places and flips, changed as `augmentation` says."""
+        batch = [self._crop(generator, size, augmentation) for _ in range(count)]
         return torch.stack(batch)
 
-    def _crop(self, generator: np.random.Generator, size: int, rescale_share: float) -> Tensor:
+    def _crop(self, generator: np.random.Generator, size: int, augmentation: Augmentation) -> Tensor:
         picture = self.pictures[int(generator.choice(len(self.pictures), p=self._area_shares))]
-        source = size
-        if generator.random() < rescale_share:
-            source = round(size / generator.uniform(SMALLEST_RESCALE, 1.0))
-        source = max(size, min(source, *picture.shape[1:]))
+        source = augmentation.source(generator, size)
+        if source > size:
+            source = max(size, min(source, *picture.shape[1:]))
         top = int(generator.integers(max(1, picture.shape[1] - source + 1)))
         left = int(generator.integers(max(1, picture.shape[2] - source + 1)))
         crop = picture[:, top : top + source, left : left + source].float() / 255.0
         if generator.random() < 0.5:
             crop = crop.flip(2)
-        return _fit(crop, source, size)
+        return augmentation.change(generator, _fit(crop, source, size))
 
     @cached_property
     def _area_shares(self) -> npt.NDArray[np.float64]:

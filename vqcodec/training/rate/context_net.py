@@ -15,15 +15,22 @@ import torch
 from torch import Tensor, nn
 
 from vqcodec.exact.priors import passes
-from vqcodec.exact.priors.integer_net import ACTIVATION_MAX, BOUND, FRACTION, SHIFT_MAX, SIXTEENTHS, WEIGHT_MAX
+from vqcodec.exact.priors.integer_net import ACTIVATION_MAX, FRACTION, SIXTEENTHS
+from vqcodec.training.rate.rounding import (
+    activate,
+    dense,
+    fixed_point,
+    round_bias,
+    round_through,
+    round_weight,
+    shift_of,
+)
 
 KNOTS = 6
 CLASSES = 31
 UNIT_CLASS = 9
 CLASSES_PER_OCTAVE = 3
 _ROUNDING = 0.25
-# Rounding moves a weight by up to a half, so the sums of rounded weights may be a little larger.
-_SUMS_SHARE = 0.9
 
 
 class FloatPrediction(NamedTuple):
@@ -33,9 +40,15 @@ class FloatPrediction(NamedTuple):
     level: Tensor
 
 
-def round_through(x: Tensor) -> Tensor:
-    """Round half up, with the gradient of the identity."""
-    return x + (torch.floor(x + 0.5) - x).detach()
+class Neighbours(NamedTuple):
+    """Latents in steps around N places, float64: `latents` [N, offsets, n], 0 where not `here` [N, offsets, 1].
+
+    `filled` [N, offsets * n] has the mean of the others where one is not here.
+    """
+
+    latents: Tensor
+    here: Tensor
+    filled: Tensor
 
 
 def deviation(level: Tensor) -> Tensor:
@@ -44,21 +57,40 @@ def deviation(level: Tensor) -> Tensor:
 
 
 class ContextNet(nn.Module):
-    """Predicts groups of channels pass by pass; see priors/passes.py for the order."""
+    """Predicts groups of channels pass by pass; see priors/passes.py for the order.
+
+    `sizes` are the channels of the groups; `patterns` name their patterns. The buffer `starts` int64 [groups] says
+    from which row of qualities each is coded.
+    """
 
     unit: Tensor
+    starts: Tensor
 
-    def __init__(self, groups: tuple[int, ...], rows: int, embed: int = 128, hidden: int = 256) -> None:
+    def __init__(
+        self,
+        sizes: tuple[int, ...],
+        rows: int,
+        embed: int = 128,
+        hidden: int = 256,
+        patterns: tuple[str, ...] | None = None,
+    ) -> None:
         super().__init__()
-        self.groups, self.rows, self.embed, self.hidden = groups, rows, embed, hidden
+        self.sizes, self.rows, self.embed, self.hidden = sizes, rows, embed, hidden
+        self.patterns = passes.default_patterns(len(sizes)) if patterns is None else patterns
         self.integer = False
-        self.register_buffer("unit", torch.full((rows, sum(groups)), float(SIXTEENTHS)))
-        self.nets = nn.ModuleList([FloatGroupNet(g, groups, embed, hidden) for g in range(len(groups))])
+        self.register_buffer("unit", torch.full((rows, sum(sizes)), float(SIXTEENTHS)))
+        self.register_buffer("starts", torch.zeros(len(sizes), dtype=torch.int64))
+        groups = passes.make_groups(sizes, self.patterns, [0] * len(sizes))
+        self.nets = nn.ModuleList([FloatGroupNet(group, embed, hidden) for group in groups])
 
-    def set_unit(self, deviations: Tensor) -> None:
-        """Set the scale of inputs and means from deviations [rows, d] in steps, and start as a static prior."""
+    def set_unit(self, deviations: Tensor, unsure: Tensor | float = 1.0) -> None:
+        """Set the scale of inputs and means from deviations [rows, d] in steps, and start as a static prior.
+
+        `unsure` [d] is the share of the deviations that linear predictions leave.
+        """
         self.unit.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
-        level = UNIT_CLASS + CLASSES_PER_OCTAVE * torch.log2(deviations.clamp(min=1e-3))[_knot_rows(self.rows)]
+        left = (deviations * unsure).clamp(min=1e-3)[_knot_rows(self.rows)]
+        level = UNIT_CLASS + CLASSES_PER_OCTAVE * torch.log2(left)
         with torch.no_grad():
             for levels, own in self._levels(level):
                 levels.copy_(own)
@@ -73,7 +105,7 @@ class ContextNet(nn.Module):
 
     def _levels(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the levels [KNOTS, n] that each group starts from, and its part of values [KNOTS, d]."""
-        for net, own in zip(self.nets, torch.split(values, list(self.groups), 1), strict=True):
+        for net, own in zip(self.nets, torch.split(values, list(self.sizes), 1), strict=True):
             assert isinstance(net, FloatGroupNet)
             yield net.bias_out[:, net.n :], own
 
@@ -87,19 +119,23 @@ class ContextNet(nn.Module):
 
 
 class FloatGroupNet(nn.Module):
-    """The network of one group of channels: embedding of earlier groups, three dense layers."""
+    """The network of one group of channels: embedding of earlier groups, three dense layers, linear predictions."""
 
-    def __init__(self, group: int, groups: tuple[int, ...], embed: int, hidden: int) -> None:
+    def __init__(self, of: passes.Group, embed: int, hidden: int) -> None:
         super().__init__()
-        before, n = sum(groups[:group]), groups[group]
-        self.group, self.n = group, n
-        self.phases = passes.pattern_of(group).phases
+        group, n = of.number, of.n
+        self.group, self.n, self.channels = group, n, of.channels
+        self.pattern, self.phases = of.pattern, of.pattern.phases
         fan_in = (len(passes.AROUND) * embed if group else 0) + n * max(len(p.offsets) for p in self.phases)
         if group:
-            self.embed = _weight(before, embed, before)
+            self.embed = _weight(of.before, embed, of.before)
             self.bias_embed = nn.Parameter(torch.zeros(embed))
             self.around = _weight(len(passes.AROUND) * embed, hidden, fan_in)
-        self.own = nn.ParameterList([_weight(len(p.offsets) * n, hidden, fan_in) for p in self.phases if p.offsets])
+        seeing = [p for p in self.phases if p.offsets]
+        self.own = nn.ParameterList([_weight(len(p.offsets) * n, hidden, fan_in) for p in seeing])
+        linear = seeing if of.pattern.linear else []
+        self.rough = nn.ParameterList([_weight(n, hidden, fan_in) for _ in linear])
+        self.linear = nn.ParameterList([nn.Parameter(_mean_of_neighbours(len(p.offsets), n)) for p in linear])
         self.bias_first = nn.Parameter(0.1 * torch.randn(len(self.phases), KNOTS, hidden))
         self.second = _weight(hidden, hidden, hidden)
         self.bias_second = nn.Parameter(torch.zeros(hidden))
@@ -108,11 +144,15 @@ class FloatGroupNet(nn.Module):
 
     def first_weights(self) -> list[Tensor]:
         """Return every matrix that ends in the first layer's sums; they share its shifts."""
-        return ([self.around] if self.group else []) + list(self.own)
+        return ([self.around] if self.group else []) + list(self.own) + list(self.rough)
 
     def own_of(self, phase: int) -> Tensor | None:
         """Return the matrix for the group's own earlier phases; the first phase has none."""
         return self.own[phase - 1] if phase else None
+
+    def linear_of(self, phase: int) -> tuple[Tensor, Tensor] | None:
+        """Return the weights of the linear prediction and of its roughness in a phase, None where there are none."""
+        return (self.linear[phase - 1], self.rough[phase - 1]) if phase and self.pattern.linear else None
 
 
 class FloatWalk:
@@ -124,20 +164,21 @@ class FloatWalk:
         self.knots = knot_weights(net.rows).to(rows.device)[rows]
         self.unit = net.unit[rows] / SIXTEENTHS
         self.known: list[Tensor] = []
-        self.own = torch.empty(0)
+        self.own = self.exact = torch.empty(0)
         self.embedded: Tensor | None = None
         self.inside = self._spread(torch.arange(height * width, device=rows.device))
+        self.is_inside = torch.zeros(batch * self.plane, dtype=torch.bool, device=rows.device)
+        self.is_inside[self.inside] = True
 
     def passes(self) -> Iterator[tuple[int, int, slice, Tensor]]:
-        """Yield group, phase, the group's channels and its places [N / batch] in the flattened grid."""
-        start = 0
-        for group, n in enumerate(self.net.groups):
-            self._enter(group, n)
-            pattern = passes.pattern_of(group)
-            for phase in range(len(pattern.phases)):
-                places = passes.positions(pattern, phase, self.height, self.width)
-                yield group, phase, slice(start, start + n), torch.from_numpy(places).to(self.rows.device)
-            start += n
+        """Yield group, phase, the group's channels and its places [N / batch] in the flattened grid; none is empty."""
+        for group in self.net.nets:
+            assert isinstance(group, FloatGroupNet)
+            self._enter(group)
+            for phase in range(len(group.phases)):
+                places = passes.positions(group.pattern, phase, self.height, self.width)
+                if len(places):
+                    yield group.group, phase, group.channels, torch.from_numpy(places).to(self.rows.device)
             self.known.append(self.own)
 
     def predict(self, group: int, phase: int, channels: slice, places: Tensor) -> FloatPrediction:
@@ -145,26 +186,51 @@ class FloatWalk:
         net: FloatGroupNet = self.net.nets[group]  # type: ignore[assignment]
         rows = self._spread(places)
         knots, integer = self.knots, self.net.integer
-        shift = _shift(net.first_weights(), net.bias_first, integer)
-        first = self._per_image(_round_bias(knots @ net.bias_first[phase], shift), places)
+        shift = shift_of(net.first_weights(), net.bias_first, integer)
+        first = self._per_image(round_bias(knots @ net.bias_first[phase], shift), places)
         if net.group:
             assert self.embedded is not None
-            first = first + _gather(self.embedded, rows, passes.AROUND, self.width) @ _round(net.around, shift)
+            first = first + _gather(self.embedded, rows, passes.AROUND, self.width) @ round_weight(net.around, shift)
         own = net.own_of(phase)
         if own is not None:
             offsets = net.phases[phase].offsets
-            first = first + _gather(self.own, rows, offsets, self.width) @ _round(own, shift)
-        hidden = _activate(first, integer)
-        hidden = _activate(_dense(hidden, net.second, net.bias_second, integer), integer)
-        shift = _shift([net.out], net.bias_out, integer)
-        out = hidden @ _round(net.out, shift)
-        out = out + self._per_image(_round_bias(knots @ net.bias_out, shift), places)
+            first = first + _gather(self.own, rows, offsets, self.width) @ round_weight(own, shift)
+        linear: Tensor | float = 0.0
+        if (weights := net.linear_of(phase)) is not None:
+            linear, roughness = self._linear(self.neighbours(group, phase, places), weights[0])
+            first = first + roughness @ round_weight(weights[1], shift)
+        hidden = activate(first, integer)
+        hidden = activate(dense(hidden, net.second, net.bias_second, integer), integer)
+        shift = shift_of([net.out], net.bias_out, integer)
+        out = hidden @ round_weight(net.out, shift)
+        out = out + self._per_image(round_bias(knots @ net.bias_out, shift), places)
         mean = out[:, : net.n] * self._per_image(self.unit[:, channels], places)
         level = out[:, net.n :]
         if integer:
             mean = round_through(mean * SIXTEENTHS) / SIXTEENTHS
             level = round_through(level)
-        return FloatPrediction(mean, level.clamp(0, CLASSES - 1))
+        return FloatPrediction(mean + linear, level.clamp(0, CLASSES - 1))
+
+    def neighbours(self, group: int, phase: int, places: Tensor) -> Neighbours:
+        """Return what is known around the batch's latents at `places` of a group with linear predictions."""
+        net: FloatGroupNet = self.net.nets[group]  # type: ignore[assignment]
+        rows = self._spread(places)[:, None]
+        around = rows + torch.from_numpy(passes.steps(net.phases[phase].offsets, self.width)).to(rows.device)
+        latents, here = self.exact[around], self.is_inside[around][:, :, None]
+        mean = torch.floor(SIXTEENTHS * latents.sum(1) / here.sum(1) + 0.5) / SIXTEENTHS
+        return Neighbours(latents, here, torch.where(here, latents, mean[:, None]).flatten(1))
+
+    def _linear(self, near: Neighbours, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the linear prediction [N, n] in steps, and the roughness [N, n], as priors/linear.py has them."""
+        if self.net.integer:
+            linear = round_through(near.filled @ fixed_point(weight).double() * SIXTEENTHS) / SIXTEENTHS
+        else:
+            linear = near.filled @ weight.double()
+        distances = torch.where(near.here, (near.latents - linear.detach()[:, None]).abs(), 0.0)
+        distance = distances.sum(1) / near.here.sum(1)
+        if self.net.integer:
+            distance = torch.floor(distance * FRACTION + 0.5) / FRACTION
+        return linear.float(), distance.clamp(max=ACTIVATION_MAX / FRACTION).float()
 
     def put(self, channels: slice, places: Tensor, latents: Tensor) -> None:
         """Make latents [N, n] in steps at `places` known."""
@@ -174,14 +240,19 @@ class FloatWalk:
             x = round_through(x)
         x = x.clamp(-ACTIVATION_MAX, ACTIVATION_MAX) / FRACTION
         self.own = self.own.index_copy(0, self._spread(places), x)
+        if len(self.exact):
+            self.exact[self._spread(places)] = latents.double()
 
-    def _enter(self, group: int, n: int) -> None:
-        net: FloatGroupNet = self.net.nets[group]  # type: ignore[assignment]
-        if group:
+    def _enter(self, net: FloatGroupNet) -> None:
+        size = self.batch * self.plane
+        if net.group:
             x = torch.cat([known[self.inside] for known in self.known], 1)
-            e = _activate(_dense(x, net.embed, net.bias_embed, self.net.integer), self.net.integer)
-            self.embedded = e.new_zeros(self.batch * self.plane, e.shape[1]).index_copy(0, self.inside, e)
-        self.own = torch.zeros(self.batch * self.plane, n, device=self.unit.device)
+            e = activate(dense(x, net.embed, net.bias_embed, self.net.integer), self.net.integer)
+            self.embedded = e.new_zeros(size, e.shape[1]).index_copy(0, self.inside, e)
+        self.own = torch.zeros(size, net.n, device=self.unit.device)
+        exact = size if net.pattern.linear else 0
+        # Integers in sixteenths of a step, and sums of them, are exact in float64 as they are in the decoder.
+        self.exact = torch.zeros(exact, net.n, dtype=torch.float64, device=self.unit.device)
 
     def _spread(self, places: Tensor) -> Tensor:
         """Return where places of one grid lie in the batch's padded, flattened grids, image by image."""
@@ -203,44 +274,15 @@ def _weight(inputs: int, outputs: int, fan_in: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(inputs, outputs) * math.sqrt(2 / fan_in))
 
 
+def _mean_of_neighbours(count: int, n: int) -> Tensor:
+    """Return the weights [count * n, n] that predict the mean of `count` neighbours."""
+    return torch.eye(n).repeat(count, 1) / count
+
+
 def knot_weights(rows: int) -> Tensor:
     """Return [rows, KNOTS], the weights of a piecewise linear function of the row."""
     position = torch.linspace(0, KNOTS - 1, rows)[:, None]
     return (1 - (position - torch.arange(KNOTS)).abs()).clamp(min=0)
-
-
-def _shift(weights: list[Tensor], bias: Tensor, integer: bool) -> Tensor | None:
-    return shifts(weights, bias) if integer else None
-
-
-def shifts(weights: list[Tensor], bias: Tensor) -> Tensor:
-    """Return 2^shift of each output of matrices with one bias: as fine as int8 and the bound on the sums allow."""
-    with torch.no_grad():
-        largest = torch.stack([w.abs().amax(0) for w in weights]).amax(0)
-        total = ACTIVATION_MAX * torch.stack([w.abs().sum(0) for w in weights]).sum(0)
-        total = total + FRACTION * bias.abs().reshape(-1, bias.shape[-1]).amax(0)
-        room = torch.minimum(WEIGHT_MAX / largest.clamp(min=1e-6), _SUMS_SHARE * BOUND / total.clamp(min=1e-6))
-        return torch.exp2(room.log2().floor().clamp(0, SHIFT_MAX))
-
-
-def _round(weight: Tensor, shift: Tensor | None) -> Tensor:
-    return weight if shift is None else round_through(weight * shift) / shift
-
-
-def _round_bias(bias: Tensor, shift: Tensor | None) -> Tensor:
-    return bias if shift is None else round_through(bias * shift * FRACTION) / (shift * FRACTION)
-
-
-def _dense(x: Tensor, weight: Tensor, bias: Tensor, integer: bool) -> Tensor:
-    shift = _shift([weight], bias, integer)
-    return x @ _round(weight, shift) + _round_bias(bias, shift)
-
-
-def _activate(x: Tensor, integer: bool) -> Tensor:
-    x = x * FRACTION
-    if integer:
-        x = round_through(x)
-    return x.clamp(0, ACTIVATION_MAX) / FRACTION
 
 
 def _gather(x: Tensor, rows: Tensor, offsets: tuple[passes.Offset, ...], width: int) -> Tensor:

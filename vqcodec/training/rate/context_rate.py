@@ -43,16 +43,20 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
     for group, phase, channels, places in walk.passes():
         if phase == 0:
             groups.append(flat[:, :, channels])
+        coded = (net.starts[group] <= rows).repeat_interleave(len(places))
         y = flat[:, places, channels].reshape(-1, channels.stop - channels.start)
-        prediction = walk.predict(group, phase, channels, places)
-        quantised, assigned, classes = _quantise(y, prediction, assigner)
-        if counts is not None:
-            assigner.count(assigned, classes, counts)
-        usage = usage + torch.bincount(assigned.fine, minlength=len(usage)).to(z.dtype)
-        bits = bits + assigned.bits.reshape(batch, -1).sum(1)
-        if torch.is_grad_enabled():
-            change = _change(y - quantised, prediction, assigner.slopes(assigned, classes))
-            bits = bits + change.reshape(batch, -1).sum(1)
+        quantised = torch.zeros_like(y)
+        if coded.any():
+            prediction = FloatPrediction(*(part[coded] for part in walk.predict(group, phase, channels, places)))
+            quantised[coded], assigned, classes = _quantise(y[coded], prediction, assigner)
+            if counts is not None:
+                assigner.count(assigned, classes, counts)
+            usage = usage + torch.bincount(assigned.fine, minlength=len(usage)).to(z.dtype)
+            cost = assigned.bits.reshape(len(classes) // (y.shape[1] // 2), -1).sum(1)
+            if torch.is_grad_enabled():
+                change = _change((y - quantised)[coded], prediction, assigner.slopes(assigned, classes))
+                cost = cost + change.sum(1)
+            bits = bits + z.new_zeros(len(y)).index_put((coded,), cost).reshape(batch, -1).sum(1)
         walk.put(channels, places, quantised)
         groups[-1] = groups[-1].index_copy(1, places, quantised.reshape(batch, len(places), -1))
     z_q = torch.cat(groups, 2).reshape(batch, height, width, d).movedim(3, 1)

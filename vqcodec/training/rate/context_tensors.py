@@ -9,10 +9,24 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vqcodec.exact.priors.integer_net import FRACTION
-from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet, knot_weights, shifts
+from vqcodec.exact.priors.integer_net import BOUND, FRACTION
+from vqcodec.exact.priors.linear import WEIGHT_BITS
+from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet, knot_weights
+from vqcodec.training.rate.rounding import fixed_point, shifts
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+def context_settings(net: ContextNet) -> dict[str, Any]:
+    """Return the settings of the context prior for the model file."""
+    return {
+        "groups": list(net.sizes),
+        "patterns": list(net.patterns),
+        "starts": net.starts.tolist(),
+        "embed": net.embed,
+        "hidden": net.hidden,
+        "bound": BOUND,
+    }
 
 
 @torch.no_grad()
@@ -43,6 +57,10 @@ def _group(group: FloatGroupNet, knots: Tensor) -> Arrays:
         own = group.own_of(phase)
         assert own is not None
         arrays[f"own.{phase}.weight"] = _weight(own, first)
+        if (weights := group.linear_of(phase)) is not None:
+            fixed = (fixed_point(weights[0]) * (1 << WEIGHT_BITS)).round()
+            arrays[f"linear.{phase}.weight"] = fixed.cpu().numpy().astype(np.int16)
+            arrays[f"rough.{phase}.weight"] = _weight(weights[1], first)
     if group.group:
         embed = shifts([group.embed], group.bias_embed)
         arrays |= {
@@ -75,8 +93,10 @@ def float_parent(settings: dict[str, Any], arrays: Arrays) -> ContextNet:
 
     Biases that depend on quality come back as the piecewise linear function that they were tabulated from.
     """
-    net = ContextNet(tuple(settings["groups"]), len(arrays["unit"]), settings["embed"], settings["hidden"])
+    sizes, patterns = tuple(settings["groups"]), tuple(settings["patterns"])
+    net = ContextNet(sizes, len(arrays["unit"]), settings["embed"], settings["hidden"], patterns)
     net.unit.copy_(torch.from_numpy(arrays["unit"]))
+    net.starts.copy_(torch.tensor(settings["starts"]))
     to_knots = torch.linalg.pinv(knot_weights(net.rows).double())
     for group in net.nets:
         assert isinstance(group, FloatGroupNet)
@@ -88,6 +108,9 @@ def float_parent(settings: dict[str, Any], arrays: Arrays) -> ContextNet:
         group.bias_out.copy_(to_knots @ take.bias("out"))
         for phase in range(1, len(group.phases)):
             group.own[phase - 1].copy_(take.weight(f"own.{phase}", "first"))
+            if (weights := group.linear_of(phase)) is not None:
+                weights[0].copy_(take.fixed(f"linear.{phase}"))
+                weights[1].copy_(take.weight(f"rough.{phase}", "first"))
         if group.group:
             group.embed.copy_(take.weight("embed", "embed"))
             group.bias_embed.copy_(take.bias("embed"))
@@ -105,6 +128,10 @@ class _Floats:
     def weight(self, name: str, layer: str) -> Tensor:
         """Return a matrix of a layer."""
         return torch.from_numpy(self.arrays[f"{self.prefix}{name}.weight"]).double() / self._scale(layer)
+
+    def fixed(self, name: str) -> Tensor:
+        """Return a matrix of fixed-point weights."""
+        return torch.from_numpy(self.arrays[f"{self.prefix}{name}.weight"]).double() / (1 << WEIGHT_BITS)
 
     def bias(self, layer: str) -> Tensor:
         """Return the bias of a layer."""

@@ -1,0 +1,138 @@
+"""A grid on its way through the passes of a context prior: what is known so far, and what it predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vqcodec.exact.priors import integer_net, passes
+from vqcodec.exact.priors.integer_net import FloatArray
+from vqcodec.exact.priors.tables import Choice, IntArray
+
+if TYPE_CHECKING:
+    from vqcodec.exact.priors.context import ContextPrior
+
+
+class Pass(NamedTuple):
+    """One pass: its group, phase, channels and places [N] in the flattened grid."""
+
+    group: int
+    phase: int
+    channels: slice
+    places: npt.NDArray[np.int64]
+
+
+class IntegerPrediction(NamedTuple):
+    """What a pass says before its indices are known: means int32 [N, n] in sixteenths, classes uint8 [N, n]."""
+
+    mean: npt.NDArray[np.int32]
+    level: npt.NDArray[np.uint8]
+
+
+class IntegerWalk:
+    """One grid on its way through the passes: what is known so far."""
+
+    def __init__(self, prior: ContextPrior, grid: tuple[int, int], row: int) -> None:
+        self.prior, self.grid, self.row = prior, grid, row
+        self._unit = prior.unit[row].astype(np.int64)
+        cells = grid[0] * grid[1]
+        self._inside = passes.padded(np.arange(cells), grid[1])
+        self._padded = (grid[0] + 2 * passes.MARGIN) * (grid[1] + 2 * passes.MARGIN)
+        self._inputs = np.zeros((cells, 0), np.float32)
+        self._own = self._embedded = np.zeros((0, 0), np.float32)
+        self._exact = np.zeros((0, 0), np.int64)
+        self._known = np.zeros(self._padded, np.bool_)
+        self._known[self._inside] = True
+        self._indices = np.full((prior.planes, cells), prior.zero, np.uint16)
+        self._levels = np.zeros((prior.d, cells), np.uint8)
+        self._latents = np.zeros((prior.d, cells), np.int32)
+
+    def steps(self) -> Iterator[Pass]:
+        """Yield the passes; before the next one is asked for, `put` must have been called."""
+        entered = 0
+        for step in schedule(self.prior.groups, self.grid, self.row):
+            while entered <= step.group:
+                self._enter(self.prior.groups[entered])
+                entered += 1
+            yield step
+
+    def predict(self, step: Pass) -> IntegerPrediction:
+        """Return the means and classes of a pass."""
+        net = self.prior.nets[step.group]
+        n, shift, unit = net.n, net.out.shift, self._unit[step.channels]
+        inputs, linear = self._inputs_of(step)
+        out = net.run(step.phase, self.row, inputs, len(step.places))
+        mean = integer_net.to_mean(out[:, :n], shift[:n], unit, linear)
+        return IntegerPrediction(mean, integer_net.to_level(out[:, n:], shift[n:], self.prior.levels))
+
+    def _inputs_of(self, step: Pass) -> tuple[tuple[FloatArray, ...], npt.NDArray[np.int64] | int]:
+        """Return what the first layer sees, and the linear prediction; 0 where there is none."""
+        rows = passes.padded(step.places, self.grid[1])
+        offsets = self.prior.groups[step.group].pattern.phases[step.phase].offsets
+        inputs, linear = [], self.prior.nets[step.group].linear.get(step.phase)
+        if step.group:
+            inputs.append(self._gather(self._embedded, rows, passes.AROUND))
+        if offsets:
+            inputs.append(self._gather(self._own, rows, offsets))
+        if linear is None:
+            return tuple(inputs), 0
+        places = rows[:, None] + passes.steps(offsets, self.grid[1])
+        predicted, roughness = linear.predict(self._exact[places], self._known[places])
+        return (*inputs, roughness), predicted
+
+    def put(self, step: Pass, prediction: IntegerPrediction, coarse: IntArray, fine: IntArray) -> None:
+        """Make the indices [N * n / 2] of a pass known; they are laid out place by place."""
+        prior, n = self.prior, prediction.mean.shape[1]
+        codebook = prior.codebook.astype(np.int32)
+        offset = (prior.scale * codebook[coarse] + codebook[fine]).reshape(-1, n)
+        latents = prediction.mean + offset
+        units = units_of(step.channels)
+        half = prior.d // 2
+        self._indices[units, step.places] = coarse.reshape(-1, n // 2).T
+        self._indices[half + units.start : half + units.stop, step.places] = fine.reshape(-1, n // 2).T
+        self._levels[step.channels, step.places] = prediction.level.T
+        self._latents[step.channels, step.places] = latents.T
+        rows = passes.padded(step.places, self.grid[1])
+        self._own[rows] = integer_net.normalise(latents, self._unit[step.channels])
+        if len(self._exact):
+            self._exact[rows] = latents
+
+    def result(self) -> Choice:
+        """Return what the passes have made known."""
+        h, w = self.grid
+        return Choice(self._indices.reshape(-1, h, w), self._levels.reshape(-1, h, w), self._latents.reshape(-1, h, w))
+
+    def _enter(self, group: passes.Group) -> None:
+        """Start a group: the one before is complete and joins the inputs of the embedding."""
+        if group.number:
+            self._inputs = np.concatenate([self._inputs, self._own[self._inside]], 1)
+        self._own = np.zeros((self._padded, group.n), np.float32)
+        self._exact = np.zeros((self._padded if group.pattern.linear else 0, group.n), np.int64)
+        if group.number and group.start <= self.row:
+            embedding = self.prior.nets[group.number].embed
+            self._embedded = np.zeros((self._padded, len(embedding.shift)), np.float32)
+            self._embedded[self._inside] = embedding.activate(embedding.sums((self._inputs,), embedding.bias))
+
+    def _gather(self, x: FloatArray, rows: IntArray, offsets: tuple[passes.Offset, ...]) -> FloatArray:
+        places = rows[:, None] + passes.steps(offsets, self.grid[1])
+        gathered: FloatArray = x[places].reshape(len(rows), -1)
+        return gathered
+
+
+def schedule(groups: tuple[passes.Group, ...], grid: tuple[int, ...], row: int) -> Iterator[Pass]:
+    """Yield the passes over a grid (h, w) at a row of qualities, in decoding order; without those that are empty."""
+    for group in groups:
+        if group.start > row:
+            continue
+        for phase in range(len(group.pattern.phases)):
+            places = passes.positions(group.pattern, phase, grid[0], grid[1])
+            if len(places):
+                yield Pass(group.number, phase, group.channels, places)
+
+
+def units_of(channels: slice) -> slice:
+    """Return the units of two channels each that channels belong to."""
+    return slice(channels.start // 2, channels.stop // 2)
