@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -38,6 +38,23 @@ def check_output(path: Path, force: bool = False) -> None:
         raise OutputError(f"the folder {path.parent} does not exist; create it first")
 
 
+Identities = dict[tuple[int, int], Path]
+
+
+def identities(paths: Iterable[Path]) -> Identities:
+    """Return paths by what identifies the files they lead to, under whatever name or link; without those not there."""
+    return {identity: path for path in paths if (identity := _identity(path)) is not None}
+
+
+def check_not_input(target: Path, inputs: Identities) -> None:
+    """Raise OutputError where writing `target` would replace one of the inputs, with force or without."""
+    identity = _identity(target)
+    if identity in inputs and target.is_file():
+        raise OutputError(
+            f"{target} is the input {inputs[identity]} itself, which is never overwritten; name another output with -o"
+        )
+
+
 @contextmanager
 def atomic_write(path: str | Path, force: bool = False) -> Iterator[BinaryIO]:
     """Open a file beside `path` for writing and give it that name once the block has ended well.
@@ -64,6 +81,14 @@ def atomic_write(path: str | Path, force: bool = False) -> Iterator[BinaryIO]:
                     part.unlink()
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager

@@ -30,6 +30,11 @@ _READ_FORMATS = ("PNG", "JPEG", "PPM", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JP
 _READ_SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .mpo .ppm .pgm .pbm .pnm .bmp .gif .webp .tif .tiff .avif .jp2 .j2k .jpx .qoi".split()
 )
+# Pictures that vqc neither reads nor writes; an output of such a name would pass for one.
+_OTHER_SUFFIXES = frozenset(
+    ".heic .heif .jxl .tga .psd .svg .eps .dng .raw .nef .nrw .cr2 .cr3 .crw .arw .srf .sr2 .orf .rw2 .raf .pef "
+    ".srw .x3f .3fr .fff .iiq .kdc .mrw .erf .exr .hdr .pfm .ico .pcx .apng .xcf".split()
+)
 _READABLE = "PNG, JPEG, WebP, TIFF, AVIF, JPEG 2000, GIF, BMP, PPM or QOI"
 # Suffix -> Pillow's name and options. The lossy ones are set so high that vqc's own loss dominates.
 _WRITE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -126,6 +131,14 @@ def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
     found = Path(folder).rglob("*") if recursive else Path(folder).glob("*")
     pictures = (path for path in found if path.suffix.lower() in _READ_SUFFIXES and not path.name.startswith("."))
     return sorted(path for path in pictures if path.is_file())
+
+
+def check_no_picture(target: Path, what: str, suffix: str) -> None:
+    """Raise OutputError where `target` has a picture's suffix although `what`, which is no picture, is written."""
+    if target.suffix.lower() in _READ_SUFFIXES | _OTHER_SUFFIXES:
+        raise OutputError(
+            f"{target} has the suffix of a picture, but {what} is written; name it {target.stem + suffix}"
+        )
 
 
 def _checked_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

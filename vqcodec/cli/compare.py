@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from vqcodec.cli.console import name_of, print_error, print_result
-from vqcodec.files import atomic_write, check_output
+from vqcodec.files import atomic_write, check_not_input, check_output, identities
 
 
 @click.command("compare")
@@ -63,11 +63,15 @@ def command(
     vqc compare photo.png -o compare.html --bpp 0.25
     vqc compare photo.png --codec avif-444 --codec jpeg --model my.safetensors
     """
+    from vqcodec.image import check_no_picture
+
+    page = output or picture.with_suffix(".compare.html")
+    check_no_picture(page, "a page", ".html")
+    check_not_input(page, identities([picture]))
+    check_output(page, force)
     from vqcodec.evaluation import compare, compare_page
     from vqcodec.evaluation.metrics import DEFAULT_METRICS
 
-    page = output or picture.with_suffix(".compare.html")
-    check_output(page, force)
     chosen, notes = compare.choose_codecs(models, codecs)
     result = compare.compare(picture, chosen, bpp, metrics or DEFAULT_METRICS)
     result.notes.extend(notes)

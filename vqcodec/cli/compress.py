@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,9 +77,11 @@ def command(
     vqc compress - < photo.png > photo.vqc
     """
     from vqcodec.api import load_model
-    from vqcodec.image import find_pictures
+    from vqcodec.image import check_no_picture, find_pictures
 
     goal = _goal(**wanted)
+    if output is not None and len(inputs) == 1:
+        check_no_picture(Path(output), "a .vqc file", ".vqc")
     find = partial(find_pictures, recursive=True)
     plan = make_plan(inputs, Naming(".vqc", output, force), recursive, find)
     if plan.jobs:

@@ -51,7 +51,7 @@ def command(
     suffix of OUT chooses its format.
 
     \b
-    vqc decompress photo.vqc -o photo.png
+    vqc decompress photo.vqc -o back.png
     vqc decompress --format webp -r small/ -o photos/
     vqc decompress - < photo.vqc > photo.png
     """
@@ -59,7 +59,9 @@ def command(
 
     suffix = "." + (format_name or DEFAULT_FORMAT).removeprefix(".")
     output_format(suffix, suffix)
-    plan = make_plan(inputs, Naming(suffix, output, force), recursive, partial(files_under, suffix=".vqc"))
+    plan = make_plan(
+        inputs, Naming(suffix, output, force, may_be_original=True), recursive, partial(files_under, suffix=".vqc")
+    )
     run_plan(plan, lambda job: _decompress(job, format_name, model, force, as_json))
 
 

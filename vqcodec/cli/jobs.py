@@ -12,11 +12,12 @@ import click
 
 from vqcodec.cli.console import STANDARD, name_of, print_error, print_notes, write_stdout
 from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
-from vqcodec.files import atomic_write, check_output, read_file, read_stream
+from vqcodec.files import Identities, atomic_write, check_not_input, check_output, identities, read_file, read_stream
 
 Report = tuple[str, ...]
 FindFiles = Callable[[Path], list[Path]]
 C = TypeVar("C", bound=Callable[..., Any])
+_STDIN = Path("/dev/stdin")
 
 
 def takes_files(command: C) -> C:
@@ -68,11 +69,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Naming:
-    """Where outputs go: the suffix of their names, the -o option, and whether they may replace files."""
+    """Where outputs go: the suffix of their names, the -o option, and whether they may replace files.
+
+    `may_be_original`: whether a file that has an output's name already may be what its input was once made from.
+    """
 
     suffix: str
     output: str | None
     force: bool
+    may_be_original: bool = False
 
     def target(self, source: Path, folder: Path | None, single: bool) -> Path:
         """Return the output of a file; `folder` is the input folder that it was found in, if any."""
@@ -84,6 +89,15 @@ class Naming:
         inside = source.relative_to(folder) if folder else Path(source.name)
         return output / inside.with_suffix(self.suffix)
 
+    def check(self, target: Path) -> None:
+        """Raise OutputError where `target` cannot be written."""
+        if self.may_be_original and self.output is None and not self.force and target.is_file():
+            other = target.with_name(f"{target.stem}.decoded{target.suffix}")
+            raise OutputError(
+                f"{name_of(target)} exists and may be the original; choose another name, as with -o {name_of(other)}"
+            )
+        check_output(target, self.force)
+
 
 def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: FindFiles) -> Plan:
     """Return the jobs for inputs: files, folders that `find` searches, or "-" alone."""
@@ -91,21 +105,16 @@ def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: Fi
         return Plan([_stream_job(inputs, naming)], [])
     plan = Plan([], [])
     single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
-    sources: dict[Path, Path] = {}
-    for text in inputs:
+    found = _expand_all(inputs, recursive, find, plan)
+    known = _Known(identities(source for source, _ in found), {})
+    for source, folder in found:
+        job = Job(source, naming.target(source, folder, single))
         try:
-            found, folder = _expand(Path(text), recursive, find)
+            _check(job, known, naming)
         except VqcError as error:
             plan.errors.append(error)
-            continue
-        for source in found:
-            job = Job(source, naming.target(source, folder, single))
-            try:
-                _check(job, sources, naming)
-            except VqcError as error:
-                plan.errors.append(error)
-            else:
-                plan.jobs.append(job)
+        else:
+            plan.jobs.append(job)
     return plan
 
 
@@ -153,7 +162,8 @@ def _stream_job(inputs: tuple[str, ...], naming: Naming) -> Job:
     if naming.output in (None, STANDARD):
         return Job(source, None)
     target = Path(str(naming.output))
-    check_output(target, naming.force)
+    check_not_input(target, identities([_STDIN if source is None else source]))
+    naming.check(target)
     return Job(source, target)
 
 
@@ -168,14 +178,37 @@ def _expand(path: Path, recursive: bool, find: FindFiles) -> tuple[list[Path], P
     return found, path
 
 
-def _check(job: Job, sources: dict[Path, Path], naming: Naming) -> None:
-    """Refuse a target that exists or that another input of this run has; make its folder under -o."""
+def _expand_all(
+    inputs: tuple[str, ...], recursive: bool, find: FindFiles, plan: Plan
+) -> list[tuple[Path, Path | None]]:
+    """Return the files that inputs name, each with the folder it was found in, if any; errors go to the plan."""
+    found: list[tuple[Path, Path | None]] = []
+    for text in inputs:
+        try:
+            sources, folder = _expand(Path(text), recursive, find)
+        except VqcError as error:
+            plan.errors.append(error)
+        else:
+            found += [(source, folder) for source in sources]
+    return found
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The inputs of a run by their files, and by the outputs that they will become."""
+
+    inputs: Identities
+    by_target: dict[Path, Path]
+
+
+def _check(job: Job, known: _Known, naming: Naming) -> None:
+    """Refuse a target that exists, is an input or that another input of this run has; make its folder under -o."""
     source, target = job.source, job.target
     assert source is not None
     assert target is not None
     if not source.exists():
         raise InputError(f"{name_of(source)} does not exist; check the path")
-    first = sources.setdefault(target.absolute(), source)
+    first = known.by_target.setdefault(target.absolute(), source)
     if first != source:
         raise OutputError(f"{job.name} and {name_of(first)} would both become {job.target_name}; rename one of them")
     if naming.output is not None and target != Path(naming.output):
@@ -183,7 +216,8 @@ def _check(job: Job, sources: dict[Path, Path], naming: Naming) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{name_of(target.parent)} cannot be made a folder: {error.strerror}") from error
-    check_output(target, naming.force)
+    check_not_input(target, known.inputs)
+    naming.check(target)
 
 
 def _with_bar(jobs: list[Job]) -> Iterable[Job]:

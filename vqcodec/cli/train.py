@@ -11,7 +11,7 @@ import click
 from vqcodec.bitstream.header import METHODS
 from vqcodec.cli.console import EXIT_INTERRUPTED, print_error, print_result
 from vqcodec.errors import OutputError
-from vqcodec.files import check_output
+from vqcodec.files import check_not_input, check_output, identities
 
 _UNIT_SECONDS = (3600, 60, 1)
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -87,6 +87,10 @@ def command(
     """
     if options["steps"] is not None and options["seconds"] is not None:
         raise click.UsageError("--steps and --time both set the length of the run; give one of them")
+    from vqcodec.image import check_no_picture
+
+    check_no_picture(output, "a model", ".safetensors")
+    check_not_input(output, identities(sources))
     check_output(output, force)
     if pairs:
         options["options"] = _parse_pairs(pairs)
