@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ from vqcodec.bitstream.container import MAX_ICC_BYTES
 from vqcodec.bitstream.header import MAX_PIXELS, MAX_SIDE
 from vqcodec.errors import InputError, OutputError, VqcError
 from vqcodec.files import atomic_write
+from vqcodec.folders import Found, list_folder
+from vqcodec.image_metadata import other_metadata
 
 # Names of Pillow; what is not here (EPS, which runs a program, or TGA, which has no signature) is not read.
 _READ_FORMATS = ("PNG", "JPEG", "PPM", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "QOI")
@@ -127,10 +129,13 @@ def to_pil(picture: Picture) -> Image.Image:
 
 
 def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """Return the files in a folder that have a picture's suffix, sorted; hidden ones are left out."""
-    found = Path(folder).rglob("*") if recursive else Path(folder).glob("*")
-    pictures = (path for path in found if path.suffix.lower() in _READ_SUFFIXES and not path.name.startswith("."))
-    return sorted(path for path in pictures if path.is_file())
+    """Return the files in a folder that have a picture's suffix, sorted; see folders.list_folder."""
+    return list_folder(folder, _READ_SUFFIXES, recursive).checked()
+
+
+def list_pictures(folder: str | Path, more: Iterable[str] = ()) -> Found:
+    """Return the files in a folder and those in it that have a picture's suffix or one of `more`, and the rest."""
+    return list_folder(folder, _READ_SUFFIXES.union(more))
 
 
 def check_no_picture(target: Path, what: str, suffix: str) -> None:
@@ -194,6 +199,7 @@ def _from_pil(image: Image.Image, name: str) -> Picture:
     if bits > 8:
         notes.append(f"{bits} bits per sample are reduced to 8")
     icc = image.info.get("icc_profile") or None
+    notes += other_metadata(image)
     image, exif_notes = _oriented(image)
     notes += exif_notes
     image, alpha = _split_alpha(_to_eight_bits(image, name))

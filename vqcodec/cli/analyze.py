@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from vqcodec.cli.console import name_of, print_error, print_result
+from vqcodec.cli.console import name_of, print_note, print_result
 
 
 @click.command("analyze")
@@ -36,11 +36,11 @@ def command(model: str, images: tuple[Path, ...], output: Path, quality: float, 
 
     usage_plots.require()
     analyze.check_folder(output, force)
-    paths = analyze.find_sources(list(images))
+    paths = analyze.find_sources(list(images), print_note)
     analysis = analyze.analyze(load_model(model), paths, quality)
     analyze.write(analysis, output, force)
     for note in analysis.notes:
-        print_error(f"note: {note}")
+        print_note(note)
     print_result(analysis.values if as_json else _summary(analysis.values, output))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vqcodec.cli.console import name_of, print_error, print_result
+from vqcodec.cli.console import name_of, print_note, print_result
 from vqcodec.files import atomic_write, check_not_input, check_output, identities
 
 
@@ -78,7 +78,7 @@ def command(
     with atomic_write(page, force) as file:
         file.write(compare_page.render(result).encode())
     for note in result.notes:
-        print_error(f"note: {note}")
+        print_note(note)
     for shown in result.shown:
         print_result(f"{shown.label}: quality {shown.quality:g}, {compare_page.facts(shown, result)}")
     print_result(f"{name_of(page)}: {len(result.shown)} codecs at {bpp:g} bpp beside {name_of(picture)}")

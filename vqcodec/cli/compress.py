@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +76,12 @@ def command(
     vqc compress - < photo.png > photo.vqc
     """
     from vqcodec.api import load_model
-    from vqcodec.image import check_no_picture, find_pictures
+    from vqcodec.image import check_no_picture, list_pictures
 
     goal = _goal(**wanted)
     if output is not None and len(inputs) == 1:
         check_no_picture(Path(output), "a .vqc file", ".vqc")
-    find = partial(find_pictures, recursive=True)
-    plan = make_plan(inputs, Naming(".vqc", output, force), recursive, find)
+    plan = make_plan(inputs, Naming(".vqc", output, force), recursive, list_pictures)
     if plan.jobs:
         load_model(model)  # a model that cannot be used is one error, not one per picture
     run_plan(plan, lambda job: _compress(job, load_model(model), goal, effort, force, as_json))

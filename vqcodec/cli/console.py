@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from vqcodec.errors import OutputError
+from vqcodec.names import printable
 
 STANDARD = "-"
 """The name that stands for standard input or output."""
@@ -27,16 +28,14 @@ def print_result(line: str | Mapping[str, Any], to_stderr: bool = False) -> None
     _write(line if isinstance(line, str) else json.dumps(line), to_stderr)
 
 
-def print_notes(notes: Mapping[str, list[str]]) -> None:
-    """Write each note once to stderr, with the files that it is about."""
-    for note, names in notes.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        _write(f"vqc: note: {names[0]}{more}: {note}", to_stderr=True)
+def print_note(note: str) -> None:
+    """Write `vqc: note: <sentence>` to stderr."""
+    print_error(f"note: {note}")
 
 
 def name_of(path: Path | str) -> str:
     """Return a path as text that can be printed on any terminal."""
-    return click.format_filename(path)
+    return printable(path)
 
 
 def write_stdout(data: bytes) -> None:

@@ -15,13 +15,13 @@ from vqcodec.cli.jobs import (
     Naming,
     Report,
     batch_flags,
-    files_under,
     make_plan,
     read_input,
     run_plan,
     takes_files,
     write_output,
 )
+from vqcodec.folders import list_folder
 
 if TYPE_CHECKING:
     from vqcodec.image import Picture
@@ -60,7 +60,7 @@ def command(
     suffix = "." + (format_name or DEFAULT_FORMAT).removeprefix(".")
     output_format(suffix, suffix)
     plan = make_plan(
-        inputs, Naming(suffix, output, force, may_be_original=True), recursive, partial(files_under, suffix=".vqc")
+        inputs, Naming(suffix, output, force, may_be_original=True), recursive, partial(list_folder, suffixes=(".vqc",))
     )
     run_plan(plan, lambda job: _decompress(job, format_name, model, force, as_json))
 

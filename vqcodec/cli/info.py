@@ -30,7 +30,7 @@ def command(inputs: tuple[str, ...], model: str | None, as_json: bool) -> None:
     S_index), what a decoder needs, the entropy of the indices under the model's tables.
     """
     jobs = [Job(None if text == "-" else Path(text), None) for text in inputs]
-    run_plan(Plan(jobs, []), lambda job: _info(job, model, as_json))
+    run_plan(Plan(jobs), lambda job: _info(job, model, as_json))
 
 
 def _info(job: Job, model: str | None, as_json: bool) -> tuple[str, ...]:

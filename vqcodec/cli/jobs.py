@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from vqcodec.cli.console import STANDARD, name_of, print_error, print_notes, write_stdout
+from vqcodec.cli.console import STANDARD, name_of, print_error, print_note, write_stdout
 from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
 from vqcodec.files import Identities, atomic_write, check_not_input, check_output, identities, read_file, read_stream
+from vqcodec.folders import Found, left_out_note
+from vqcodec.names import notes_on
 
 Report = tuple[str, ...]
-FindFiles = Callable[[Path], list[Path]]
+FindFiles = Callable[[Path], Found]
 C = TypeVar("C", bound=Callable[..., Any])
 _STDIN = Path("/dev/stdin")
 
@@ -34,11 +36,6 @@ def batch_flags(command: C) -> C:
     command = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")(command)
     command = click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")(command)
     return click.option("-r", "--recursive", is_flag=True, help="Take folders, with all that is in them.")(command)
-
-
-def files_under(folder: Path, suffix: str) -> list[Path]:
-    """Return the files of a suffix in a folder and all that is in it, sorted."""
-    return sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs that can be tried, and the errors of the inputs that cannot."""
+    """The jobs that can be tried, the errors of the inputs that cannot, and what was left out of folders."""
 
-    jobs: list[Job]
-    errors: list[VqcError]
+    jobs: list[Job] = field(default_factory=list)
+    errors: list[VqcError] = field(default_factory=list)
+    left_out: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -102,8 +100,8 @@ class Naming:
 def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: FindFiles) -> Plan:
     """Return the jobs for inputs: files, folders that `find` searches, or "-" alone."""
     if STANDARD in inputs or naming.output == STANDARD:
-        return Plan([_stream_job(inputs, naming)], [])
-    plan = Plan([], [])
+        return Plan([_stream_job(inputs, naming)])
+    plan = Plan()
     single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
     found = _expand_all(inputs, recursive, find, plan)
     known = _Known(identities(source for source, _ in found), {})
@@ -126,6 +124,8 @@ def run_plan(plan: Plan, work: Callable[[Job], Report]) -> None:
     failed = len(plan.errors)
     for error in plan.errors:
         print_error(error)
+    if plan.left_out:
+        print_note(left_out_note(plan.left_out))
     notes: dict[str, list[str]] = {}
     for job in _with_bar(plan.jobs):
         try:
@@ -134,7 +134,8 @@ def run_plan(plan: Plan, work: Callable[[Job], Report]) -> None:
         except VqcError as error:
             failed += 1
             print_error(error if job.name in str(error) else f"{job.name}: {error}")
-    print_notes(notes)
+    for note in notes_on(notes):
+        print_note(note)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -167,29 +168,23 @@ def _stream_job(inputs: tuple[str, ...], naming: Naming) -> Job:
     return Job(source, target)
 
 
-def _expand(path: Path, recursive: bool, find: FindFiles) -> tuple[list[Path], Path | None]:
-    if not path.is_dir():
-        return [path], None
-    if not recursive:
-        raise InputError(f"{name_of(path)} is a folder; use -r to take the files in it")
-    found = find(path)
-    if not found:
-        raise InputError(f"{name_of(path)} holds no files to work on; check the path")
-    return found, path
-
-
 def _expand_all(
     inputs: tuple[str, ...], recursive: bool, find: FindFiles, plan: Plan
 ) -> list[tuple[Path, Path | None]]:
-    """Return the files that inputs name, each with the folder it was found in, if any; errors go to the plan."""
+    """Return the files that inputs name, each with the folder it was found in, if any; the rest goes to the plan."""
     found: list[tuple[Path, Path | None]] = []
-    for text in inputs:
-        try:
-            sources, folder = _expand(Path(text), recursive, find)
-        except VqcError as error:
-            plan.errors.append(error)
+    for path in map(Path, inputs):
+        if not path.is_dir():
+            found.append((path, None))
+        elif not recursive:
+            plan.errors.append(InputError(f"{name_of(path)} is a folder; use -r to take the files in it"))
         else:
-            found += [(source, folder) for source in sources]
+            inside = find(path)
+            plan.errors.extend(inside.errors)
+            plan.left_out.extend(inside.left_out)
+            found += [(source, path) for source in inside.files]
+            if not inside.files and not inside.errors:
+                plan.errors.append(InputError(f"{name_of(path)} holds no files to work on; check the path"))
     return found
 
 

@@ -91,6 +91,7 @@ def compare(path: Path, codecs: Sequence[EvalCodec], bpp: float, wanted: Sequenc
     picture = read_picture(path)
     height, width = picture.pixels.shape[:2]
     usable, notes = metrics.usable(wanted)
+    notes = [*picture.notes, *notes]
     result = Comparison(path.name, path.stat().st_size, picture, int(bpp * width * height / 8), usable, notes=notes)
     smallest: list[int] = []
     for codec in tqdm(codecs, desc="codecs", unit="", disable=None):

@@ -59,12 +59,14 @@ class Trainer(StepTrainer[TrainingState]):
         settings, state = self.state.settings, self.state
         fraction = self.fraction()
         if state.progress.stage == NOISE and fraction >= settings.quantised_from:
-            self._start_codebook()
+            with self.long_work():
+                self._start_codebook()
             state.enter(QUANTISED if state.context is None else PRIOR)
         if state.progress.stage == PRIOR and fraction >= 1 - settings.quantised_share - settings.synthesis_share:
             state.enter(QUANTISED)
         if state.progress.stage == QUANTISED and fraction >= 1 - settings.synthesis_share:
-            self._finish_tables()
+            with self.long_work():
+                self._finish_tables()
             state.enter(SYNTHESIS)
         if state.context is not None:
             state.context.integer = state.progress.stage == SYNTHESIS or fraction >= 1 - settings.integer_share
@@ -146,7 +148,8 @@ class Trainer(StepTrainer[TrainingState]):
         if progress.seconds - self._validated < 60 * settings.validation_minutes:
             return
         started = time.monotonic()
-        figures = validate(self.state, self.training, self.validation)
+        with self.long_work():
+            figures = validate(self.state, self.training, self.validation)
         # The time of a validation counts, but not towards the next one.
         self._validated = progress.seconds + time.monotonic() - started
         progress.log.append({"step": progress.step, "validation": figures})
