@@ -28,7 +28,7 @@ MODES: Final = ("all", "conditional", "smooth")
 METHODS: Final = ("looc", "vq", "cvq", "pq", "rq", "dual", "gumbel", "sq", "hvq", "fsq", "lfq", "simvq", "rotation")
 PRIORS: Final = ("static", "context")
 TILE_STEP: Final = 16  # latents along a tile's side for each 1 of the tile code
-INDICES, ICC = 0x01, 0x81  # section types
+INDICES, ICC, COLOUR = 0x01, 0x81, 0x82  # section types
 MAX_PIXELS: Final = 1 << 27
 MAX_INDICES: Final = 1 << 28
 MAX_ICC_BYTES: Final = 1 << 24
@@ -163,11 +163,13 @@ def read_sections(cursor: Cursor) -> dict[int, bytes]:
         kind = cursor.byte("a section's type", "section")
         length = cursor.varint("length of a section", "section")
         payload = cursor.take(length, f"section 0x{kind:02x}", "section")
-        known = kind in (INDICES, ICC)
+        known = kind in (INDICES, ICC, COLOUR)
         require(known or kind >= 0x80, "section", f"Section 0x{kind:02x} is mandatory and unknown: a newer file.")
         require(not known or kind not in payloads, "section", f"Section 0x{kind:02x} is there twice.")
         payloads[kind] = payload
     require(INDICES in payloads, "section", "The file has no index section.")
+    require(len(payloads.get(COLOUR, b"1")) == 1, "section", "The colour space is not one byte.")
+    require(not {ICC, COLOUR} <= payloads.keys(), "section", "The file has an ICC profile and a colour space.")
     return payloads
 
 
@@ -177,10 +179,11 @@ def unpack_icc(payload: bytes | None) -> bytes | None:
         return None
     unpacker = zlib.decompressobj()
     try:
-        profile = unpacker.decompress(payload, MAX_ICC_BYTES)
+        profile = unpacker.decompress(payload, MAX_ICC_BYTES + 1)
     except zlib.error as fault:
         raise DecodeError("icc", f"The ICC profile cannot be unpacked ({fault}).") from fault
-    require(unpacker.eof and not unpacker.unused_data, "icc", "The ICC profile is incomplete or too long.")
+    fits = unpacker.eof and not unpacker.unused_data and len(profile) <= MAX_ICC_BYTES
+    require(fits, "icc", "The ICC profile is incomplete or too long.")
     return profile
 
 
