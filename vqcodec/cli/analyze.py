@@ -7,15 +7,13 @@ from typing import Any
 
 import click
 
-from vqcodec.cli.console import name_of, print_note, print_result
+from vqcodec.cli.console import AnyPath, name_of, print_note, print_result
 
 
 @click.command("analyze")
 @click.argument("model", metavar="MODEL")
-@click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="Where to write."
-)
+@click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=AnyPath())
+@click.option("-o", "--output", metavar="FOLDER", required=True, type=AnyPath(), help="Where to write.")
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True, help="1..100.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an analysis that is in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one line of JSON.")

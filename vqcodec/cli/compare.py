@@ -6,17 +6,17 @@ from pathlib import Path
 
 import click
 
-from vqcodec.cli.console import name_of, print_note, print_result
+from vqcodec.cli.console import AnyPath, name_of, print_note, print_result
 from vqcodec.files import atomic_write, check_not_input, check_output, identities
 
 
 @click.command("compare")
-@click.argument("picture", metavar="PICTURE", type=click.Path(path_type=Path))
+@click.argument("picture", metavar="PICTURE", type=AnyPath())
 @click.option(
     "-o",
     "--output",
     metavar="PAGE",
-    type=click.Path(path_type=Path),
+    type=AnyPath(),
     help="The page.  [default: PICTURE with .compare.html]",
 )
 @click.option(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vqcodec.cli.console import print_error, print_result
+from vqcodec.cli.console import AnyPath, print_error, print_result
 
 
 def split(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -25,9 +25,9 @@ def split_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
 
 
 @click.command("eval")
-@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=AnyPath())
 @click.option(
-    "-o", "--output", metavar="FOLDER", type=click.Path(path_type=Path), default="results", show_default=True,
+    "-o", "--output", metavar="FOLDER", type=AnyPath(), default="results", show_default=True,
     help="Folder for the results; one that has some already of the same pictures is completed.",
 )  # fmt: skip
 @click.option(

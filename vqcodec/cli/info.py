@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vqcodec.cli.console import print_result
+from vqcodec.cli.console import AnyPath, print_result
 from vqcodec.cli.jobs import Job, Plan, read_input, run_plan
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _LABEL_WIDTH = 24
 
 
 @click.command("info")
-@click.argument("inputs", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.argument("inputs", metavar="FILE...", nargs=-1, required=True, type=AnyPath(None))
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")
 def command(inputs: tuple[str, ...], model: str | None, as_json: bool) -> None:

@@ -2,32 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from vqcodec.cli.console import STANDARD, name_of, print_error, print_note, write_stdout
+from vqcodec.cli.console import STANDARD, AnyPath, name_of, print_error, print_note, write_stdout
 from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
-from vqcodec.files import Identities, atomic_write, check_not_input, check_output, identities, read_file, read_stream
+from vqcodec.files import (
+    Identities,
+    atomic_write,
+    check_input,
+    check_not_input,
+    check_output,
+    identities,
+    read_file,
+    read_stream,
+)
 from vqcodec.folders import Found, left_out_note
 from vqcodec.names import notes_on
 
 Report = tuple[str, ...]
 FindFiles = Callable[[Path], Found]
 C = TypeVar("C", bound=Callable[..., Any])
-_STDIN = Path("/dev/stdin")
+_STDIN, _STDOUT = Path("/dev/stdin"), ("/dev/stdout", "/dev/fd/1")
 
 
 def takes_files(command: C) -> C:
     """Give a command what every one that makes files of files begins with: its inputs and -o."""
     command = click.option(
-        "-o", "--output", metavar="OUT", help="Output file; for several inputs, a folder. '-' is stdout."
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=AnyPath(None),
+        help="Output file; for several inputs, a folder. '-' is stdout.",
     )(command)
-    kind = click.Path(allow_dash=True)
+    kind = AnyPath(None)
     return click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=kind)(command)
 
 
@@ -82,14 +96,14 @@ class Naming:
         if self.output is None:
             return source.with_suffix(self.suffix)
         output = Path(self.output)
-        if single and not output.is_dir() and not self.output.endswith(("/", "\\")):
+        if single and not os.path.isdir(output) and not self.output.endswith(("/", "\\")):
             return output
         inside = source.relative_to(folder) if folder else Path(source.name)
         return output / inside.with_suffix(self.suffix)
 
     def check(self, target: Path) -> None:
         """Raise OutputError where `target` cannot be written."""
-        if self.may_be_original and self.output is None and not self.force and target.is_file():
+        if self.may_be_original and self.output is None and not self.force and os.path.isfile(target):
             other = target.with_name(f"{target.stem}.decoded{target.suffix}")
             raise OutputError(
                 f"{name_of(target)} exists and may be the original; choose another name, as with -o {name_of(other)}"
@@ -99,10 +113,12 @@ class Naming:
 
 def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: FindFiles) -> Plan:
     """Return the jobs for inputs: files, folders that `find` searches, or "-" alone."""
+    if naming.output in _STDOUT:
+        naming = replace(naming, output=STANDARD)
     if STANDARD in inputs or naming.output == STANDARD:
         return Plan([_stream_job(inputs, naming)])
     plan = Plan()
-    single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
+    single = len(inputs) == 1 and not os.path.isdir(inputs[0])
     found = _expand_all(inputs, recursive, find, plan)
     known = _Known(identities(source for source, _ in found), {})
     for source, folder in found:
@@ -142,6 +158,8 @@ def run_plan(plan: Plan, work: Callable[[Job], Report]) -> None:
 
 def read_input(job: Job) -> bytes:
     """Return the bytes of a job's input."""
+    if job.source is None and sys.stdin is None:
+        raise InputError("stdin is closed; name a file")
     if job.source is None:
         return read_stream(sys.stdin.buffer, job.name)
     return read_file(job.source)
@@ -174,7 +192,7 @@ def _expand_all(
     """Return the files that inputs name, each with the folder it was found in, if any; the rest goes to the plan."""
     found: list[tuple[Path, Path | None]] = []
     for path in map(Path, inputs):
-        if not path.is_dir():
+        if not os.path.isdir(path):
             found.append((path, None))
         elif not recursive:
             plan.errors.append(InputError(f"{name_of(path)} is a folder; use -r to take the files in it"))
@@ -201,8 +219,7 @@ def _check(job: Job, known: _Known, naming: Naming) -> None:
     source, target = job.source, job.target
     assert source is not None
     assert target is not None
-    if not source.exists():
-        raise InputError(f"{name_of(source)} does not exist; check the path")
+    check_input(source)
     first = known.by_target.setdefault(target.absolute(), source)
     if first != source:
         raise OutputError(f"{job.name} and {name_of(first)} would both become {job.target_name}; rename one of them")

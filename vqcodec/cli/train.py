@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from vqcodec.bitstream.header import METHODS
-from vqcodec.cli.console import EXIT_INTERRUPTED, print_error, print_result
+from vqcodec.cli.console import EXIT_INTERRUPTED, AnyPath, print_error, print_result
 from vqcodec.errors import OutputError
 from vqcodec.files import check_not_input, check_output, identities
 
@@ -38,11 +38,9 @@ def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 @click.command("train")
-@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), default="model.safetensors", show_default=True)
-@click.option(
-    "--recipe", metavar="FILE", type=click.Path(path_type=Path), help="Settings as TOML; options win over it."
-)
+@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=AnyPath())
+@click.option("-o", "--output", type=AnyPath(), default="model.safetensors", show_default=True)
+@click.option("--recipe", metavar="FILE", type=AnyPath(), help="Settings as TOML; options win over it.")
 @click.option("--network", type=click.Choice(["photo", "vqvae", "vqgan"]), help="photo: every rate; others: one.")
 @click.option("--quantizer", type=click.Choice(METHODS), help="The method; all but looc and vq need a vqvae or vqgan.")
 @click.option(

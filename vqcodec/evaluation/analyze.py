@@ -122,7 +122,7 @@ def _storage_row(path: Path, codec: Codec, data: bytes) -> dict[str, Any]:
     parsed = container.read(data)
     header = parsed.header
     return {
-        "picture": path.name,
+        "picture": printable(path.name),
         "width": header.width,
         "height": header.height,
         "bytes": len(data),

@@ -20,6 +20,7 @@ from vqcodec.errors import InputError
 from vqcodec.files import read_stream
 from vqcodec.folders import Found, left_out_note
 from vqcodec.image import list_pictures, read_picture
+from vqcodec.names import printable
 
 SMALLEST_RESCALE = 0.6
 _SHARD = ".tar"
@@ -89,7 +90,7 @@ def load_pictures(sources: list[Path], device: torch.device) -> PictureSet:
     """
     pictures: dict[bytes, Tensor] = {}
     skipped: list[str] = []
-    for name, data in tqdm(_picture_data(sources), desc="reading pictures", unit="", delay=1.0):
+    for name, data in tqdm(_picture_data(sources), desc="reading pictures", unit="", delay=1.0, disable=None):
         try:
             pixels = read_picture(data).pixels
         except InputError:
@@ -99,7 +100,8 @@ def load_pictures(sources: list[Path], device: torch.device) -> PictureSet:
         pictures.setdefault(key, torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous().to(device))
     if skipped:
         tqdm.write(
-            f"skipped {len(skipped)} files that are not readable pictures, the first is {skipped[0]}", file=sys.stderr
+            f"skipped {len(skipped)} files that are not readable pictures, the first is {printable(skipped[0])}",
+            file=sys.stderr,
         )
     left_out = [path for source in sources if source.is_dir() for path in _listing(source).left_out]
     if left_out:

@@ -108,7 +108,9 @@ class StepTrainer(ABC, Generic[S]):
             with self.long_work():
                 self.start()
             checkpoint.save(self.checkpoint_path, self.state)
-        with tqdm(total=settings.steps or None, initial=progress.step, unit="step", desc=settings.name) as bar:
+        with tqdm(
+            total=settings.steps or None, initial=progress.step, unit="step", desc=settings.name, disable=None
+        ) as bar:
             while self.fraction() < 1:
                 if interrupted() or (stop_after is not None and progress.step >= stop_after):
                     return False
