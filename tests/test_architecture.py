@@ -31,6 +31,7 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 300, 60, 10
 # From the bottom up; a module may import from its own layer and from those before it.
 LAYERS = (
     {"errors", "names"},
+    {"choices"},
     {"bitstream", "files", "folders"},
     {
         "networks",

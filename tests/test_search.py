@@ -13,7 +13,8 @@ from tiny import picture
 
 import vqcodec
 from vqcodec.bitstream import container
-from vqcodec.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, Codec
+from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY
+from vqcodec.codec import Codec
 from vqcodec.errors import SettingsError, TargetError, VqcWarning
 from vqcodec.evaluation import metrics
 from vqcodec.image import Picture

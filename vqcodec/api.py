@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqcodec import model_file
-from vqcodec.codec import DEFAULT_EFFORT, Codec
+from vqcodec.choices import DEFAULT_EFFORT
+from vqcodec.codec import Codec
 from vqcodec.errors import VqcWarning
 from vqcodec.image import read_picture, to_pil
 from vqcodec.search import Goal, seek

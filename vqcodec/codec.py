@@ -35,8 +35,9 @@ from vqcodec import model_file, networks
 from vqcodec.bitstream import container
 from vqcodec.bitstream.container import Container
 from vqcodec.bitstream.header import Header
+from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_effort, check_quality
 from vqcodec.encoder import choose_context, choose_static, make_assigner
-from vqcodec.errors import InputError, ModelError, SettingsError
+from vqcodec.errors import InputError, ModelError
 from vqcodec.image import Picture
 from vqcodec.indices import (
     Encoded,
@@ -59,8 +60,6 @@ from vqcodec.quantizers.settings import RATE_WEIGHT
 from vqcodec.refine import Scene, Slices, refine
 from vqcodec.tiles import Tile, tiles_of
 
-DEFAULT_QUALITY = 50.0
-DEFAULT_EFFORT = 3
 EFFORT_STEPS = (0, 0, 1, 2, 3, 4, 6, 8, 12, 20)
 """Steps of refinement for each effort 0..9; effort 0 takes the nearest codevectors, all others count bits."""
 TILE = 64
@@ -254,20 +253,6 @@ def _with_margin(tile: Tile, grid: tuple[int, int], margin: int) -> tuple[tuple[
     seen = (slice(top, min(grid[0], tile.bottom + margin)), slice(left, min(grid[1], tile.right + margin)))
     inner = (slice(tile.top - top, tile.bottom - top), slice(tile.left - left, tile.right - left))
     return seen, inner
-
-
-def check_quality(quality: float) -> float:
-    """Return quality rounded to the half steps of the file format; SettingsError outside 1..100."""
-    if not 1 <= quality <= 100:
-        raise SettingsError(f"quality {quality:g} is outside 1..100")
-    return round(2 * quality) / 2
-
-
-def check_effort(effort: int) -> int:
-    """Return effort; SettingsError outside 0..9."""
-    if not 0 <= effort <= 9:
-        raise SettingsError(f"effort {effort} is outside 0..9")
-    return effort
 
 
 @contextmanager

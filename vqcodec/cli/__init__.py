@@ -36,6 +36,22 @@ COMMANDS = (
 )
 
 
+_EXTRAS = {
+    "bjontegaard": "eval",
+    "matplotlib": "eval",
+    "pillow_jxl": "jxl",
+    "pytorch_msssim": "eval",
+    "pytorch_optimizer": "soap",
+    "scipy": "eval",
+    "ssimulacra2": "eval",
+    "torch_fidelity": "perceptual",
+    "torchmetrics": "eval",
+    "torchvision": "perceptual",
+    "vector_quantize_pytorch": "quantizers",
+}
+"""What a plain installation lacks, and the extra that brings it."""
+
+
 class _LazyGroup(click.Group):
     """A group that imports vqcodec.cli.<name> for a command when it is asked for."""
 
@@ -85,6 +101,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _flush()
     except VqcError as error:
         print_error(error)
+        code = 1
+    except ModuleNotFoundError as error:
+        if error.name is None or (extra := _EXTRAS.get(error.name.partition(".")[0])) is None:
+            raise
+        print_error(f"this needs {error.name}, which is not installed; run: pip install 'vqcodec[{extra}]'")
         code = 1
     except MemoryError:
         print_error("not enough memory for this picture; make it smaller first")

@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
+from vqcodec import model_file
 from vqcodec.cli.console import AnyPath, name_of, print_note, print_result
+from vqcodec.files import check_input
 
 
 @click.command("analyze")
@@ -29,6 +31,9 @@ def command(model: str, images: tuple[Path, ...], output: Path, quality: float, 
     vqc analyze photo photos/ -o analysis/
     vqc analyze my.safetensors photos/ -q 30 -o analysis/
     """
+    for image in images:
+        check_input(image)
+    model_file.resolve(model)
     from vqcodec.api import load_model
     from vqcodec.evaluation import analyze, usage_plots
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from vqcodec.cli.console import AnyPath, name_of, print_note, print_result
-from vqcodec.files import atomic_write, check_not_input, check_output, identities
+from vqcodec.files import atomic_write, check_input, check_not_input, check_output, identities
 
 
 @click.command("compare")
@@ -69,6 +69,7 @@ def command(
     check_no_picture(page, "a page", ".html")
     check_not_input(page, identities([picture]))
     check_output(page, force)
+    check_input(picture)
     from vqcodec.evaluation import compare, compare_page
     from vqcodec.evaluation.metrics import DEFAULT_METRICS
 

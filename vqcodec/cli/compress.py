@@ -75,15 +75,21 @@ def command(
     vqc compress --max-bytes 100000 photo.png
     vqc compress - < photo.png > photo.vqc
     """
-    from vqcodec.api import load_model
+    from vqcodec import model_file
     from vqcodec.image import check_no_picture, list_pictures
 
     goal = _goal(**wanted)
     if output is not None and len(inputs) == 1:
         check_no_picture(Path(output), "a .vqc file", ".vqc")
     plan = make_plan(inputs, Naming(".vqc", output, force), recursive, list_pictures)
-    if plan.jobs:
-        load_model(model)  # a model that cannot be used is one error, not one per picture
+    if not plan.jobs:
+        run_plan(plan, lambda job: ())
+        return
+    model_file.resolve(model)
+    # What can be wrong without torch is said before the seconds that it takes to import.
+    from vqcodec.api import load_model
+
+    load_model(model)  # a model that cannot be used is one error, not one per picture
     run_plan(plan, lambda job: _compress(job, load_model(model), goal, effort, force, as_json))
 
 

@@ -108,6 +108,13 @@ def _decompress(job: Job, format_name: str | None, model: str | None, force: boo
 
 
 def _decode(data: bytes, model: str | None) -> Picture:
+    from vqcodec import model_file
+    from vqcodec.bitstream import container
+
+    # What can be wrong without torch is said before the seconds that it takes to import.
+    container.read(data)
+    if model is not None:
+        model_file.resolve(model)
     from vqcodec.api import load_model
     from vqcodec.codec import Codec
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from vqcodec.cli.console import AnyPath, print_error, print_result
+from vqcodec.files import check_input
 
 
 def split(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -66,6 +68,8 @@ def command(sources: tuple[Path, ...], jobs: int | None, as_json: bool, **option
     vqc eval photos/ --codec my.safetensors --codec avif --quality 10,30,50
     vqc eval kodak/ --anchors vtm,av1 --metrics psnr,ms-ssim
     """
+    if not any(os.path.exists(source) for source in sources):
+        check_input(sources[0])
     from vqcodec.evaluation import machine, report
     from vqcodec.evaluation.run import Request, run
 

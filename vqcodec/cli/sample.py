@@ -36,8 +36,9 @@ def command(output: str, size: str, quality: float, seed: int, model: str | None
     """
     from vqcodec import tokens
     from vqcodec.api import load_model
+    from vqcodec.choices import check_quality
     from vqcodec.cli.tokens import VQC, as_file, check_suffix
-    from vqcodec.codec import TILE, TILED_LATENTS, check_quality
+    from vqcodec.codec import TILE, TILED_LATENTS
     from vqcodec.files import check_output
     from vqcodec.indices import Size, latent_grid
 

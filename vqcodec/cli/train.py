@@ -11,7 +11,7 @@ import click
 from vqcodec.bitstream.header import METHODS
 from vqcodec.cli.console import EXIT_INTERRUPTED, AnyPath, print_error, print_result
 from vqcodec.errors import OutputError
-from vqcodec.files import check_not_input, check_output, identities
+from vqcodec.files import check_input, check_not_input, check_output, identities
 
 _UNIT_SECONDS = (3600, 60, 1)
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -89,6 +89,8 @@ def command(
 
     check_no_picture(output, "a model", ".safetensors")
     check_not_input(output, identities(sources))
+    for source in sources:
+        check_input(source)
     check_output(output, force)
     if pairs:
         options["options"] = _parse_pairs(pairs)

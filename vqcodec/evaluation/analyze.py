@@ -19,7 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from vqcodec.bitstream import container
-from vqcodec.codec import Codec, check_quality
+from vqcodec.choices import check_quality
+from vqcodec.codec import Codec
 from vqcodec.errors import InputError, OutputError
 from vqcodec.evaluation import analyze_page, usage_plots
 from vqcodec.evaluation.usage import Usage, principal_plane, summarise

@@ -17,7 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec.bitstream import container
-from vqcodec.codec import DEFAULT_QUALITY, Codec
+from vqcodec.choices import DEFAULT_QUALITY
+from vqcodec.codec import Codec
 from vqcodec.evaluation.usage import count, entropy, sharing, unit_counts
 from vqcodec.indices import Encoded
 from vqcodec.quantizers import QuantizerSettings
