@@ -19,6 +19,10 @@ BAD_MODELS: Final = {
     "bad_zero": "no codevector (0, 0)",
     "bad_scale": "a scale that is not whole",
     "bad_map": "a coarse_map that names a table that is not there",
+    "bad_name": "a tensor whose name holds a zero byte",
+    "bad_nan": "a tensor with a number that is none",
+    "bad_unknown": "a setting that no model has",
+    "bad_stride": "a stride with a point",
 }
 
 
@@ -40,6 +44,10 @@ def bad_models(metadata: Metadata, arrays: Arrays) -> dict[str, tuple[Metadata, 
         "bad_zero": (metadata, _put(arrays, "codebook16", slice(None), 1)),
         "bad_scale": (replace(metadata, quantizer=quantizer | {"scale": 12.5}), arrays),
         "bad_map": (metadata, _put(arrays, "coarse_map", (0, 1), tables)),
+        "bad_name": (metadata, arrays | {"a\0b": np.zeros(1, np.uint8)}),
+        "bad_nan": (metadata, arrays | {"spare": np.full(1, np.nan, np.float32)}),
+        "bad_unknown": (replace(metadata, quantizer=quantizer | {"new": 1}), arrays),
+        "bad_stride": (replace(metadata, stride=float(metadata.stride)), arrays),  # type: ignore[arg-type]
     }
     assert changed.keys() == BAD_MODELS.keys()
     return changed

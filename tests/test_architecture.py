@@ -47,6 +47,7 @@ LAYERS = (
         "image_png",
         "image_samples",
         "model_file",
+        "model_settings",
         "indices",
         "storage",
         "tiles",

@@ -37,7 +37,7 @@ from vqcodec.bitstream.container import Container
 from vqcodec.bitstream.header import Header
 from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_effort, check_quality
 from vqcodec.encoder import choose_context, choose_static, make_assigner
-from vqcodec.errors import InputError, ModelError
+from vqcodec.errors import InputError, ModelError, SettingsError
 from vqcodec.image import Picture
 from vqcodec.indices import (
     Encoded,
@@ -77,11 +77,12 @@ class Codec:
         weights = {k: _tensor(v) for k, v in model_file.tensors_under(model_file.NETWORK_PREFIX, arrays).items()}
         try:
             self.prior: Prior = model_file.make_prior(metadata, arrays)
+            _check_shapes(metadata.network, weights)
             self.network = networks.build(metadata.network)
             settings = QuantizerSettings.from_dict(metadata.quantizer)
             self.quantizer = Fixed(settings, _tensor(arrays["codebook"]))
             self.network.load_state_dict(weights)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, SettingsError) as error:
             raise ModelError(f"the model's weights do not fit its settings: {error}") from error
         if self.network.stride != metadata.stride:
             raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
@@ -266,6 +267,17 @@ def _memory_errors(width: int, height: int) -> Iterator[None]:
         raise InputError(
             f"there is not enough memory for {width} x {height} pixels; make the picture smaller"
         ) from error
+
+
+def _check_shapes(settings: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Raise ModelError where a network of these settings has other weights, before memory is asked for."""
+    with torch.device("meta"):
+        needed = {name: tensor.shape for name, tensor in networks.build(settings).state_dict().items()}
+    given = {name: tensor.shape for name, tensor in weights.items()}
+    if needed != given:
+        name = next(name for name in sorted(needed | given) if needed.get(name) != given.get(name))
+        said, wanted = (list(shapes[name]) if name in shapes else "missing" for shapes in (given, needed))
+        raise ModelError(f"the model's weights {name} are {said}, its settings need {wanted}; it is damaged")
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:

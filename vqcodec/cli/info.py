@@ -49,7 +49,7 @@ def _find_model(header: Header, model: str | None) -> tuple[Metadata, Prior] | t
     from vqcodec import model_file
 
     path = model_file.find(header.fingerprint) if model is None else model_file.resolve(model)
-    return (None, None) if path is None else model_file.load_prior(path)
+    return (None, None) if path is None else model_file.load_prior(path, verify=model is not None)
 
 
 def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
