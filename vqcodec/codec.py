@@ -51,6 +51,7 @@ from vqcodec.indices import (
     unpack_codes,
     write_file,
 )
+from vqcodec.pinned import pinned_torch
 from vqcodec.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.priors.integer_net import SIXTEENTHS
 from vqcodec.priors.tables import Decoded
@@ -72,6 +73,7 @@ SYNTHESIS_TILE = 64
 class Codec:
     """One model, ready to compress and decompress."""
 
+    @pinned_torch()
     def __init__(self, metadata: model_file.Metadata, arrays: model_file.Arrays) -> None:
         self.metadata = metadata
         weights = {k: _tensor(v) for k, v in model_file.tensors_under(model_file.NETWORK_PREFIX, arrays).items()}
@@ -123,12 +125,13 @@ class Codec:
             )
         return path
 
+    @pinned_torch()
     def compress(self, picture: Picture, quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT) -> bytes:
         """Return the .vqc file of a picture at a quality of 1..100 in steps of 0.5.
 
-        effort 0..9: more of it takes longer and makes the file smaller at the same quality; the
-        decoder is the same. Pictures of more than TILED_LATENTS latents are cut into tiles, unless
-        the analysis sees the whole picture.
+        effort 0..9: more of it takes longer; 1 makes the file smaller than 0, and from there on the picture is better
+        at the same quality. Pictures of more than TILED_LATENTS latents are cut into tiles, unless the analysis sees
+        the whole picture.
         """
         height, width = picture.pixels.shape[:2]
         margin = self.network.analysis_margin
@@ -138,6 +141,7 @@ class Codec:
                 return self.pack(self.encode(picture.pixels, quality, effort), picture.icc)
             return self._compress_tiles(picture, margin, check_quality(quality), check_effort(effort))
 
+    @pinned_torch()
     def decompress(self, data: bytes) -> Picture:
         """Return the picture in a .vqc file; FormatError or ModelError where it cannot be decoded."""
         parsed = container.read(data)
@@ -145,11 +149,13 @@ class Codec:
             codes = unpack_codes(parsed, self.metadata, self.prior)
             return Picture(self._synthesise(codes, parsed.header), icc=parsed.icc)
 
+    @pinned_torch()
     @torch.inference_mode()
     def analyse(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
         """Return latents z float32 [1, d, h, w] of pixels uint8 [H, W, 3], padded to whole blocks."""
         return self.network.analysis(_pad(_to_tensor(pixels), self.network.stride), torch.tensor([quality]))
 
+    @pinned_torch()
     def encode(
         self, pixels: npt.NDArray[np.uint8], quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT
     ) -> Encoded:
@@ -162,11 +168,13 @@ class Codec:
         latents = None if chosen.latents is None else to_int16(chosen.latents)
         return Encoded(chosen.indices, chosen.classes, latents, width, height, quality)
 
+    @pinned_torch()
     def decode(self, encoded: Encoded) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for indices."""
         with _memory_errors(encoded.width, encoded.height):
             return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
 
+    @pinned_torch()
     def latents(self, chosen: Encoded | Decoded) -> Tensor:
         """Return the latents float32 [1, d, h, w] that a decoder has of indices."""
         codes = chosen.indices if chosen.latents is None else chosen.latents
@@ -182,10 +190,7 @@ class Codec:
         return unpack(parsed, self.metadata, self.prior)
 
     def useful_effort(self, effort: int) -> int:
-        """Return effort, or the most that changes anything: 0 without rates, 1 for a model that is not searched for.
-
-        The search is for less squared error, which is not what every model is for.
-        """
+        """Return effort, or the most that changes anything: 0 without rates, 1 for a model not made for less error."""
         if not self.network.has_rates:
             return 0
         return effort if self.metadata.search else min(effort, 1)

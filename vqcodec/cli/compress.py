@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "-e", "--effort", type=click.IntRange(0, 9), default=3, show_default=True,
-    help="0..9: more makes smaller files and takes longer.",
+    help="0..9: more takes longer; 1 makes smaller files than 0, and from there on the same quality looks better.",
 )  # fmt: skip
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
 @batch_flags

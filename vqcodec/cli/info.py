@@ -56,13 +56,17 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
     pixels = facts["width"] * facts["height"]
     beta = f"beta = {facts['beta']}" + (f" ({facts['beta_mode']})" if facts["beta"] > 1 else "")
     yield f"{name}: {facts['width']} x {facts['height']}, {facts['bytes']:,} bytes, {facts['bpp']:.4f} bpp"
+    yield _row("quality", f"{facts['quality']:g} of 100")
+    yield _row("smaller than pixels", f"{3 * pixels / facts['bytes']:.1f} times ({3 * pixels:,} bytes of RGB)")
+    yield _row("colours", "by its ICC profile" if facts["icc_profile"] else "sRGB")
+    yield _row("decodes", "here" if facts["model"] else "with the model's file, which is not shipped: --model")
+    yield "how it is coded"
     yield _row("model", f"{facts['model'] or 'not shipped'} ({facts['fingerprint']})")
     yield _row(
         "quantizer",
         f"{facts['quantizer'] or '?'}, K = {facts['K']}, m = {facts['m']}, d* = {facts['d_star']}, {beta}, "
         f"depth {facts['depth']}",
     )
-    yield _row("quality", f"{facts['quality']:g}")
     tiles = f", tiles of {facts['tile']} x {facts['tile']} latents" if facts["tile"] else ""
     yield _row("prior", facts["prior"] + tiles)
     yield "bytes in the file"
