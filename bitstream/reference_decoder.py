@@ -31,6 +31,7 @@ TILE_STEP: Final = 16  # latents along a tile's side for each 1 of the tile code
 INDICES, ICC, COLOUR = 0x01, 0x81, 0x82  # section types
 MAX_PIXELS: Final = 1 << 27
 MAX_INDICES: Final = 1 << 28
+MAX_UNTILED: Final = 1 << 13
 MAX_ICC_BYTES: Final = 1 << 24
 MAX_STAGES: Final = 16
 
@@ -250,6 +251,8 @@ def decode_tile(stream: bytes, prior: Static | Context, half_steps: int, tile: T
 def decode_indices(header: Header, model: Model, prior: Static | Context, payload: bytes) -> Indices:
     """uint16 [P, h', w'] out of the payload of the index section, held against its checksums."""
     (rows, columns), f = latent_grid(header, model), model.factor
+    fits = model.prior_kind == "static" or header.tile > 0 or rows * columns <= MAX_UNTILED
+    require(fits, "size", f"{rows} x {columns} latents without tiles are too many with a context prior.")
     tiles = cut_grid(rows, columns, header.tile)
     streams = [(header.index_crc, payload)]
     if header.tile:

@@ -40,8 +40,10 @@ from vqcodec.encoder import choose_context, choose_static, make_assigner
 from vqcodec.errors import InputError, ModelError, SettingsError
 from vqcodec.image import Picture
 from vqcodec.indices import (
+    MAX_UNTILED,
     Encoded,
     Size,
+    assemble,
     check_size,
     index_crc,
     latent_grid,
@@ -79,7 +81,7 @@ class Codec:
         weights = {k: _tensor(v) for k, v in model_file.tensors_under(model_file.NETWORK_PREFIX, arrays).items()}
         try:
             self.prior: Prior = model_file.make_prior(metadata, arrays)
-            _check_shapes(metadata.network, weights)
+            networks.check_weights(metadata.network, weights)
             self.network = networks.build(metadata.network)
             settings = QuantizerSettings.from_dict(metadata.quantizer)
             self.quantizer = Fixed(settings, _tensor(arrays["codebook"]))
@@ -159,10 +161,14 @@ class Codec:
     def encode(
         self, pixels: npt.NDArray[np.uint8], quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT
     ) -> Encoded:
-        """Return the indices of pixels uint8 [H, W, 3] as one tile: analysis, then assignment by error and bits."""
+        """Return the indices of pixels uint8 [H, W, 3]; in tiles where the prior decodes such a picture only so."""
         quality, effort = check_quality(quality), check_effort(effort)
         height, width = pixels.shape[:2]
         check_size(height, width, self.metadata)
+        margin, (h, w) = self.network.analysis_margin, latent_grid(height, width, self.network.stride)
+        if margin is not None and isinstance(self.prior, ContextPrior) and h * w > MAX_UNTILED:
+            size = Size(width, height, quality, TILE)
+            return assemble(self._encode_tiles(pixels, margin, quality, effort), size, self.metadata)
         everything = (slice(None), slice(None))
         chosen = self._encode_tile(pixels, everything, quality, effort)
         latents = None if chosen.latents is None else to_int16(chosen.latents)
@@ -197,16 +203,23 @@ class Codec:
 
     def _compress_tiles(self, picture: Picture, margin: int, quality: float, effort: int) -> bytes:
         height, width = picture.pixels.shape[:2]
+        streams = [
+            (index_crc(chosen.indices), self.prior.encode(chosen.indices, chosen.classes, quality))
+            for _, chosen in self._encode_tiles(picture.pixels, margin, quality, effort)
+        ]
+        return write_file(streams, Size(width, height, quality, TILE), self.metadata, self.prior, picture.icc)
+
+    def _encode_tiles(
+        self, pixels: npt.NDArray[np.uint8], margin: int, quality: float, effort: int
+    ) -> Iterator[tuple[Tile, Decoded]]:
+        height, width = pixels.shape[:2]
         check_size(height, width, self.metadata)
-        grid = latent_grid(height, width, self.network.stride)
-        streams = []
+        stride = self.network.stride
+        grid = latent_grid(height, width, stride)
         for tile in tqdm(tiles_of(grid, TILE), desc="tiles", leave=False, delay=2.0, disable=None):
             seen, inner = _with_margin(tile, grid, margin)
-            stride = self.network.stride
             rows, columns = (slice(stride * part.start, stride * part.stop) for part in seen)
-            chosen = self._encode_tile(picture.pixels[rows, columns], inner, quality, effort)
-            streams.append((index_crc(chosen.indices), self.prior.encode(chosen.indices, chosen.classes, quality)))
-        return write_file(streams, Size(width, height, quality, TILE), self.metadata, self.prior, picture.icc)
+            yield tile, self._encode_tile(pixels[rows, columns], inner, quality, effort)
 
     def _encode_tile(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Decoded:
         """Return the indices of a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
@@ -272,17 +285,6 @@ def _memory_errors(width: int, height: int) -> Iterator[None]:
         raise InputError(
             f"there is not enough memory for {width} x {height} pixels; make the picture smaller"
         ) from error
-
-
-def _check_shapes(settings: dict[str, Any], weights: dict[str, Tensor]) -> None:
-    """Raise ModelError where a network of these settings has other weights, before memory is asked for."""
-    with torch.device("meta"):
-        needed = {name: tensor.shape for name, tensor in networks.build(settings).state_dict().items()}
-    given = {name: tensor.shape for name, tensor in weights.items()}
-    if needed != given:
-        name = next(name for name in sorted(needed | given) if needed.get(name) != given.get(name))
-        said, wanted = (list(shapes[name]) if name in shapes else "missing" for shapes in (given, needed))
-        raise ModelError(f"the model's weights {name} are {said}, its settings need {wanted}; it is damaged")
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from vqcodec import model_file
 from vqcodec.cli.console import AnyPath, name_of, print_note, print_result
 from vqcodec.files import check_input
 
@@ -31,6 +30,8 @@ def command(model: str, images: tuple[Path, ...], output: Path, quality: float, 
     vqc analyze photo photos/ -o analysis/
     vqc analyze my.safetensors photos/ -q 30 -o analysis/
     """
+    from vqcodec import model_file
+
     for image in images:
         check_input(image)
     model_file.resolve(model)
