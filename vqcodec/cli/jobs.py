@@ -199,10 +199,12 @@ def _expand_all(
         else:
             inside = find(path)
             plan.errors.extend(inside.errors)
-            plan.left_out.extend(inside.left_out)
             found += [(source, path) for source in inside.files]
-            if not inside.files and not inside.errors:
-                plan.errors.append(InputError(f"{name_of(path)} holds no files to work on; check the path"))
+            if inside.files or inside.errors:
+                plan.left_out.extend(inside.left_out)
+            else:
+                why = left_out_note(inside.left_out) if inside.left_out else "check the path"
+                plan.errors.append(InputError(f"{name_of(path)} holds no files to work on; {why}"))
     return found
 
 
