@@ -26,7 +26,7 @@ import numpy.typing as npt
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.codec import DEFAULT_EFFORT, check_effort
+from vqcodec.choices import DEFAULT_EFFORT, check_effort
 from vqcodec.errors import InputError, SettingsError, VqcError
 from vqcodec.evaluation import metrics
 from vqcodec.evaluation.codecs import EvalCodec, Vqc, open_codecs

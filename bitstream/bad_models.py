@@ -22,6 +22,10 @@ BAD_MODELS: Final = {
     "bad_pattern": "a pattern that is not there",
     "bad_start": "a group that is coded from row -1 of the qualities",
     "bad_version": "a context prior of version 1, without patterns",
+    "bad_name": "a tensor whose name holds a zero byte",
+    "bad_nan": "a tensor with a number that is none",
+    "bad_unknown": "a setting that no model has",
+    "bad_stride": "a stride with a point",
 }
 
 
@@ -43,9 +47,13 @@ def bad_models(metadata: Metadata, arrays: Arrays) -> dict[str, tuple[Metadata, 
         "bad_zero": (metadata, _put(arrays, "codebook16", slice(None), 1)),
         "bad_scale": (replace(metadata, quantizer=quantizer | {"scale": 12.5}), arrays),
         "bad_map": (metadata, _put(arrays, "coarse_map", (0, 1), tables)),
-        "bad_pattern": (replace(metadata, context=context | {"patterns": ["deep", "deeper"]}), arrays),
+        "bad_pattern": (replace(metadata, context=context | {"patterns": ["fine", "deeper"]}), arrays),
         "bad_start": (replace(metadata, context=context | {"starts": [0, -1]}), arrays),
         "bad_version": (replace(metadata, context={k: v for k, v in context.items() if k != "patterns"}), arrays),
+        "bad_name": (metadata, arrays | {"a\0b": np.zeros(1, np.uint8)}),
+        "bad_nan": (metadata, arrays | {"spare": np.full(1, np.nan, np.float32)}),
+        "bad_unknown": (replace(metadata, quantizer=quantizer | {"new": 1}), arrays),
+        "bad_stride": (replace(metadata, stride=float(metadata.stride)), arrays),  # type: ignore[arg-type]
     }
     assert changed.keys() == BAD_MODELS.keys()
     return changed

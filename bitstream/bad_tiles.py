@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from bad_models import BAD_MODELS
-from bad_vectors import INDEX_CRC, PRIOR, Fault, patch, seal, section
+from bad_vectors import INDEX_CRC, PRIOR, WIDTH, Fault, patch, seal, section
 
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.header import varint
@@ -50,6 +50,8 @@ def _kinds(good: Mapping[str, bytes]) -> Iterator[Fault]:
     yield Fault("other_prior", "mismatch", "a static prior, the model has a context prior", other, CONTEXT_MODEL)
     tiled = patch(good["context_tiled"], PRIOR + 2, b"\1")
     yield Fault("tiles_as_one", "rans", "the tile code is 0, the payload has tiles", tiled, CONTEXT_MODEL)
+    large = patch(context, WIDTH, b"\xc0\x0c\xc0\x0c", 2)
+    yield Fault("untiled_large", "size", "100 x 100 latents without tiles", large, CONTEXT_MODEL)
     untiled = patch(context, PRIOR, b"\x09")
     yield Fault("one_as_tiles", "tiles", "tile code 1, the payload is one stream", untiled, CONTEXT_MODEL)
 

@@ -111,7 +111,6 @@ def check_net(group: int, net: Net, bound: int) -> None:
 
 def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: int, scale: float) -> Context:
     """The context prior of a model with d_star 2, beta 1, depth 2 and m units, of which all are wide; checked."""
-    require("patterns" in settings, "model", "The model's context prior is of version 1, which had no patterns.")
     groups, patterns, starts = settings["groups"], settings["patterns"], settings["starts"]
     E, H, bound = settings["embed"], settings["hidden"], settings["bound"]
     whole = all(type(number) is int for number in (*groups, *starts, E, H, bound))

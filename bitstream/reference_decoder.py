@@ -28,9 +28,10 @@ MODES: Final = ("all", "conditional", "smooth")
 METHODS: Final = ("looc", "vq", "cvq", "pq", "rq", "dual", "gumbel", "sq", "hvq", "fsq", "lfq", "simvq", "rotation")
 PRIORS: Final = ("static", "context")
 TILE_STEP: Final = 16  # latents along a tile's side for each 1 of the tile code
-INDICES, ICC = 0x01, 0x81  # section types
+INDICES, ICC, COLOUR = 0x01, 0x81, 0x82  # section types
 MAX_PIXELS: Final = 1 << 27
 MAX_INDICES: Final = 1 << 28
+MAX_UNTILED: Final = 1 << 13
 MAX_ICC_BYTES: Final = 1 << 24
 MAX_STAGES: Final = 16
 
@@ -163,11 +164,13 @@ def read_sections(cursor: Cursor) -> dict[int, bytes]:
         kind = cursor.byte("a section's type", "section")
         length = cursor.varint("length of a section", "section")
         payload = cursor.take(length, f"section 0x{kind:02x}", "section")
-        known = kind in (INDICES, ICC)
+        known = kind in (INDICES, ICC, COLOUR)
         require(known or kind >= 0x80, "section", f"Section 0x{kind:02x} is mandatory and unknown: a newer file.")
         require(not known or kind not in payloads, "section", f"Section 0x{kind:02x} is there twice.")
         payloads[kind] = payload
     require(INDICES in payloads, "section", "The file has no index section.")
+    require(len(payloads.get(COLOUR, b"1")) == 1, "section", "The colour space is not one byte.")
+    require(not {ICC, COLOUR} <= payloads.keys(), "section", "The file has an ICC profile and a colour space.")
     return payloads
 
 
@@ -177,10 +180,11 @@ def unpack_icc(payload: bytes | None) -> bytes | None:
         return None
     unpacker = zlib.decompressobj()
     try:
-        profile = unpacker.decompress(payload, MAX_ICC_BYTES)
+        profile = unpacker.decompress(payload, MAX_ICC_BYTES + 1)
     except zlib.error as fault:
         raise DecodeError("icc", f"The ICC profile cannot be unpacked ({fault}).") from fault
-    require(unpacker.eof and not unpacker.unused_data, "icc", "The ICC profile is incomplete or too long.")
+    fits = unpacker.eof and not unpacker.unused_data and len(profile) <= MAX_ICC_BYTES
+    require(fits, "icc", "The ICC profile is incomplete or too long.")
     return profile
 
 
@@ -247,6 +251,8 @@ def decode_tile(stream: bytes, prior: Static | Context, half_steps: int, tile: T
 def decode_indices(header: Header, model: Model, prior: Static | Context, payload: bytes) -> Indices:
     """uint16 [P, h', w'] out of the payload of the index section, held against its checksums."""
     (rows, columns), f = latent_grid(header, model), model.factor
+    fits = model.prior_kind == "static" or header.tile > 0 or rows * columns <= MAX_UNTILED
+    require(fits, "size", f"{rows} x {columns} latents without tiles are too many with a context prior.")
     tiles = cut_grid(rows, columns, header.tile)
     streams = [(header.index_crc, payload)]
     if header.tile:

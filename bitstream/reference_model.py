@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,19 @@ DTYPES: Final = {"F16": "float16", "F32": "float32", "U8": "uint8", "I8": "int8"
 
 FINGERPRINTED: Final = ("network", "quantizer", "stride", "table_bits")
 SETTINGS: Final = ("K", "m", "d_star", "beta", "mode", "depth", "wide")
+METHODS: Final = ("looc", "vq", "cvq", "pq", "rq", "dual", "gumbel", "sq", "hvq", "fsq", "lfq", "simvq", "rotation")
+MODES: Final = ("all", "conditional", "smooth")
+Types = dict[str, type]
+Unions = dict[str, tuple[type, ...]]
+# Types of the settings that must be there, and of those that may be.
+MODEL: Final[Types] = {"format": int, "fingerprint": str, "network": dict, "stride": int, "quantizer": dict,
+                       "table_bits": int}  # fmt: skip
+MODEL_MORE: Final[Unions] = {"name": (str,), "context": (dict, type(None)), "training": (dict,), "search": (bool,)}
+QUANTIZER: Final[Types] = {"name": str, "mode": str, "K": int, "m": int, "d_star": int, "beta": int, "depth": int,
+                           "wide": int}  # fmt: skip
+QUANTIZER_MORE: Final[Unions] = {"scale": (int, float), "match": (str,), "levels": (list,)}
+NETWORK: Final[Types] = {"name": str}
+CONTEXT: Final[Types] = {"groups": list, "patterns": list, "starts": list, "embed": int, "hidden": int, "bound": int}
 
 
 @dataclass(frozen=True)
@@ -62,9 +76,25 @@ def read_tensor(data: bytes, entry: dict[str, Any]) -> npt.NDArray[Any]:
 def read_safetensors(data: bytes) -> tuple[dict[str, Any], Tensors]:
     """The JSON object under "vqc" in the metadata of a safetensors file, and the tensors by name."""
     start = 8 + int.from_bytes(data[:8], "little")
-    entries = json.loads(data[8:start].decode())
-    metadata = json.loads(entries.pop("__metadata__")["vqc"])
-    return metadata, {name: read_tensor(data[start:], entry) for name, entry in entries.items()}
+    require(len(data) >= start > 8 and data[8:9] == b"{", "model", "The model file has no JSON.")
+    entries = json.loads(data[8:start].decode(), parse_constant=refuse)
+    metadata = json.loads(entries.pop("__metadata__")["vqc"], parse_constant=refuse)
+    end = 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
+        require("\0" not in name, "model", f"The name of the tensor {name!r} holds a zero byte.")
+        require(entry["data_offsets"][0] == end, "model", f"The tensor {name} does not begin where another ends.")
+        end = entry["data_offsets"][1]
+    require(start + end == len(data), "model", "The model file does not end with its last tensor.")
+    tensors = {name: read_tensor(data[start:], entry) for name, entry in entries.items()}
+    for name, tensor in tensors.items():
+        finite = tensor.dtype.kind != "f" or bool(np.isfinite(tensor).all())
+        require(finite, "model", f"The tensor {name} has numbers that are infinite or none.")
+    return metadata, tensors
+
+
+def refuse(constant: str) -> Any:
+    """NaN and Infinity are no JSON."""
+    raise ValueError(f"{constant} in the JSON")
 
 
 def compute_fingerprint(metadata: dict[str, Any], tensors: Tensors) -> bytes:
@@ -78,10 +108,43 @@ def compute_fingerprint(metadata: dict[str, Any], tensors: Tensors) -> bytes:
     return digest.digest()[:8]
 
 
+def check_types(metadata: Any) -> None:
+    """What the settings are, before anything is computed of them, FORMAT.md section 4.1."""
+    require(type(metadata) is dict, "model", "The model's settings are no object.")
+    parts: tuple[tuple[Any, Types, Unions | None], ...] = (
+        (metadata, MODEL, MODEL_MORE),
+        (metadata.get("quantizer"), QUANTIZER, QUANTIZER_MORE),
+        (metadata.get("network"), NETWORK, None),
+        (metadata.get("context"), CONTEXT, {}),
+    )
+    for values, needed, more in parts:
+        if values is None and needed is CONTEXT:
+            continue
+        require(type(values) is dict, "model", "A part of the model's settings is no object.")
+        old = needed is CONTEXT and "patterns" not in values
+        require(not old, "model", "The model's context prior is of version 1, which had no patterns.")
+        for key, kind in needed.items():
+            require(type(values.get(key)) is kind, "model", f"The model's {key} is missing or of a wrong type.")
+        for key, value in values.items():
+            require(more is None or key in needed or key in more, "model", f"The model has an unknown setting {key}.")
+            fits = more is None or key in needed or type(value) in more[key]
+            require(fits, "model", f"The model's {key} has a wrong type.")
+    for key, value in metadata["network"].items():
+        fits = key == "name" or type(value) is bool or (type(value) is int and 1 <= value <= 65536)
+        if type(value) is list:
+            fits = all(type(n) in (int, float) and 0 < n < float("inf") for n in value)
+        require(fits, "model", f"The network's {key} is no size, switch or list of numbers above 0.")
+    levels, scale = metadata["quantizer"].get("levels", []), metadata["quantizer"].get("scale", 1)
+    require(all(type(n) is int and 1 <= n <= 65536 for n in levels), "model", "The quantizer's levels are no sizes.")
+    require(0 < scale < float("inf"), "model", f"The quantizer's scale = {scale} is not above 0.")
+
+
 def build_model(metadata: dict[str, Any], tensors: Tensors) -> Model:
-    """The settings of a model; unchecked but for its fingerprint."""
+    """The settings of a model; their ranges unchecked."""
     require(metadata["format"] == 1, "model", f"The model file has format {metadata['format']}, not 1.")
-    fingerprint = bytes.fromhex(metadata["fingerprint"])
+    said = metadata["fingerprint"]
+    require(re.fullmatch("[0-9a-f]{16}", said) is not None, "model", "The fingerprint is not 16 hexadecimal digits.")
+    fingerprint = bytes.fromhex(said)
     require(fingerprint == compute_fingerprint(metadata, tensors), "model", "The model file's fingerprint is wrong.")
     return Model(
         fingerprint=fingerprint,
@@ -95,7 +158,14 @@ def build_model(metadata: dict[str, Any], tensors: Tensors) -> Model:
 
 def check_settings(model: Model) -> None:
     """The settings that decoding computes with."""
-    require(model.stride >= 1, "model", f"The model's stride = {model.stride} is not a positive number.")
+    require(1 <= model.stride <= 65536, "model", f"The model's stride = {model.stride} is not in 1..65536.")
+    fits = model.method in METHODS and model.mode in MODES and 2 <= model.K <= 65536
+    require(fits and 1 <= model.m <= 4096 and 1 <= model.d_star <= 4096, "model", "The quantizer is out of range.")
+    most = {"looc": 2, "rq": 16}.get(model.method, 1)
+    require(1 <= model.depth <= most, "model", f"The model's depth = {model.depth} is not in 1..{most}.")
+    fits = 1 <= model.beta <= 8 and (model.beta == 1 or model.method == "looc")
+    require(fits, "model", f"The model's beta = {model.beta} does not fit {model.method}.")
+    require(model.beta > 1 or model.mode == "all", "model", f"The model's mode = {model.mode} does not fit beta 1.")
     require(8 <= model.table_bits <= 24, "model", f"The model's table_bits = {model.table_bits} is not in 8..24.")
     has_coarse = model.method == "looc" and model.depth == 2
     wide_fits = 1 <= model.wide <= model.m if has_coarse else model.wide == 0
@@ -110,6 +180,7 @@ def read_model(data: bytes) -> tuple[Model, Static | Context]:
     """The part of a model file that decoding to indices needs, and the prior; all checked."""
     try:
         metadata, tensors = read_safetensors(data)
+        check_types(metadata)
         model = build_model(metadata, tensors)
         check_settings(model)
         if model.prior_kind == "static":

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from reference_rans import Indices, Integers, Rans, Tensors, check_tables, make_table, require
 
 TENSORS: Final = ("tables", "table_map", "conditional_map", "class_tables", "class_map")
+DTYPES: Final = ("uint32", "uint16", "uint16", "uint32", "uint16")
 Mask = npt.NDArray[np.bool_]
 
 
@@ -42,6 +43,9 @@ def check_map(name: str, numbers: Integers, shape: tuple[int, ...], tables: int)
 
 def read_static(tensors: Tensors, K: int, planes: int, factor: int, mode: str, table_bits: int) -> Static:
     """The static prior of a model: usable whatever the symbols are, each tensor there exactly if it is used."""
+    for name, dtype in zip(TENSORS, DTYPES, strict=True):
+        fits = name not in tensors or tensors[name].dtype == dtype
+        require(fits, "model", f"The model's {name} has a wrong type.")
     arrays: dict[str, Any] = {name: tensors[name].astype(np.int64) for name in TENSORS if name in tensors}
     static = Static(factor, table_bits, **arrays)
     require(static.table_map.ndim == 3, "model", "The model's table_map does not have three dimensions.")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqcodec.errors import FormatError
-from vqcodec.exact.bitstream import container
+from vqcodec.errors import FormatError, InputError
+from vqcodec.exact.bitstream import container, profiles
 from vqcodec.exact.bitstream.container import Section
 from vqcodec.exact.bitstream.header import Header, Reader, read_header, read_version, varint
 
@@ -141,3 +141,18 @@ def test_a_profile_that_unpacks_to_too_much_is_refused() -> None:
     parsed = container.read(container.write_sections(HEADER, [Section(1, b"x"), Section(0x81, bomb)]))
     with pytest.raises(FormatError, match="ICC"):
         _ = parsed.icc
+
+
+@pytest.mark.parametrize("space", profiles.SPACES.values())
+def test_a_usual_colour_space_is_a_number(space: profiles.Space) -> None:
+    icc = profiles.profile(space)
+    plain, coloured = (len(container.write(HEADER, b"abc", profile)) for profile in (None, icc))
+    assert coloured == plain + 3
+    assert container.read(container.write(HEADER, b"abc", icc)).icc == icc
+
+
+def test_the_longest_profile_and_one_byte_more() -> None:
+    longest = bytes(container.MAX_ICC_BYTES)
+    assert container.read(container.write(HEADER, b"abc", longest)).icc == longest
+    with pytest.raises(InputError, match="at most 2"):
+        container.write(HEADER, b"abc", longest + b"!")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from vqcodec.errors import InputError
+from vqcodec.exact.bitstream import profiles
 from vqcodec.image import find_pictures, read_picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -208,8 +209,10 @@ def test_colours_in_another_space_are_converted_by_their_profile() -> None:
 @pytest.mark.parametrize("mode", ["RGB", "L", "P"])
 def test_profile_is_kept_where_pixels_stay_in_its_space(pixels: Pixels, srgb_profile: bytes, mode: str) -> None:
     image = Image.fromarray(pixels).convert(mode)
-    picture = read_picture(encoded(image, "PNG", icc_profile=srgb_profile))
-    assert (picture.icc, picture.notes) == (srgb_profile, ())
+    odd = profiles.profile(profiles.Space("odd", ((0.7, 0.3), (0.2, 0.7), (0.15, 0.05)), gamma=1.8))
+    picture = read_picture(encoded(image, "PNG", icc_profile=odd))
+    assert (picture.icc, picture.notes) == (odd, ())
+    assert read_picture(encoded(image, "PNG", icc_profile=srgb_profile)).icc is None
 
 
 @pytest.mark.parametrize("profile", [b"short", bytes(500)])

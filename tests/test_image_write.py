@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import ImageCms
 
 from vqcodec.errors import OutputError
+from vqcodec.exact.bitstream.profiles import Space, profile
 from vqcodec.image import Picture, read_picture, to_pil, write_picture
 
 LOSSLESS = ("png", "webp", "tif", "tiff", "bmp", "ppm", "jp2")
@@ -18,7 +18,7 @@ LOSSY = ("jpg", "jpeg", "avif")
 KEEPS_ICC = ("png", "jpg", "webp", "tif", "avif")
 
 
-PROFILE: bytes = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+PROFILE = profile(Space("odd", ((0.7, 0.3), (0.2, 0.7), (0.15, 0.05)), gamma=1.8))
 
 Pixels = npt.NDArray[np.uint8]
 

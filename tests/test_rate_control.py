@@ -12,7 +12,8 @@ import pytest
 from tiny import picture
 
 import vqcodec
-from vqcodec.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, Codec
+from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY
+from vqcodec.codec import Codec
 from vqcodec.errors import SettingsError, TargetError, VqcWarning
 from vqcodec.evaluation import metrics
 from vqcodec.exact.bitstream import container

@@ -218,3 +218,30 @@ def test_members_that_are_no_arrays_or_too_large_are_refused() -> None:
     ):
         with pytest.raises(FormatError, match=match):
             tokens.from_npz(zipped(**members))
+
+
+def test_what_is_too_large_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An archive of 8 arrays of half a gigabyte each is refused by the first, from what the archive says of it."""
+
+    def unpacked(*_: object) -> bytes:
+        pytest.fail("unpacked before it was looked at")
+
+    def array(value: object) -> bytes:
+        file = io.BytesIO()
+        np.save(file, np.asarray(value))
+        return file.getvalue()
+
+    head = array(np.zeros((1 << 14, 1 << 10), np.uint8))[:128].replace(b"16384", b"99999999")
+    small = {"width": array(70000), "height": array(5), "quality": array(50.0), "fingerprint": array("00" * 8)}
+    cases = (
+        ({"width": bytes(1 << 20)}, "bytes of width"),
+        ({"indices": head + bytes(1000)}, "no picture needs so many"),
+        ({"icc": bytes(1 << 25)}, "bytes of icc"),
+    )
+    for members, match in cases:
+        data = zipped(**(small | members))
+        with monkeypatch.context() as patch, pytest.raises(FormatError, match=match):
+            patch.setattr(zipfile.ZipFile, "read", unpacked)
+            tokens.from_npz(data)
+    with pytest.raises(FormatError, match="70000 x 5 pixels"):
+        tokens.from_npz(zipped(**small, indices=array(np.zeros(1 << 20, np.uint8))))

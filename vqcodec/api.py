@@ -7,7 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqcodec.codec import DEFAULT_EFFORT, Codec
+from vqcodec.choices import DEFAULT_EFFORT
+from vqcodec.codec import Codec
 from vqcodec.errors import VqcWarning
 from vqcodec.exact import model_file
 from vqcodec.image import read_picture, to_pil
@@ -41,7 +42,8 @@ def compress(
 
     image: a path, the bytes of an image file, a PIL image, or a NumPy array uint8 [H, W],
     [H, W, 3] or [H, W, 4]. quality: 1..100 in steps of 0.5; 50 where nothing else says how large
-    the file is to be. effort: 0..9, more makes a smaller file and takes longer.
+    the file is to be. effort: 0..9, more takes longer; 1 makes a smaller file than 0, and from there
+    on the same quality gives a better picture, so that a target costs fewer bytes.
 
     Instead of a quality: `target_bpp`, the bits per pixel that the file is to come nearest to;
     `target_psnr`, the dB that the smallest possible file is to have; or `max_bytes` alone, for the

@@ -1,7 +1,7 @@
 """READ FIRST. A picture, its indices, its bytes, and back.
 
     pixels uint8 [H, W, 3]
-      | pad to whole blocks                        image.py reads and writes pictures
+      | pad to whole blocks                        image/ reads and writes pictures
     x float32 [1, 3, 16h, 16w]
       | network.analysis                           networks/
     z float32 [1, d, h, w]
@@ -32,6 +32,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec import networks
+from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_effort, check_quality
 from vqcodec.encoder.by_table import TableAssigner
 from vqcodec.encoder.context import choose_context, make_assigner
 from vqcodec.encoder.proximal import Scene, Slices, refine
@@ -42,8 +43,10 @@ from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.indices import (
+    MAX_UNTILED,
     Encoded,
     Size,
+    assemble,
     check_size,
     index_crc,
     latent_grid,
@@ -58,11 +61,10 @@ from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 from vqcodec.image import Picture
+from vqcodec.pinned import pinned_torch
 from vqcodec.quantizers import Fixed, QuantizerSettings
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 
-DEFAULT_QUALITY = 50.0
-DEFAULT_EFFORT = 3
 EFFORT_STEPS = (0, 0, 1, 2, 3, 4, 6, 8, 12, 20)
 """Steps of refinement for each effort 0..9; effort 0 takes the nearest codevectors, all others count bits."""
 TILE = 64
@@ -75,16 +77,18 @@ SYNTHESIS_TILE = 64
 class Codec:
     """One model, ready to compress and decompress."""
 
+    @pinned_torch()
     def __init__(self, metadata: model_file.Metadata, arrays: model_file.Arrays) -> None:
         self.metadata = metadata
         weights = {k: _tensor(v) for k, v in model_file.tensors_under(model_file.NETWORK_PREFIX, arrays).items()}
         try:
             self.prior: Prior = model_file.make_prior(metadata, arrays)
+            networks.check_weights(metadata.network, weights)
             self.network = networks.build(metadata.network)
             settings = QuantizerSettings.from_dict(metadata.quantizer)
             self.quantizer = Fixed(settings, _tensor(arrays["codebook"]))
             self.network.load_state_dict(weights)
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        except (RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, SettingsError) as error:
             raise ModelError(f"the model's weights do not fit its settings: {error}") from error
         if self.network.stride != metadata.stride:
             raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
@@ -101,11 +105,6 @@ class Codec:
     def open(cls, model: str | Path | None = None) -> Codec:
         """Return the codec of a shipped model's name, a model file's path, or None for the default model."""
         return cls(*model_file.load(model_file.resolve(model)))
-
-    @classmethod
-    def for_file(cls, data: bytes, model: str | Path | None = None) -> Codec:
-        """Return the codec that a .vqc file needs; `model` names one that is not shipped."""
-        return cls.open(cls.path_for(data, model))
 
     @staticmethod
     def path_for(data: bytes, model: str | Path | None = None) -> Path:
@@ -125,12 +124,13 @@ class Codec:
             )
         return path
 
+    @pinned_torch()
     def compress(self, picture: Picture, quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT) -> bytes:
         """Return the .vqc file of a picture at a quality of 1..100 in steps of 0.5.
 
-        effort 0..9: more of it takes longer and makes the file smaller at the same quality; the
-        decoder is the same. Pictures of more than TILED_LATENTS latents are cut into tiles, unless
-        the analysis sees the whole picture.
+        effort 0..9: more of it takes longer; 1 makes the file smaller than 0, and from there on the picture is better
+        at the same quality. Pictures of more than TILED_LATENTS latents are cut into tiles, unless the analysis sees
+        the whole picture.
         """
         height, width = picture.pixels.shape[:2]
         margin = self.network.analysis_margin
@@ -140,6 +140,7 @@ class Codec:
                 return self.pack(self.encode(picture.pixels, quality, effort), picture.icc)
             return self._compress_tiles(picture, margin, check_quality(quality), check_effort(effort))
 
+    @pinned_torch()
     def decompress(self, data: bytes) -> Picture:
         """Return the picture in a .vqc file; FormatError or ModelError where it cannot be decoded."""
         parsed = container.read(data)
@@ -147,28 +148,36 @@ class Codec:
             codes = unpack_codes(parsed, self.metadata, self.prior)
             return Picture(self._synthesise(codes, parsed.header), icc=parsed.icc)
 
+    @pinned_torch()
     @torch.inference_mode()
     def analyse(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
         """Return latents z float32 [1, d, h, w] of pixels uint8 [H, W, 3], padded to whole blocks."""
         return self.network.analysis(_pad(_to_tensor(pixels), self.network.stride), torch.tensor([quality]))
 
+    @pinned_torch()
     def encode(
         self, pixels: npt.NDArray[np.uint8], quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT
     ) -> Encoded:
-        """Return the indices of pixels uint8 [H, W, 3] as one tile: analysis, then assignment by error and bits."""
+        """Return the indices of pixels uint8 [H, W, 3]; in tiles where the prior decodes such a picture only so."""
         quality, effort = check_quality(quality), check_effort(effort)
         height, width = pixels.shape[:2]
         check_size(height, width, self.metadata)
+        margin, (h, w) = self.network.analysis_margin, latent_grid(height, width, self.network.stride)
+        if margin is not None and isinstance(self.prior, ContextPrior) and h * w > MAX_UNTILED:
+            size = Size(width, height, quality, TILE)
+            return assemble(self._encode_tiles(pixels, margin, quality, effort), size, self.metadata)
         everything = (slice(None), slice(None))
         chosen = self._encode_tile(pixels, everything, quality, effort)
         latents = None if chosen.latents is None else to_int16(chosen.latents)
         return Encoded(chosen.indices, chosen.classes, latents, width, height, quality)
 
+    @pinned_torch()
     def decode(self, encoded: Encoded) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for indices."""
         with _memory_errors(encoded.width, encoded.height):
             return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
 
+    @pinned_torch()
     def latents(self, chosen: Encoded | Choice) -> Tensor:
         """Return the latents float32 [1, d, h, w] that a decoder has of indices."""
         codes = chosen.indices if chosen.latents is None else chosen.latents
@@ -184,26 +193,30 @@ class Codec:
         return unpack(parsed, self.metadata, self.prior)
 
     def useful_effort(self, effort: int) -> int:
-        """Return effort, or the most that changes anything: 0 without rates, 1 for a model without proximal steps.
-
-        These are for less squared error, which is not what every model is for.
-        """
+        """Return effort, or the most that changes anything: 0 without rates, 1 for a model not made for less error."""
         if not self.network.has_rates:
             return 0
         return effort if self.metadata.proximal else min(effort, 1)
 
     def _compress_tiles(self, picture: Picture, margin: int, quality: float, effort: int) -> bytes:
         height, width = picture.pixels.shape[:2]
+        streams = [
+            (index_crc(chosen.indices), self.prior.encode(chosen.indices, chosen.classes, quality))
+            for _, chosen in self._encode_tiles(picture.pixels, margin, quality, effort)
+        ]
+        return write_file(streams, Size(width, height, quality, TILE), self.metadata, self.prior, picture.icc)
+
+    def _encode_tiles(
+        self, pixels: npt.NDArray[np.uint8], margin: int, quality: float, effort: int
+    ) -> Iterator[tuple[Tile, Choice]]:
+        height, width = pixels.shape[:2]
         check_size(height, width, self.metadata)
-        grid = latent_grid(height, width, self.network.stride)
-        streams = []
+        stride = self.network.stride
+        grid = latent_grid(height, width, stride)
         for tile in tqdm(tiles_of(grid, TILE), desc="tiles", leave=False, delay=2.0, disable=None):
             seen, inner = _with_margin(tile, grid, margin)
-            stride = self.network.stride
             rows, columns = (slice(stride * part.start, stride * part.stop) for part in seen)
-            chosen = self._encode_tile(picture.pixels[rows, columns], inner, quality, effort)
-            streams.append((index_crc(chosen.indices), self.prior.encode(chosen.indices, chosen.classes, quality)))
-        return write_file(streams, Size(width, height, quality, TILE), self.metadata, self.prior, picture.icc)
+            yield tile, self._encode_tile(pixels[rows, columns], inner, quality, effort)
 
     def _encode_tile(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Choice:
         """Return the indices of a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
@@ -256,20 +269,6 @@ def _with_margin(tile: Tile, grid: tuple[int, int], margin: int) -> tuple[tuple[
     seen = (slice(top, min(grid[0], tile.bottom + margin)), slice(left, min(grid[1], tile.right + margin)))
     inner = (slice(tile.top - top, tile.bottom - top), slice(tile.left - left, tile.right - left))
     return seen, inner
-
-
-def check_quality(quality: float) -> float:
-    """Return quality rounded to the half steps of the file format; SettingsError outside 1..100."""
-    if not 1 <= quality <= 100:
-        raise SettingsError(f"quality {quality:g} is outside 1..100")
-    return round(2 * quality) / 2
-
-
-def check_effort(effort: int) -> int:
-    """Return effort; SettingsError outside 0..9."""
-    if not 0 <= effort <= 9:
-        raise SettingsError(f"effort {effort} is outside 0..9")
-    return effort
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +14,7 @@ from vqcodec.errors import InputError, OutputError
 
 # Far more than the largest picture needs; keeps a mistaken path from filling the memory.
 MAX_INPUT_BYTES = 1 << 30
+_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 
 def read_file(path: Path) -> bytes:
@@ -28,42 +31,109 @@ def read_stream(file: BinaryIO, name: str) -> bytes:
     return data
 
 
+def check_input(path: Path) -> None:
+    """Raise InputError where there is no file, or none that can be reached."""
+    with _readable(path):
+        path.stat()
+
+
 def check_output(path: Path, force: bool = False) -> None:
     """Raise OutputError where `path` cannot become an output: it exists, is a folder, or has no folder to be in."""
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file in it")
-    if path.is_file() and not force:
-        raise OutputError(f"{path} exists; use -f to overwrite it")
-    if not path.parent.is_dir():
-        raise OutputError(f"the folder {path.parent} does not exist; create it first")
+    with _writable(path):
+        if _descriptor(path) is not None:
+            return
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; name a file in it")
+        if path.is_file() and not force:
+            raise OutputError(f"{path} exists; use -f to overwrite it")
+        if not path.parent.is_dir():
+            raise OutputError(f"the folder {path.parent} does not exist; create it first")
+        path.exists()  # raises where the name is too long
+
+
+Identities = dict[tuple[int, int], Path]
+
+
+def identities(paths: Iterable[Path]) -> Identities:
+    """Return paths by what identifies the files they lead to, under whatever name or link; without those not there."""
+    return {identity: path for path in paths if (identity := _identity(path)) is not None}
+
+
+def check_not_input(target: Path, inputs: Identities) -> None:
+    """Raise OutputError where writing `target` would replace one of the inputs, with force or without."""
+    identity = _identity(target)
+    if identity in inputs and os.path.isfile(target):
+        raise OutputError(
+            f"{target} is the input {inputs[identity]} itself, which is never overwritten; name another output with -o"
+        )
 
 
 @contextmanager
 def atomic_write(path: str | Path, force: bool = False) -> Iterator[BinaryIO]:
     """Open a file beside `path` for writing and give it that name once the block has ended well.
 
-    An existing file is refused unless `force`; after any exception nothing is left behind.
-    A device or pipe, such as /dev/null, is written directly, and a link's target is replaced,
-    not the link. Raises OutputError.
+    An existing file is refused unless `force`, and leaves its mode to the new one; after any exception nothing is left
+    behind. A device, a pipe or an open file, such as /dev/null or /dev/fd/3, is written directly, and a link's target
+    is replaced, not the link. Raises OutputError.
     """
     path = Path(path)
     check_output(path, force)
-    target = Path(os.path.realpath(path))
-    direct = target.exists() and not target.is_file()
-    part = target if direct else target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        try:
-            with part.open("wb") as file:
+    with _writable(path):
+        target, descriptor = Path(os.path.realpath(path)), _descriptor(path)
+        if descriptor is not None:
+            with os.fdopen(os.dup(descriptor), "wb") as file:
                 yield file
-            if not direct:
+        elif path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                yield file
+        else:
+            with _part_of(target) as (part, file):
+                yield file
+                file.close()
                 check_output(path, force)
                 os.replace(part, target)
-        finally:
-            if not direct:
-                with suppress(OSError):
-                    part.unlink()
+
+
+@contextmanager
+def _part_of(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a new file beside `target`, with its mode if it is there, and remove it if it is still there at the end."""
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+    # Nobody can know the name, and what has it already is not opened: a link planted there would be followed.
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(part, flags, 0o666 if mode is None else 0o600), "wb") as file:
+            if mode is not None:
+                part.chmod(mode)
+            yield part, file
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _descriptor(path: Path) -> int | None:
+    """Return the number of the open file that a path such as /dev/stdout or /dev/fd/3 names, or None."""
+    name = os.fspath(path)
+    if name in _STANDARD:
+        return _STANDARD[name]
+    folder, _, number = name.rpartition("/")
+    return int(number) if folder in ("/dev/fd", "/proc/self/fd") and number.isdecimal() else None
+
+
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
@@ -76,3 +146,5 @@ def _readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path} is a folder; name a file in it") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a zero byte
+        raise InputError(f"{path} is not the name of a file; check the path") from error

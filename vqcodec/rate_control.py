@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from vqcodec.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, check_quality
+from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_quality
 from vqcodec.errors import SettingsError, TargetError
 from vqcodec.image import Picture
 

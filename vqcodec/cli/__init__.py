@@ -6,8 +6,12 @@ Commands import what is slow (torch, NumPy, Pillow) when they run, so `vqc --hel
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from contextlib import suppress
 from importlib import import_module
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -30,6 +34,22 @@ COMMANDS = (
     "tokens",
     "sample",
 )
+
+
+_EXTRAS = {
+    "bjontegaard": "eval",
+    "matplotlib": "eval",
+    "pillow_jxl": "jxl",
+    "pytorch_msssim": "eval",
+    "pytorch_optimizer": "soap",
+    "scipy": "eval",
+    "ssimulacra2": "eval",
+    "torch_fidelity": "perceptual",
+    "torchmetrics": "eval",
+    "torchvision": "perceptual",
+    "vector_quantize_pytorch": "quantizers",
+}
+"""What a plain installation lacks, and the extra that brings it."""
 
 
 class _LazyGroup(click.Group):
@@ -75,13 +95,24 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     # NumPy's thread pool beside torch's halves the speed of both; its products here are small.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _prepare()
     try:
         code = vqc.main(arguments, prog_name="vqc", standalone_mode=False)
+        _flush()
     except VqcError as error:
         print_error(error)
         code = 1
+    except ModuleNotFoundError as error:
+        if error.name is None or (extra := _EXTRAS.get(error.name.partition(".")[0])) is None:
+            raise
+        print_error(f"this needs {error.name}, which is not installed; run: pip install 'vqcodec[{extra}]'")
+        code = 1
     except MemoryError:
         print_error("not enough memory for this picture; make it smaller first")
+        code = 1
+    except OSError as error:
+        print_error(f"{error.filename or 'stdout'} cannot be used: {error.strerror or error}")
+        _give_up_stdout()
         code = 1
     except click.ClickException as error:
         error.show()
@@ -90,3 +121,26 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         print_error("interrupted")
         code = EXIT_INTERRUPTED
     sys.exit(code)
+
+
+def _prepare() -> None:
+    """Let SIGTERM end the run as an exception, so that nothing half-written is left; say nothing to a closed stderr."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _give_up_stdout() -> None:
+    """Throw away what stdout did not take, which the interpreter would try to write again at its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,15 +7,14 @@ from typing import Any
 
 import click
 
-from vqcodec.cli.console import name_of, print_error, print_result
+from vqcodec.cli.console import AnyPath, name_of, print_note, print_result
+from vqcodec.files import check_input
 
 
 @click.command("analyze")
 @click.argument("model", metavar="MODEL")
-@click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", metavar="FOLDER", required=True, type=click.Path(path_type=Path), help="Where to write."
-)
+@click.argument("images", metavar="IMAGES...", nargs=-1, required=True, type=AnyPath())
+@click.option("-o", "--output", metavar="FOLDER", required=True, type=AnyPath(), help="Where to write.")
 @click.option("-q", "--quality", type=click.FloatRange(1, 100), default=50, show_default=True, help="1..100.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an analysis that is in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one line of JSON.")
@@ -31,17 +30,22 @@ def command(model: str, images: tuple[Path, ...], output: Path, quality: float, 
     vqc analyze photo photos/ -o analysis/
     vqc analyze my.safetensors photos/ -q 30 -o analysis/
     """
+    from vqcodec.exact import model_file
+
+    for image in images:
+        check_input(image)
+    model_file.resolve(model)
     from vqcodec.api import load_model
     from vqcodec.evaluation.analyze import run as analyze
     from vqcodec.evaluation.analyze import usage_plots
 
     usage_plots.require()
     analyze.check_folder(output, force)
-    paths = analyze.find_sources(list(images))
+    paths = analyze.find_sources(list(images), print_note)
     analysis = analyze.analyze(load_model(model), paths, quality)
     analyze.write(analysis, output, force)
     for note in analysis.notes:
-        print_error(f"note: {note}")
+        print_note(note)
     print_result(analysis.values if as_json else _summary(analysis.values, output))
 
 

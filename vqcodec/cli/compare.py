@@ -6,17 +6,17 @@ from pathlib import Path
 
 import click
 
-from vqcodec.cli.console import name_of, print_error, print_result
-from vqcodec.files import atomic_write, check_output
+from vqcodec.cli.console import AnyPath, name_of, print_note, print_result
+from vqcodec.files import atomic_write, check_input, check_not_input, check_output, identities
 
 
 @click.command("compare")
-@click.argument("picture", metavar="PICTURE", type=click.Path(path_type=Path))
+@click.argument("picture", metavar="PICTURE", type=AnyPath())
 @click.option(
     "-o",
     "--output",
     metavar="PAGE",
-    type=click.Path(path_type=Path),
+    type=AnyPath(),
     help="The page.  [default: PICTURE with .compare.html]",
 )
 @click.option(
@@ -63,19 +63,24 @@ def command(
     vqc compare photo.png -o compare.html --bpp 0.25
     vqc compare photo.png --codec avif-444 --codec jpeg --model my.safetensors
     """
+    from vqcodec.image import check_no_picture
+
+    page = output or picture.with_suffix(".compare.html")
+    check_no_picture(page, "a page", ".html")
+    check_not_input(page, identities([picture]))
+    check_output(page, force)
+    check_input(picture)
     from vqcodec.evaluation.compare import page as compare_page
     from vqcodec.evaluation.compare import run as compare
     from vqcodec.evaluation.metrics import DEFAULT_METRICS
 
-    page = output or picture.with_suffix(".compare.html")
-    check_output(page, force)
     chosen, notes = compare.choose_codecs(models, codecs)
     result = compare.compare(picture, chosen, bpp, metrics or DEFAULT_METRICS)
     result.notes.extend(notes)
     with atomic_write(page, force) as file:
         file.write(compare_page.render(result).encode())
     for note in result.notes:
-        print_error(f"note: {note}")
+        print_note(note)
     for shown in result.shown:
         print_result(f"{shown.label}: quality {shown.quality:g}, {compare_page.facts(shown, result)}")
     print_result(f"{name_of(page)}: {len(result.shown)} codecs at {bpp:g} bpp beside {name_of(picture)}")

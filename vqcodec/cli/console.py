@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +11,30 @@ from typing import Any
 
 import click
 
-from vqcodec.errors import OutputError
+from vqcodec.errors import InputError, OutputError
+from vqcodec.names import printable
 
 STANDARD = "-"
 """The name that stands for standard input or output."""
 EXIT_INTERRUPTED = 130
 
 
+class AnyPath(click.Path):
+    """A path that is looked at when its turn comes, so that one that cannot be read does not end the others."""
+
+    def __init__(self, path_type: type[Path] | None = Path) -> None:
+        super().__init__(readable=False, allow_dash=True, path_type=path_type)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; InputError for a zero byte, which no name has."""
+        if "\0" in os.fspath(value):
+            raise InputError(f"{printable(value)} is not the name of a file; check the path")
+        return super().convert(value, param, ctx)
+
+
 def print_error(error: Exception | str) -> None:
-    """Write `vqc: <sentence>` to stderr."""
-    _write(f"vqc: {error}", to_stderr=True)
+    """Write `vqc: <sentence>` to stderr, on one line whatever names are in it."""
+    _write(printable(f"vqc: {error}"), to_stderr=True)
 
 
 def print_result(line: str | Mapping[str, Any], to_stderr: bool = False) -> None:
@@ -27,20 +42,20 @@ def print_result(line: str | Mapping[str, Any], to_stderr: bool = False) -> None
     _write(line if isinstance(line, str) else json.dumps(line), to_stderr)
 
 
-def print_notes(notes: Mapping[str, list[str]]) -> None:
-    """Write each note once to stderr, with the files that it is about."""
-    for note, names in notes.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        _write(f"vqc: note: {names[0]}{more}: {note}", to_stderr=True)
+def print_note(note: str) -> None:
+    """Write `vqc: note: <sentence>` to stderr."""
+    print_error(f"note: {note}")
 
 
 def name_of(path: Path | str) -> str:
     """Return a path as text that can be printed on any terminal."""
-    return click.format_filename(path)
+    return printable(path)
 
 
 def write_stdout(data: bytes) -> None:
-    """Write a file to stdout; OutputError where that is a terminal."""
+    """Write a file to stdout; OutputError where that is closed or a terminal."""
+    if sys.stdout is None:
+        raise OutputError("stdout is closed; name a file with -o")
     stream = sys.stdout.buffer
     if stream.isatty():
         raise OutputError("a file of bytes is not written to a terminal; name a file with -o or use a pipe")
@@ -50,6 +65,9 @@ def write_stdout(data: bytes) -> None:
 
 def _write(text: str, to_stderr: bool) -> None:
     """Print a line without tearing a progress bar that is on the screen, if there is one."""
+    # What the terminal's encoding does not have is shown as an escape.
+    encoding = getattr(sys.stderr if to_stderr else sys.stdout, "encoding", None) or "utf-8"
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
     bars = sys.modules.get("tqdm")
     if bars is None:
         click.echo(text, err=to_stderr)

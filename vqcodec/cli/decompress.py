@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from vqcodec.cli.console import print_result
+from vqcodec.cli.console import name_of, print_result
 from vqcodec.cli.jobs import (
     Job,
     Naming,
     Report,
     batch_flags,
-    files_under,
     make_plan,
     read_input,
     run_plan,
     takes_files,
     write_output,
 )
+from vqcodec.errors import OutputError
+from vqcodec.folders import list_folder
 
 if TYPE_CHECKING:
     from vqcodec.image import Picture
@@ -51,7 +54,7 @@ def command(
     suffix of OUT chooses its format.
 
     \b
-    vqc decompress photo.vqc -o photo.png
+    vqc decompress photo.vqc -o back.png
     vqc decompress --format webp -r small/ -o photos/
     vqc decompress - < photo.vqc > photo.png
     """
@@ -59,8 +62,22 @@ def command(
 
     suffix = "." + (format_name or DEFAULT_FORMAT).removeprefix(".")
     output_format(suffix, suffix)
-    plan = make_plan(inputs, Naming(suffix, output, force), recursive, partial(files_under, suffix=".vqc"))
+    _check_format(format_name, inputs, output)
+    plan = make_plan(
+        inputs, Naming(suffix, output, force, may_be_original=True), recursive, partial(list_folder, suffixes=(".vqc",))
+    )
     run_plan(plan, lambda job: _decompress(job, format_name, model, force, as_json))
+
+
+def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str | None) -> None:
+    """Raise OutputError where --format and the suffix of the one output contradict each other."""
+    from vqcodec.image import output_format
+
+    said = Path(output or "").suffix
+    if format_name is None or not said or len(inputs) > 1 or os.path.isdir(output or ""):
+        return
+    if output_format(str(output), said) != output_format(format_name, format_name):
+        raise OutputError(f"--format {format_name} contradicts {name_of(str(output))}; leave one of them out")
 
 
 def _decompress(job: Job, format_name: str | None, model: str | None, force: bool, as_json: bool) -> Report:
@@ -91,6 +108,13 @@ def _decompress(job: Job, format_name: str | None, model: str | None, force: boo
 
 
 def _decode(data: bytes, model: str | None) -> Picture:
+    from vqcodec.exact import model_file
+    from vqcodec.exact.bitstream import container
+
+    # What can be wrong without torch is said before the seconds that it takes to import.
+    container.read(data)
+    if model is not None:
+        model_file.resolve(model)
     from vqcodec.api import load_model
     from vqcodec.codec import Codec
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vqcodec.cli.console import print_error, print_result
+from vqcodec.cli.console import AnyPath, print_error, print_result
+from vqcodec.files import check_input
 
 
 def split(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -25,9 +27,9 @@ def split_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
 
 
 @click.command("eval")
-@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=AnyPath())
 @click.option(
-    "-o", "--output", metavar="FOLDER", type=click.Path(path_type=Path), default="results", show_default=True,
+    "-o", "--output", metavar="FOLDER", type=AnyPath(), default="results", show_default=True,
     help="Folder for the results; one that has some already of the same pictures is completed.",
 )  # fmt: skip
 @click.option(
@@ -66,6 +68,8 @@ def command(sources: tuple[Path, ...], jobs: int | None, as_json: bool, **option
     vqc eval photos/ --codec my.safetensors --codec avif --quality 10,30,50
     vqc eval kodak/ --anchors vtm,av1 --metrics psnr,ms-ssim
     """
+    if not any(os.path.exists(source) for source in sources):
+        check_input(sources[0])
     from vqcodec.evaluation import machine
     from vqcodec.evaluation.eval import report
     from vqcodec.evaluation.eval.run import Request, run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vqcodec.cli.console import print_result
+from vqcodec.cli.console import AnyPath, print_result
 from vqcodec.cli.jobs import Job, Plan, read_input, run_plan
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _LABEL_WIDTH = 24
 
 
 @click.command("info")
-@click.argument("inputs", metavar="FILE...", nargs=-1, required=True, type=click.Path(allow_dash=True))
+@click.argument("inputs", metavar="FILE...", nargs=-1, required=True, type=AnyPath(None))
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")
 def command(inputs: tuple[str, ...], model: str | None, as_json: bool) -> None:
@@ -30,7 +30,7 @@ def command(inputs: tuple[str, ...], model: str | None, as_json: bool) -> None:
     S_index), what a decoder needs, the entropy of the indices under the model's tables.
     """
     jobs = [Job(None if text == "-" else Path(text), None) for text in inputs]
-    run_plan(Plan(jobs, []), lambda job: _info(job, model, as_json))
+    run_plan(Plan(jobs), lambda job: _info(job, model, as_json))
 
 
 def _info(job: Job, model: str | None, as_json: bool) -> tuple[str, ...]:
@@ -49,20 +49,24 @@ def _find_model(header: Header, model: str | None) -> tuple[Metadata, Prior] | t
     from vqcodec.exact import model_file
 
     path = model_file.find(header.fingerprint) if model is None else model_file.resolve(model)
-    return (None, None) if path is None else model_file.load_prior(path)
+    return (None, None) if path is None else model_file.load_prior(path, verify=model is not None)
 
 
 def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
     pixels = facts["width"] * facts["height"]
     beta = f"beta = {facts['beta']}" + (f" ({facts['beta_mode']})" if facts["beta"] > 1 else "")
     yield f"{name}: {facts['width']} x {facts['height']}, {facts['bytes']:,} bytes, {facts['bpp']:.4f} bpp"
+    yield _row("quality", f"{facts['quality']:g} of 100")
+    yield _row("smaller than pixels", f"{3 * pixels / facts['bytes']:.1f} times ({3 * pixels:,} bytes of RGB)")
+    yield _row("colours", "by its ICC profile" if facts["icc_profile"] else "sRGB")
+    yield _row("decodes", "here" if facts["model"] else "with the model's file, which is not shipped: --model")
+    yield "how it is coded"
     yield _row("model", f"{facts['model'] or 'not shipped'} ({facts['fingerprint']})")
     yield _row(
         "quantizer",
         f"{facts['quantizer'] or '?'}, K = {facts['K']}, m = {facts['m']}, d* = {facts['d_star']}, {beta}, "
         f"depth {facts['depth']}",
     )
-    yield _row("quality", f"{facts['quality']:g}")
     tiles = f", tiles of {facts['tile']} x {facts['tile']} latents" if facts["tile"] else ""
     yield _row("prior", facts["prior"] + tiles)
     yield "bytes in the file"

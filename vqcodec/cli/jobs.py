@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from vqcodec.cli.console import STANDARD, name_of, print_error, print_notes, write_stdout
+from vqcodec.cli.console import STANDARD, AnyPath, name_of, print_error, print_note, write_stdout
 from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
-from vqcodec.files import atomic_write, check_output, read_file, read_stream
+from vqcodec.files import (
+    Identities,
+    atomic_write,
+    check_input,
+    check_not_input,
+    check_output,
+    identities,
+    read_file,
+    read_stream,
+)
+from vqcodec.folders import Found, left_out_note
+from vqcodec.names import notes_on
 
 Report = tuple[str, ...]
-FindFiles = Callable[[Path], list[Path]]
+FindFiles = Callable[[Path], Found]
 C = TypeVar("C", bound=Callable[..., Any])
+_STDIN, _STDOUT = Path("/dev/stdin"), ("/dev/stdout", "/dev/fd/1")
 
 
 def takes_files(command: C) -> C:
     """Give a command what every one that makes files of files begins with: its inputs and -o."""
     command = click.option(
-        "-o", "--output", metavar="OUT", help="Output file; for several inputs, a folder. '-' is stdout."
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=AnyPath(None),
+        help="Output file; for several inputs, a folder. '-' is stdout.",
     )(command)
-    kind = click.Path(allow_dash=True)
+    kind = AnyPath(None)
     return click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=kind)(command)
 
 
@@ -33,11 +50,6 @@ def batch_flags(command: C) -> C:
     command = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")(command)
     command = click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")(command)
     return click.option("-r", "--recursive", is_flag=True, help="Take folders, with all that is in them.")(command)
-
-
-def files_under(folder: Path, suffix: str) -> list[Path]:
-    """Return the files of a suffix in a folder and all that is in it, sorted."""
-    return sorted(path for path in folder.rglob(f"*{suffix}") if path.is_file())
 
 
 @dataclass(frozen=True)
@@ -60,52 +72,63 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs that can be tried, and the errors of the inputs that cannot."""
+    """The jobs that can be tried, the errors of the inputs that cannot, and what was left out of folders."""
 
-    jobs: list[Job]
-    errors: list[VqcError]
+    jobs: list[Job] = field(default_factory=list)
+    errors: list[VqcError] = field(default_factory=list)
+    left_out: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Naming:
-    """Where outputs go: the suffix of their names, the -o option, and whether they may replace files."""
+    """Where outputs go: the suffix of their names, the -o option, and whether they may replace files.
+
+    `may_be_original`: whether a file that has an output's name already may be what its input was once made from.
+    """
 
     suffix: str
     output: str | None
     force: bool
+    may_be_original: bool = False
 
     def target(self, source: Path, folder: Path | None, single: bool) -> Path:
         """Return the output of a file; `folder` is the input folder that it was found in, if any."""
         if self.output is None:
             return source.with_suffix(self.suffix)
         output = Path(self.output)
-        if single and not output.is_dir() and not self.output.endswith(("/", "\\")):
+        if single and not os.path.isdir(output) and not self.output.endswith(("/", "\\")):
             return output
         inside = source.relative_to(folder) if folder else Path(source.name)
         return output / inside.with_suffix(self.suffix)
 
+    def check(self, target: Path) -> None:
+        """Raise OutputError where `target` cannot be written."""
+        if self.may_be_original and self.output is None and not self.force and os.path.isfile(target):
+            other = target.with_name(f"{target.stem}.decoded{target.suffix}")
+            raise OutputError(
+                f"{name_of(target)} exists and may be the original; choose another name, as with -o {name_of(other)}"
+            )
+        check_output(target, self.force)
+
 
 def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: FindFiles) -> Plan:
     """Return the jobs for inputs: files, folders that `find` searches, or "-" alone."""
+    if naming.output in _STDOUT:
+        naming = replace(naming, output=STANDARD)
     if STANDARD in inputs or naming.output == STANDARD:
-        return Plan([_stream_job(inputs, naming)], [])
-    plan = Plan([], [])
-    single = len(inputs) == 1 and not Path(inputs[0]).is_dir()
-    sources: dict[Path, Path] = {}
-    for text in inputs:
+        return Plan([_stream_job(inputs, naming)])
+    plan = Plan()
+    single = len(inputs) == 1 and not os.path.isdir(inputs[0])
+    found = _expand_all(inputs, recursive, find, plan)
+    known = _Known(identities(source for source, _ in found), {})
+    for source, folder in found:
+        job = Job(source, naming.target(source, folder, single))
         try:
-            found, folder = _expand(Path(text), recursive, find)
+            _check(job, known, naming)
         except VqcError as error:
             plan.errors.append(error)
-            continue
-        for source in found:
-            job = Job(source, naming.target(source, folder, single))
-            try:
-                _check(job, sources, naming)
-            except VqcError as error:
-                plan.errors.append(error)
-            else:
-                plan.jobs.append(job)
+        else:
+            plan.jobs.append(job)
     return plan
 
 
@@ -117,6 +140,8 @@ def run_plan(plan: Plan, work: Callable[[Job], Report]) -> None:
     failed = len(plan.errors)
     for error in plan.errors:
         print_error(error)
+    if plan.left_out:
+        print_note(left_out_note(plan.left_out))
     notes: dict[str, list[str]] = {}
     for job in _with_bar(plan.jobs):
         try:
@@ -125,13 +150,16 @@ def run_plan(plan: Plan, work: Callable[[Job], Report]) -> None:
         except VqcError as error:
             failed += 1
             print_error(error if job.name in str(error) else f"{job.name}: {error}")
-    print_notes(notes)
+    for note in notes_on(notes):
+        print_note(note)
     if failed:
         raise click.exceptions.Exit(1)
 
 
 def read_input(job: Job) -> bytes:
     """Return the bytes of a job's input."""
+    if job.source is None and sys.stdin is None:
+        raise InputError("stdin is closed; name a file")
     if job.source is None:
         return read_stream(sys.stdin.buffer, job.name)
     return read_file(job.source)
@@ -153,29 +181,48 @@ def _stream_job(inputs: tuple[str, ...], naming: Naming) -> Job:
     if naming.output in (None, STANDARD):
         return Job(source, None)
     target = Path(str(naming.output))
-    check_output(target, naming.force)
+    check_not_input(target, identities([_STDIN if source is None else source]))
+    naming.check(target)
     return Job(source, target)
 
 
-def _expand(path: Path, recursive: bool, find: FindFiles) -> tuple[list[Path], Path | None]:
-    if not path.is_dir():
-        return [path], None
-    if not recursive:
-        raise InputError(f"{name_of(path)} is a folder; use -r to take the files in it")
-    found = find(path)
-    if not found:
-        raise InputError(f"{name_of(path)} holds no files to work on; check the path")
-    return found, path
+def _expand_all(
+    inputs: tuple[str, ...], recursive: bool, find: FindFiles, plan: Plan
+) -> list[tuple[Path, Path | None]]:
+    """Return the files that inputs name, each with the folder it was found in, if any; the rest goes to the plan."""
+    found: list[tuple[Path, Path | None]] = []
+    for path in map(Path, inputs):
+        if not os.path.isdir(path):
+            found.append((path, None))
+        elif not recursive:
+            plan.errors.append(InputError(f"{name_of(path)} is a folder; use -r to take the files in it"))
+        else:
+            inside = find(path)
+            plan.errors.extend(inside.errors)
+            found += [(source, path) for source in inside.files]
+            if inside.files or inside.errors:
+                plan.left_out.extend(inside.left_out)
+            else:
+                why = left_out_note(inside.left_out) if inside.left_out else "check the path"
+                plan.errors.append(InputError(f"{name_of(path)} holds no files to work on; {why}"))
+    return found
 
 
-def _check(job: Job, sources: dict[Path, Path], naming: Naming) -> None:
-    """Refuse a target that exists or that another input of this run has; make its folder under -o."""
+@dataclass(frozen=True)
+class _Known:
+    """The inputs of a run by their files, and by the outputs that they will become."""
+
+    inputs: Identities
+    by_target: dict[Path, Path]
+
+
+def _check(job: Job, known: _Known, naming: Naming) -> None:
+    """Refuse a target that exists, is an input or that another input of this run has; make its folder under -o."""
     source, target = job.source, job.target
     assert source is not None
     assert target is not None
-    if not source.exists():
-        raise InputError(f"{name_of(source)} does not exist; check the path")
-    first = sources.setdefault(target.absolute(), source)
+    check_input(source)
+    first = known.by_target.setdefault(target.absolute(), source)
     if first != source:
         raise OutputError(f"{job.name} and {name_of(first)} would both become {job.target_name}; rename one of them")
     if naming.output is not None and target != Path(naming.output):
@@ -183,7 +230,8 @@ def _check(job: Job, sources: dict[Path, Path], naming: Naming) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{name_of(target.parent)} cannot be made a folder: {error.strerror}") from error
-    check_output(target, naming.force)
+    check_not_input(target, known.inputs)
+    naming.check(target)
 
 
 def _with_bar(jobs: list[Job]) -> Iterable[Job]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vqcodec.cli.console import EXIT_INTERRUPTED, name_of, print_error, print_result
+from vqcodec.cli.console import EXIT_INTERRUPTED, AnyPath, name_of, print_error, print_result
 from vqcodec.cli.eval import split
 from vqcodec.errors import ModelError, TrainingError
 
@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
 @click.command("reproduce")
 @click.argument("tables", metavar="TABLE...", nargs=-1)
+@click.option("--data", metavar="FOLDER", type=AnyPath(), help="Folder with the files of the data sets.")
 @click.option(
-    "--data", metavar="FOLDER", type=click.Path(path_type=Path), help="Folder with the files of the data sets."
-)
-@click.option(
-    "--work", metavar="FOLDER", type=click.Path(path_type=Path), default="reproduction", show_default=True,
+    "--work", metavar="FOLDER", type=AnyPath(), default="reproduction", show_default=True,
     help="Folder for models, checkpoints and what was measured of them; what is there is not done again.",
 )  # fmt: skip
 @click.option("--only", metavar="NAME,...", callback=split, help="Data sets: mnist, fashion, cifar10, photos.")
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option(
-    "-o", "--output", metavar="FILE", type=click.Path(path_type=Path), default="reproduction.md", show_default=True,
+    "-o", "--output", metavar="FILE", type=AnyPath(), default="reproduction.md", show_default=True,
     help="The report, in Markdown; plots go into the folder results beside it.",
 )  # fmt: skip
 @click.option("--list", "wants_list", is_flag=True, help="Show tables and rows, and what is done of them.")

@@ -35,8 +35,9 @@ def command(output: str, size: str, quality: float, seed: int, model: str | None
     vqc sample --size 512x512 -q 30 --seed 7 -o sample.vqc
     """
     from vqcodec.api import load_model
+    from vqcodec.choices import check_quality
     from vqcodec.cli.tokens import VQC, as_file, check_suffix
-    from vqcodec.codec import TILE, TILED_LATENTS, check_quality
+    from vqcodec.codec import TILE, TILED_LATENTS
     from vqcodec.exact import tokens
     from vqcodec.exact.indices import Size, latent_grid
     from vqcodec.files import check_output

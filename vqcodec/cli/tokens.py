@@ -15,7 +15,6 @@ from vqcodec.cli.jobs import (
     Naming,
     Report,
     batch_flags,
-    files_under,
     make_plan,
     read_input,
     run_plan,
@@ -23,6 +22,7 @@ from vqcodec.cli.jobs import (
     write_output,
 )
 from vqcodec.errors import SettingsError
+from vqcodec.folders import Found, list_folder
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
@@ -139,9 +139,7 @@ def _from_picture(
     return codec, codec.unpack(parsed), parsed.icc, notes
 
 
-def _find_files(folder: Path, back: bool) -> list[Path]:
-    from vqcodec.image import find_pictures
+def _find_files(folder: Path, back: bool) -> Found:
+    from vqcodec.image import list_pictures
 
-    if back:
-        return files_under(folder, NPZ)
-    return sorted([*files_under(folder, VQC), *find_pictures(folder, recursive=True)])
+    return list_folder(folder, (NPZ,)) if back else list_pictures(folder, (VQC,))

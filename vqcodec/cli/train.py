@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from vqcodec.cli.console import EXIT_INTERRUPTED, print_error, print_result
+from vqcodec.cli.console import EXIT_INTERRUPTED, AnyPath, print_error, print_result
 from vqcodec.errors import OutputError
 from vqcodec.exact.bitstream.header import METHODS
-from vqcodec.files import check_output
+from vqcodec.files import check_input, check_not_input, check_output, identities
 
 _UNIT_SECONDS = (3600, 60, 1)
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -38,11 +38,9 @@ def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 @click.command("train")
-@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), default="model.safetensors", show_default=True)
-@click.option(
-    "--recipe", metavar="FILE", type=click.Path(path_type=Path), help="Settings as TOML; options win over it."
-)
+@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=AnyPath())
+@click.option("-o", "--output", type=AnyPath(), default="model.safetensors", show_default=True)
+@click.option("--recipe", metavar="FILE", type=AnyPath(), help="Settings as TOML; options win over it.")
 @click.option("--network", type=click.Choice(["photo", "vqvae", "vqgan"]), help="photo: every rate; others: one.")
 @click.option("--quantizer", type=click.Choice(METHODS), help="The method; all but looc and vq need a vqvae or vqgan.")
 @click.option(
@@ -87,6 +85,12 @@ def command(
     """
     if options["steps"] is not None and options["seconds"] is not None:
         raise click.UsageError("--steps and --time both set the length of the run; give one of them")
+    from vqcodec.image import check_no_picture
+
+    check_no_picture(output, "a model", ".safetensors")
+    check_not_input(output, identities(sources))
+    for source in sources:
+        check_input(source)
     check_output(output, force)
     if pairs:
         options["options"] = _parse_pairs(pairs)

@@ -18,7 +18,7 @@ import PIL
 from PIL import Image, features
 
 from vqcodec.api import load_model
-from vqcodec.codec import DEFAULT_EFFORT, check_quality
+from vqcodec.choices import DEFAULT_EFFORT, check_quality
 from vqcodec.errors import ModelError, OutputError, SettingsError
 from vqcodec.image import Picture
 

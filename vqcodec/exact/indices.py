@@ -22,6 +22,8 @@ from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, read_streams, tiles_of, write_streams
 
 MAX_INDICES = 1 << 28
+MAX_UNTILED = 1 << 13
+"""The most latent positions of a picture without tiles with a context prior, so that little is decoded in vain."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ def decode_tiles(parsed: Container, metadata: Metadata, prior: Prior) -> Iterato
     header = parsed.header
     check_model(header, metadata)
     check_size(header.height, header.width, metadata)
+    _check_untiled(header, metadata)
     tiles = tiles_of(latent_grid(header.height, header.width, metadata.stride), header.tile)
     streams = read_streams(parsed.indices, len(tiles)) if header.tile else [(header.index_crc, parsed.indices)]
     if header.tile and tiles_crc(streams) != header.index_crc:
@@ -169,6 +172,12 @@ def check_size(height: int, width: int, metadata: Metadata) -> None:
     cells = math.ceil(height / metadata.stride) * math.ceil(width / metadata.stride) * metadata.factor**2
     if cells * metadata.planes > MAX_INDICES:
         raise FormatError(f"{width} x {height} pixels need {cells * metadata.planes} indices; at most 2^28 are allowed")
+
+
+def _check_untiled(header: Header, metadata: Metadata) -> None:
+    h, w = latent_grid(header.height, header.width, metadata.stride)
+    if metadata.context is not None and not header.tile and h * w > MAX_UNTILED:
+        raise FormatError(f"{h} x {w} latents without tiles; with a context prior at most 2^13 are allowed")
 
 
 def latent_grid(height: int, width: int, stride: int) -> tuple[int, int]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vqcodec.errors import ModelError
+from vqcodec.exact import model_settings
 from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.exact.priors.context import PREFIX as CONTEXT_PREFIX
 
@@ -29,6 +32,7 @@ NETWORK_PREFIX = "network."
 PRIOR_TENSORS = ("tables", "table_map", "conditional_map", "class_tables", "class_map")
 _PROXIMAL_KEY = "search"
 """The key that shipped model files have for Metadata.proximal."""
+_PRIOR_DTYPES = ("uint32", "uint16", "uint16", "uint32", "uint16")
 _DECODING_KEYS = ("network", "stride", "quantizer", "table_bits")
 _MODELS_FOLDER = Path(__file__).parent.parent / "models"
 
@@ -104,18 +108,23 @@ def load(path: Path) -> tuple[Metadata, Arrays]:
     """Return metadata and all tensors of a model file; its fingerprint is verified."""
     with _open(path) as file:
         metadata = _metadata(path, file.metadata())
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays = _tensors(path, file, file.keys())
+    with _named(path):
+        model_settings.check_finite(arrays)
     if fingerprint(metadata, arrays) != metadata.fingerprint:
         raise ModelError(f"{path}: the fingerprint does not match the contents; the model file is damaged")
     return metadata, arrays
 
 
-def load_prior(path: Path) -> tuple[Metadata, Prior]:
-    """Return metadata and prior of a model file, reading none of its weights."""
+def load_prior(path: Path, *, verify: bool = False) -> tuple[Metadata, Prior]:
+    """Return metadata and prior of a model file, reading none of its weights unless to `verify` its fingerprint."""
+    if verify:
+        metadata, arrays = load(path)
+        return metadata, make_prior(metadata, arrays)
     with _open(path) as file:
         metadata = _metadata(path, file.metadata())
         names = [name for name in file.keys() if name in PRIOR_TENSORS or name.startswith(CONTEXT_PREFIX)]  # noqa: SIM118
-        arrays = {name: file.get_tensor(name) for name in names}
+        arrays = _tensors(path, file, names)
     return metadata, make_prior(metadata, arrays)
 
 
@@ -124,7 +133,7 @@ def make_prior(metadata: Metadata, arrays: Arrays) -> Prior:
     try:
         prior = _static_prior(metadata, arrays) if metadata.context is None else _context_prior(metadata, arrays)
         K, planes = metadata.quantizer["K"], metadata.planes
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ModelError(f"the model's quantizer settings are incomplete or damaged: {error}") from error
     if (prior.K, prior.planes) != (K, planes):
         raise ModelError(
@@ -137,6 +146,9 @@ def _static_prior(metadata: Metadata, arrays: Arrays) -> StaticPrior:
     missing = [name for name in PRIOR_TENSORS[:2] if name not in arrays]
     if missing:
         raise ModelError(f"the model has no {' and no '.join(missing)}; train it to the end")
+    for name, dtype in zip(PRIOR_TENSORS, _PRIOR_DTYPES, strict=True):
+        if name in arrays and arrays[name].dtype != dtype:
+            raise ModelError(f"the model's {name} are {arrays[name].dtype} instead of {dtype}")
     prior = StaticPrior(metadata.table_bits, metadata.factor, **{k: arrays[k] for k in PRIOR_TENSORS if k in arrays})
     if (prior.conditional_map is not None) != (metadata.quantizer["mode"] == "conditional"):
         raise ModelError("the model's conditional_map is missing, or there without a use")
@@ -194,18 +206,29 @@ def _open(path: Path) -> Any:
         raise ModelError(f"{path} is not a model file: {error}") from error
 
 
+def _tensors(path: Path, file: Any, names: Iterable[str]) -> Arrays:
+    """Return tensors of an open file; all names and types are checked first."""
+    with _named(path):
+        for name in file.keys():  # noqa: SIM118
+            model_settings.check_tensor(name, file.get_slice(name).get_dtype())
+    return {name: file.get_tensor(name) for name in names}
+
+
 def _metadata(path: Path, raw: dict[str, str] | None) -> Metadata:
+    if METADATA_KEY not in (raw or {}):
+        raise ModelError(f"{path} is not a vqc model: its description is missing")
+    with _named(path):
+        values = model_settings.parse((raw or {})[METADATA_KEY])
+    version = values.pop("format")
+    if version != FORMAT:
+        raise ModelError(f"{path} has model format {version}, this vqc reads {FORMAT}; update vqc")
+    proximal = values.pop(_PROXIMAL_KEY, True)
+    return Metadata(**({"name": ""} | values), proximal=proximal)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        values = json.loads((raw or {})[METADATA_KEY])
-        version = values.pop("format")
-        if version != FORMAT:
-            raise ModelError(f"{path} has model format {version}, this vqc reads {FORMAT}; update vqc")
-        proximal = values.pop(_PROXIMAL_KEY, True)
-        metadata = Metadata(**values, proximal=proximal)
-        if metadata.stride < 1:
-            raise ModelError(f"{path} has stride {metadata.stride}, which must be at least 1")
-        if not isinstance(proximal, bool):
-            raise ModelError(f"{path} says {_PROXIMAL_KEY}={proximal!r}, which must be true or false; it is damaged")
-        return metadata
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path} is not a vqc model: its description is missing or damaged") from error
+        yield
+    except ModelError as error:
+        raise ModelError(f"{path} is not a vqc model: {error}") from error

@@ -12,6 +12,7 @@ icc          uint8 [n], the ICC profile, where there is one
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from vqcodec.errors import FormatError
 from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
+from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE
 from vqcodec.exact.indices import (
     MAX_INDICES,
     Encoded,
@@ -37,8 +39,13 @@ from vqcodec.exact.tiles import Tile, tiles_of
 
 MAGIC = b"PK"
 """How an .npz begins, as every zip archive does."""
-_READ = ("indices", "classes", "width", "height", "quality", "tile", "fingerprint", "icc")
+_LARGE = ("indices", "classes", "icc")
 _MOST_BYTES = 2 * MAX_INDICES + 4096
+_HEAD_BYTES = 4096
+_MOST_CLASSES = 1 << 27
+"""Latent positions of the largest picture with the smallest stride."""
+_MOST = {"indices": _MOST_BYTES, "classes": _MOST_CLASSES + _HEAD_BYTES, "icc": MAX_ICC_BYTES + _HEAD_BYTES}
+_SMALL = ("width", "height", "quality", "tile", "fingerprint")
 _QUANTIZER = ("K", "m", "d_star", "beta", "mode", "depth")
 
 
@@ -78,9 +85,14 @@ def from_npz(data: bytes) -> Tokens:
     """Return what an .npz says; FormatError where it is damaged, or not of indices."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
-            values = {name: _read(file, name) for name in _READ if f"{name}.npy" in file.namelist()}
-        said = {name: value if value.ndim else value.item() for name, value in values.items()}
-        size = Size(_whole(said["width"]), _whole(said["height"]), float(said["quality"]), _whole(said.get("tile", 0)))
+            # What is small comes first: an archive whose picture makes no sense is not unpacked any further.
+            for name in _LARGE:
+                if f"{name}.npy" in file.namelist():
+                    _check_head(file, name)
+            values = {name: _read(file, name) for name in _SMALL if f"{name}.npy" in file.namelist()}
+            said = {name: value if value.ndim else value.item() for name, value in values.items()}
+            size = _size(said)
+            values |= {name: _read(file, name) for name in _LARGE if f"{name}.npy" in file.namelist()}
         indices, fingerprint = values["indices"], bytes.fromhex(str(said["fingerprint"]))
     except KeyError as error:
         raise FormatError(f"the .npz holds no {error.args[0]}; docs/tokens.md lists what it needs") from error
@@ -89,8 +101,6 @@ def from_npz(data: bytes) -> Tokens:
     # What a damaged archive makes of zipfile, zlib and NumPy's parser is more than can be listed.
     except Exception as error:
         raise FormatError(f"the .npz cannot be read ({error}); it is damaged or not one of vqc tokens") from error
-    if not 1 <= size.quality <= 100 or size.quality % 0.5:
-        raise FormatError(f"the .npz says quality={size.quality:g}; choose 1..100 in half steps")
     return Tokens(indices, values.get("classes"), size, fingerprint, _icc(values.get("icc")))
 
 
@@ -132,11 +142,35 @@ def sample(seed: int, size: Size, metadata: Metadata, prior: Prior) -> Encoded:
 
 def _read(file: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
     """Return an array of the archive; its size is looked at before it is unpacked."""
-    info = file.getinfo(f"{name}.npy")
-    if info.file_size > _MOST_BYTES:
-        raise FormatError(f"the .npz has {info.file_size:,} bytes of {name}; no picture needs so many")
-    array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(file.read(info)), allow_pickle=False)
+    _check_bytes(file, name)
+    array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(file.read(f"{name}.npy")), allow_pickle=False)
     return array
+
+
+def _check_bytes(file: zipfile.ZipFile, name: str) -> None:
+    size = file.getinfo(f"{name}.npy").file_size
+    if size > _MOST.get(name, _HEAD_BYTES):
+        raise FormatError(f"the .npz has {size:,} bytes of {name}; no picture needs so many")
+
+
+def _check_head(file: zipfile.ZipFile, name: str) -> None:
+    """Raise FormatError for an array with more numbers than a picture has; only its beginning is unpacked."""
+    _check_bytes(file, name)
+    with file.open(f"{name}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, _ = read(stream)
+    if math.prod(shape) > MAX_INDICES:
+        raise FormatError(f"the .npz has {name} of shape {shape}; no picture needs so many")
+
+
+def _size(said: dict[str, Any]) -> Size:
+    size = Size(_whole(said["width"]), _whole(said["height"]), float(said["quality"]), _whole(said.get("tile", 0)))
+    if not 1 <= size.quality <= 100 or size.quality % 0.5:
+        raise FormatError(f"the .npz says quality={size.quality:g}; choose 1..100 in half steps")
+    if max(size.width, size.height) > MAX_SIDE or size.width * size.height > MAX_PIXELS:
+        raise FormatError(f"the .npz says {size.width} x {size.height} pixels; at most 2^27 are allowed")
+    return size
 
 
 def _whole(value: Any) -> int:

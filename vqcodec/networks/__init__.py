@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from vqcodec.errors import ModelError
 from vqcodec.networks.base import Network
 from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.networks.vqgan import VqganNetwork
 from vqcodec.networks.vqvae import VqvaeNetwork
 
-__all__ = ["NETWORKS", "Network", "PhotoNetwork", "VqganNetwork", "VqvaeNetwork", "build"]
+__all__ = ["NETWORKS", "Network", "PhotoNetwork", "VqganNetwork", "VqvaeNetwork", "build", "check_weights"]
 
 NETWORKS: dict[str, type[Network]] = {"photo": PhotoNetwork, "vqvae": VqvaeNetwork, "vqgan": VqganNetwork}
 
@@ -21,3 +24,14 @@ def build(settings: dict[str, Any]) -> Network:
     if name not in NETWORKS:
         raise ModelError(f"network {name!r} is unknown to this vqc; update vqc")
     return NETWORKS[name](**{key: value for key, value in settings.items() if key != "name"})
+
+
+def check_weights(settings: dict[str, Any], weights: dict[str, Tensor]) -> None:
+    """Raise ModelError where a network of these settings has other weights, before memory is asked for."""
+    with torch.device("meta"):
+        needed = {name: tensor.shape for name, tensor in build(settings).state_dict().items()}
+    given = {name: tensor.shape for name, tensor in weights.items()}
+    if needed != given:
+        name = next(name for name in sorted(needed | given) if needed.get(name) != given.get(name))
+        said, wanted = (list(shapes[name]) if name in shapes else "missing" for shapes in (given, needed))
+        raise ModelError(f"the model's weights {name} are {said}, its settings need {wanted}; it is damaged")

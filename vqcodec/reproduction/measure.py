@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.codec import DEFAULT_QUALITY, Codec
+from vqcodec.choices import DEFAULT_QUALITY
+from vqcodec.codec import Codec
 from vqcodec.evaluation.analyze.usage import count, entropy, sharing, unit_counts
 from vqcodec.exact.accounting import bits_per_pixel, index_storage
 from vqcodec.exact.bitstream import container

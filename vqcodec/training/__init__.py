@@ -59,12 +59,18 @@ def run(sources: list[Path], output: Path, settings: Settings, resume: bool, sto
         torch.set_num_threads(settings.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     trained: tuple[model_file.Metadata, model_file.Arrays] | None
-    if isinstance(settings, TrainingSettings):
-        trained = _train_photo(sources, checkpoint_path(output), settings, device, resume, stop_after)
-    elif isinstance(settings, PerceptualSettings):
-        trained = _train_perceptual(sources, checkpoint_path(output), settings, device, resume, stop_after)
-    else:
-        trained = _train_autoencoder(sources, checkpoint_path(output), settings, device, resume, stop_after)
+    path = checkpoint_path(output)
+    try:
+        if isinstance(settings, TrainingSettings):
+            trained = _train_photo(sources, path, settings, device, resume, stop_after)
+        elif isinstance(settings, PerceptualSettings):
+            trained = _train_perceptual(sources, path, settings, device, resume, stop_after)
+        else:
+            trained = _train_autoencoder(sources, path, settings, device, resume, stop_after)
+    except KeyboardInterrupt:  # before the first step, when there may be no checkpoint, or after the last
+        if not path.exists():
+            raise
+        trained = None
     if trained is None:
         return False
     with atomic_write(output, force=True) as file:

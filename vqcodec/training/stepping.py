@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from vqcodec.training import checkpoint
-from vqcodec.training.interrupt import interrupt_flag
+from vqcodec.training.interrupt import Interrupt, interrupt_flag
 
 
 @dataclass
@@ -67,13 +68,24 @@ class StepTrainer(ABC, Generic[S]):
     def __init__(self, state: S, checkpoint_path: Path) -> None:
         self.state, self.checkpoint_path = state, checkpoint_path
         self._saved = state.progress.seconds
+        self._interrupt = Interrupt()
 
     def run(self, stop_after: int | None = None) -> bool:
         """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
-        with interrupt_flag() as interrupted:
-            finished = self._run(stop_after, interrupted)
+        try:
+            with interrupt_flag(self._interrupt) as interrupted:
+                finished = self._run(stop_after, interrupted)
+        except KeyboardInterrupt:
+            return False  # from the middle of a step or of long work: the checkpoint before it counts
         checkpoint.save(self.checkpoint_path, self.state)
         return finished
+
+    @contextmanager
+    def long_work(self) -> Iterator[None]:
+        """Save what is whole, then let Ctrl-C end the run at once instead of after the step."""
+        checkpoint.save(self.checkpoint_path, self.state)
+        with self._interrupt.at_once():
+            yield
 
     def fraction(self) -> float:
         """How much of the run is done, 0..1, in steps or in seconds."""
@@ -93,8 +105,12 @@ class StepTrainer(ABC, Generic[S]):
     def _run(self, stop_after: int | None, interrupted: Callable[[], bool]) -> bool:
         settings, progress = self.state.settings, self.state.progress
         if progress.step == 0:
-            self.start()
-        with tqdm(total=settings.steps or None, initial=progress.step, unit="step", desc=settings.name) as bar:
+            with self.long_work():
+                self.start()
+            checkpoint.save(self.checkpoint_path, self.state)
+        with tqdm(
+            total=settings.steps or None, initial=progress.step, unit="step", desc=settings.name, disable=None
+        ) as bar:
             while self.fraction() < 1:
                 if interrupted() or (stop_after is not None and progress.step >= stop_after):
                     return False

@@ -10,7 +10,7 @@ Figure numbers are those of LooC's paper and its supplement.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from vqcodec.codec import Codec, check_quality
+from vqcodec.choices import check_quality
+from vqcodec.codec import Codec
 from vqcodec.errors import InputError, OutputError
 from vqcodec.evaluation.analyze import page as analyze_page
 from vqcodec.evaluation.analyze import usage_plots
@@ -26,7 +27,9 @@ from vqcodec.evaluation.analyze.usage import Usage, principal_plane, summarise
 from vqcodec.exact.accounting import IndexStorage, codebook_storage, index_storage
 from vqcodec.exact.bitstream import container
 from vqcodec.files import atomic_write
-from vqcodec.image import Picture, find_pictures, read_picture
+from vqcodec.folders import Found, left_out_note
+from vqcodec.image import Picture, list_pictures, read_picture
+from vqcodec.names import notes_on, printable
 
 JSON_NAME = "analysis.json"
 PAGE_NAME = "index.html"
@@ -43,13 +46,21 @@ class Analysis:
     notes: list[str]
 
 
-def find_sources(sources: list[Path]) -> list[Path]:
-    """Return the pictures in folders (with subfolders) and single files; InputError where there are none."""
+def find_sources(sources: list[Path], note: Callable[[str], None] = lambda sentence: None) -> list[Path]:
+    """Return the pictures in folders (with subfolders) and single files; InputError where there are none.
+
+    `note` is called with a sentence on what is left out of folders.
+    """
     found: list[Path] = []
+    left_out: list[Path] = []
     for source in sources:
         if not source.exists():
             raise InputError(f"{source} does not exist; name pictures or folders of them")
-        found += find_pictures(source, recursive=True) if source.is_dir() else [source]
+        inside = list_pictures(source) if source.is_dir() else Found([source])
+        found += inside.checked()
+        left_out += inside.left_out
+    if left_out:
+        note(left_out_note(left_out))
     if not found:
         raise InputError(f"no pictures were found in {', '.join(map(str, sources))}; name folders of images")
     return found
@@ -70,14 +81,18 @@ def analyze(codec: Codec, paths: list[Path], quality: float) -> Analysis:
     usage = Usage.empty(settings.planes, settings.K)
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
+    about: dict[str, list[str]] = {}
     for path, picture in _pictures(paths, notes):
+        for sentence in picture.notes:
+            about.setdefault(sentence, []).append(printable(path))
         encoded = codec.encode(picture.pixels, quality)
         usage = usage.plus(encoded, codec.prior)
         rows.append(_storage_row(path, codec, codec.pack(encoded, picture.icc)))
     if not rows:
         raise InputError(f"none of the {len(paths)} pictures can be read; the first: {notes[0]}")
     figures = summarise(usage, codec.metadata)
-    return Analysis(_values(codec, quality, figures, rows, len(notes)), notes + _limits(figures, settings.K))
+    values = _values(codec, quality, figures, rows, len(notes))
+    return Analysis(values, notes + notes_on(about) + _limits(figures, settings.K))
 
 
 def write(analysis: Analysis, folder: Path, force: bool) -> None:
@@ -109,7 +124,7 @@ def _storage_row(path: Path, codec: Codec, data: bytes) -> dict[str, Any]:
     parsed = container.read(data)
     header = parsed.header
     return {
-        "picture": path.name,
+        "picture": printable(path.name),
         "width": header.width,
         "height": header.height,
         "bytes": len(data),

@@ -23,6 +23,7 @@ from vqcodec.evaluation import metrics
 from vqcodec.evaluation.codecs import EvalCodec, check_qualities, open_codec, open_codecs
 from vqcodec.exact import model_file
 from vqcodec.image import Picture, read_picture
+from vqcodec.names import printable
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -91,7 +92,10 @@ def compare(path: Path, codecs: Sequence[EvalCodec], bpp: float, wanted: Sequenc
     picture = read_picture(path)
     height, width = picture.pixels.shape[:2]
     usable, notes = metrics.usable(wanted)
-    result = Comparison(path.name, path.stat().st_size, picture, int(bpp * width * height / 8), usable, notes=notes)
+    notes = [*picture.notes, *notes]
+    result = Comparison(
+        printable(path.name), path.stat().st_size, picture, int(bpp * width * height / 8), usable, notes=notes
+    )
     smallest: list[int] = []
     for codec in tqdm(codecs, desc="codecs", unit="", disable=None):
         try:

@@ -24,7 +24,9 @@ from vqcodec.evaluation.eval.journal import Journal
 from vqcodec.evaluation.eval.measure import Row, Task, code, measure_all
 from vqcodec.evaluation.metrics import DEFAULT_METRICS, learned, usable
 from vqcodec.exact.model_file import DEFAULT_MODEL
-from vqcodec.image import find_pictures, read_picture
+from vqcodec.folders import Found, left_out_note
+from vqcodec.image import list_pictures, read_picture
+from vqcodec.names import notes_on, printable
 
 DEFAULT_CODECS = (DEFAULT_MODEL, "jpeg", "webp", "avif", "avif-psnr", "jpeg2000", "jxl")
 Progress = Callable[[Iterable[Row], int], Iterable[Row]]
@@ -46,11 +48,22 @@ class Request:
 
 @dataclass
 class Pictures:
-    """Readable pictures as name -> path and name -> SHA-256, and the others as name -> reason."""
+    """Readable pictures as name -> path and name -> SHA-256, and the others as name -> reason.
+
+    notes: what is not kept of pictures, with their names; left_out: what folders hold besides pictures.
+    """
 
     paths: dict[str, Path] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    left_out: list[Path] = field(default_factory=list)
+
+    def sentences(self) -> list[str]:
+        """Return what is to be said of the pictures before they are measured."""
+        skipped = [f"{name} is skipped: {reason}" for name, reason in self.skipped.items()]
+        left_out = [left_out_note(self.left_out)] if self.left_out else []
+        return left_out + skipped + notes_on(self.notes)
 
 
 def run(request: Request, note: Callable[[str], None], progress: Progress = lambda rows, total: rows) -> dict[str, Any]:
@@ -68,8 +81,8 @@ def run(request: Request, note: Callable[[str], None], progress: Progress = lamb
         text: check_qualities(codec, request.qualities or codec.default_qualities) for text, codec in codecs.items()
     }
     pictures = find(request.sources, request.output)
-    for name, reason in pictures.skipped.items():
-        note(f"{name} is skipped: {reason}")
+    for sentence in pictures.sentences():
+        note(sentence)
     if not pictures.paths:
         raise InputError("there is no picture to measure; check the paths")
     journal = _open_journal(request, pictures)
@@ -91,27 +104,28 @@ def find(sources: Iterable[Path], output: Path) -> Pictures:
     """Return the pictures in files and folders, by the names that results give them; none from the output folder."""
     pictures = Pictures()
     for source in sources:
-        found = find_pictures(source, recursive=True) if source.is_dir() else [source]
-        for path in found:
-            if output.resolve() in path.resolve().parents:
+        found = list_pictures(source) if source.is_dir() else Found([source])
+        pictures.left_out += [path for path in found.left_out if not _is_inside(path, output)]
+        for path in found.checked():
+            if _is_inside(path, output):
                 continue
             name = path.relative_to(source).as_posix() if source.is_dir() else path.name
-            _add(pictures, _printable(name if name not in pictures.paths else str(path)), path)
+            _add(pictures, printable(name if name not in pictures.paths else str(path)), path)
     return pictures
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return folder.resolve() in path.resolve().parents
 
 
 def _add(pictures: Pictures, name: str, path: Path) -> None:
     try:
-        read_picture(path)
+        for sentence in read_picture(path).notes:
+            pictures.notes.setdefault(sentence, []).append(name)
         pictures.hashes[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         pictures.paths[name] = path
     except VqcError as error:
-        pictures.skipped[name] = _printable(str(error))
-
-
-def _printable(text: str) -> str:
-    """Return text without what no file can hold: the bytes of a file name that are not UTF-8."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+        pictures.skipped[name] = printable(str(error))
 
 
 def _open_codecs(wanted: Sequence[str]) -> tuple[dict[str, EvalCodec], list[str]]:

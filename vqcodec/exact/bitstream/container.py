@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vqcodec.errors import FormatError
+from vqcodec.errors import FormatError, InputError
+from vqcodec.exact.bitstream import profiles
 from vqcodec.exact.bitstream.header import Header, Reader, read_header, read_version, varint
 
 INDICES = 0x01
@@ -16,7 +17,8 @@ ICC_PROFILE = 0x81
 OPTIONAL = 0x80
 CRC_BYTES = 4
 MAX_ICC_BYTES = 1 << 24
-SECTION_NAMES = {INDICES: "indices", ICC_PROFILE: "ICC profile"}
+COLOUR_SPACE = 0x82
+SECTION_NAMES = {INDICES: "indices", ICC_PROFILE: "ICC profile", COLOUR_SPACE: "colour space"}
 
 
 class Section(NamedTuple):
@@ -41,17 +43,27 @@ class Container:
 
     @property
     def icc(self) -> bytes | None:
-        """The ICC profile, unpacked, or None."""
+        """The ICC profile, unpacked or made of its number, or None: the pixels are sRGB."""
         for section in self.sections:
             if section.type == ICC_PROFILE:
                 return _unpack_icc(section.payload)
+            if section.type == COLOUR_SPACE and section.payload[0] in profiles.SPACES:
+                return profiles.profile(profiles.SPACES[section.payload[0]])
         return None
 
 
 def write(header: Header, indices: bytes, icc: bytes | None = None) -> bytes:
-    """Return a complete .vqc file."""
+    """Return a complete .vqc file; InputError for a profile that is too long for one.
+
+    A profile that `profiles` makes of a number becomes that number.
+    """
     sections = [Section(INDICES, indices)]
-    if icc:
+    if icc and len(icc) > MAX_ICC_BYTES:
+        raise InputError(f"the ICC profile has {len(icc):,} bytes, a file holds at most 2^24; leave it out")
+    number = profiles.numbered().get(icc) if icc else None
+    if number is not None:
+        sections.append(Section(COLOUR_SPACE, bytes([number])))
+    elif icc:
         sections.append(Section(ICC_PROFILE, zlib.compress(icc, 9)))
     return write_sections(header, sections)
 
@@ -89,17 +101,25 @@ def _read_sections(reader: Reader) -> list[Section]:
             sections.append(Section(kind, payload))
         elif not kind & OPTIONAL:
             raise FormatError(f"the file has a section of type {kind} that this vqc does not know; update vqc")
-    if not any(section.type == INDICES for section in sections):
-        raise FormatError("the file has no index section; it is damaged")
+    _check_sections({section.type: section.payload for section in sections})
     return sections
+
+
+def _check_sections(payloads: dict[int, bytes]) -> None:
+    if INDICES not in payloads:
+        raise FormatError("the file has no index section; it is damaged")
+    if len(payloads.get(COLOUR_SPACE, b"1")) != 1:
+        raise FormatError("the colour space section is not one byte; the file is damaged")
+    if {ICC_PROFILE, COLOUR_SPACE} <= payloads.keys():
+        raise FormatError("the file has an ICC profile and a colour space, of which one is right; it is damaged")
 
 
 def _unpack_icc(payload: bytes) -> bytes:
     unpacker = zlib.decompressobj()
     try:
-        profile = unpacker.decompress(payload, MAX_ICC_BYTES)
+        profile = unpacker.decompress(payload, MAX_ICC_BYTES + 1)
     except zlib.error as error:
         raise FormatError("the ICC profile section cannot be unpacked; the file is damaged") from error
-    if not unpacker.eof or unpacker.unused_data:
+    if not unpacker.eof or unpacker.unused_data or len(profile) > MAX_ICC_BYTES:
         raise FormatError("the ICC profile section is too long or incomplete; the file is damaged")
     return profile

@@ -46,7 +46,7 @@ def _fit(state: Autoencoder, pictures: Iterable[Tensor]) -> StaticPrior:
     settings = state.quantizer.settings
     counts = np.zeros((settings.planes, settings.K), np.float64)
     pairs = np.zeros((settings.K, settings.K), np.float64) if settings.mode == "conditional" else None
-    for x in tqdm(pictures, desc="counting indices", unit="batch", leave=False):
+    for x in tqdm(pictures, desc="counting indices", unit="batch", leave=False, disable=None):
         indices = state.quantizer.encode(state.analyse(x.to(state.device))).cpu().numpy()
         _count(state.quantizer, indices, counts, pairs)
     planes = frequencies.smooth(counts, counts.sum(axis=0, keepdims=True))

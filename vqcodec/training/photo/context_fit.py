@@ -84,7 +84,7 @@ def fit_pairs(state: TrainingState, pictures: PictureSet, crops: int) -> PairTab
     for _ in range(_FIT_ROUNDS):
         assigner = pairs.assigner(codebook, scale)
         counts = torch.zeros(pairs.probabilities.shape, device=state.device)
-        for row, n in tqdm(batches, desc="fitting tables", unit="batch", leave=False):
+        for row, n in tqdm(batches, desc="fitting tables", unit="batch", leave=False, disable=None):
             crop_count = min(_FIT_BATCH, crops - n)
             x, quality = _crops(state, pictures, row_quality(row, _FIT_ROWS), (row, n), crop_count)
             code_refined(state, assigner, x, quality, counts)

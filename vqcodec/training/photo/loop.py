@@ -60,14 +60,16 @@ class Trainer(StepTrainer[TrainingState]):
         fraction = self.fraction()
         if state.progress.stage == NOISE and fraction >= settings.quantised_from:
             state.average.settle()
-            self._start_codebook()
+            with self.long_work():
+                self._start_codebook()
             state.enter(QUANTISED if state.context is None else PRIOR)
         if state.progress.stage == PRIOR and fraction >= 1 - settings.quantised_share - settings.synthesis_share:
             state.average.settle()
             state.enter(QUANTISED)
         if state.progress.stage == QUANTISED and fraction >= 1 - settings.synthesis_share:
             state.average.settle()
-            self._finish_tables()
+            with self.long_work():
+                self._finish_tables()
             state.enter(SYNTHESIS)
         if state.context is not None:
             state.context.integer = state.progress.stage == SYNTHESIS or fraction >= 1 - settings.integer_share
@@ -150,7 +152,7 @@ class Trainer(StepTrainer[TrainingState]):
         if progress.seconds - self._validated < 60 * settings.validation_minutes:
             return
         started = time.monotonic()
-        with self.state.average.applied():
+        with self.long_work(), self.state.average.applied():
             figures = validate(self.state, self.training, self.validation)
         # The time of a validation counts, but not towards the next one.
         self._validated = progress.seconds + time.monotonic() - started

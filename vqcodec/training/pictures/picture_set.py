@@ -18,10 +18,13 @@ from tqdm import tqdm
 
 from vqcodec.errors import InputError
 from vqcodec.files import read_stream
-from vqcodec.image import find_pictures, read_picture
+from vqcodec.folders import Found, left_out_note
+from vqcodec.image import list_pictures, read_picture
+from vqcodec.names import printable
 from vqcodec.training.pictures.augmentation import Augmentation
 
 UNCHANGED = Augmentation()
+_SHARD = ".tar"
 
 
 class PictureSet:
@@ -89,7 +92,7 @@ def load_pictures(sources: list[Path], device: torch.device) -> PictureSet:
     """
     pictures: dict[bytes, Tensor] = {}
     skipped: list[str] = []
-    for name, data in tqdm(_picture_data(sources), desc="reading pictures", unit="", delay=1.0):
+    for name, data in tqdm(_picture_data(sources), desc="reading pictures", unit="", delay=1.0, disable=None):
         try:
             pixels = read_picture(data).pixels
         except InputError:
@@ -99,8 +102,12 @@ def load_pictures(sources: list[Path], device: torch.device) -> PictureSet:
         pictures.setdefault(key, torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous().to(device))
     if skipped:
         tqdm.write(
-            f"skipped {len(skipped)} files that are not readable pictures, the first is {skipped[0]}", file=sys.stderr
+            f"skipped {len(skipped)} files that are not readable pictures, the first is {printable(skipped[0])}",
+            file=sys.stderr,
         )
+    left_out = [path for source in sources if source.is_dir() for path in _listing(source).left_out]
+    if left_out:
+        tqdm.write(left_out_note(left_out), file=sys.stderr)
     if not pictures:
         raise InputError(
             f"no pictures were found in {', '.join(map(str, sources))}; name folders or .tar files of images"
@@ -113,16 +120,17 @@ def _picture_data(sources: list[Path]) -> Iterator[tuple[str, Path | bytes]]:
         if not source.exists():
             raise InputError(f"{source} does not exist; name folders or .tar files of images")
         if source.is_dir():
-            yield from ((str(path), path) for path in find_pictures(source, recursive=True))
-            yield from (pair for shard in _shards(source) for pair in _members(shard))
-        elif source.suffix == ".tar":
+            files = _listing(source).checked()
+            yield from ((str(path), path) for path in files if path.suffix.lower() != _SHARD)
+            yield from (pair for path in files if path.suffix.lower() == _SHARD for pair in _members(path))
+        elif source.suffix.lower() == _SHARD:
             yield from _members(source)
         else:
             yield str(source), source
 
 
-def _shards(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*.tar") if path.is_file())
+def _listing(folder: Path) -> Found:
+    return list_pictures(folder, (_SHARD,))
 
 
 def _members(shard: Path) -> Iterator[tuple[str, bytes]]:

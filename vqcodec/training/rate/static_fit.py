@@ -52,7 +52,7 @@ class PriorFitter:
 
     def fit(self, latents: Latents, rounds: int, learn_codebook: bool, prior: StaticPrior | None = None) -> StaticPrior:
         """Return a prior after `rounds` rounds; the quantizer's codebook is moved in place if it is to learn."""
-        for number in tqdm(range(rounds), desc="fitting tables", unit="round", leave=False):
+        for number in tqdm(range(rounds), desc="fitting tables", unit="round", leave=False, disable=None):
             counts = self._count(latents, prior)
             if learn_codebook and number < rounds - 1:
                 self._move_codebook(counts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +19,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from vqcodec import image_depth
 from vqcodec.errors import InputError, OutputError, VqcError
-from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
 from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE
-from vqcodec.files import atomic_write
+from vqcodec.files import atomic_write, read_file, read_stream
+from vqcodec.folders import Found, list_folder
+from vqcodec.image import depth, jpeg
+from vqcodec.image import png as png_file
+from vqcodec.image.color import to_rgb
+from vqcodec.image.kinds import kind_of
+from vqcodec.image.metadata import other_metadata
+from vqcodec.image.png import METADATA_NOTE, Png
+from vqcodec.image.samples import tiff_bits, to_eight_bits
 
 # Names of Pillow; what is not here (EPS, which runs a program, or TGA, which has no signature) is not read.
 _READ_FORMATS = ("PNG", "JPEG", "PPM", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "QOI")
 _READ_SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .mpo .ppm .pgm .pbm .pnm .bmp .gif .webp .tif .tiff .avif .jp2 .j2k .jpx .qoi".split()
+)
+# Pictures that vqc neither reads nor writes; an output of such a name would pass for one.
+_OTHER_SUFFIXES = frozenset(
+    ".heic .heif .jxl .tga .psd .svg .eps .dng .raw .nef .nrw .cr2 .cr3 .crw .arw .srf .sr2 .orf .rw2 .raf .pef "
+    ".srw .x3f .3fr .fff .iiq .kdc .mrw .erf .exr .hdr .pfm .ico .pcx .apng .xcf".split()
 )
 _READABLE = "PNG, JPEG, WebP, TIFF, AVIF, JPEG 2000, GIF, BMP, PPM or QOI"
 # Suffix -> Pillow's name and options. The lossy ones are set so high that vqc's own loss dominates.
@@ -48,7 +59,6 @@ _FORMATS_WITHOUT_ICC = ("JPEG2000", "BMP", "PPM")
 # EXIF tags that tell something: description, make, model, date, artist, copyright, EXIF and GPS folders.
 _EXIF_TAGS = (0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298, 0x8769, 0x8825)
 _ORIENTATION = 0x0112
-_RGB_PROFILE = b"RGB "
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +83,13 @@ def read_picture(source: Any, name: str | None = None) -> Picture:
         with _translated(name or "the image"):
             return _from_pil(source, name or "the image")
     if isinstance(source, (str, os.PathLike)):
-        return _read(Path(source), str(source))
+        return _read(read_file(Path(source)), str(source))
     name = name or str(getattr(source, "name", "the image data"))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _read(io.BytesIO(source), name)
+        return _read(bytes(source), name)
     if hasattr(source, "read"):
         with _translated(name):
-            return _read(io.BytesIO(source.read()), name)
+            return _read(bytes(read_stream(source, name)), name)
     raise InputError(f"a {type(source).__name__} is not a picture; give a path, bytes, a PIL image or a NumPy array")
 
 
@@ -122,10 +132,21 @@ def to_pil(picture: Picture) -> Image.Image:
 
 
 def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
-    """Return the files in a folder that have a picture's suffix, sorted; hidden ones are left out."""
-    found = Path(folder).rglob("*") if recursive else Path(folder).glob("*")
-    pictures = (path for path in found if path.suffix.lower() in _READ_SUFFIXES and not path.name.startswith("."))
-    return sorted(path for path in pictures if path.is_file())
+    """Return the files in a folder that have a picture's suffix, sorted; see folders.list_folder."""
+    return list_folder(folder, _READ_SUFFIXES, recursive).checked()
+
+
+def list_pictures(folder: str | Path, more: Iterable[str] = ()) -> Found:
+    """Return the files in a folder and those in it that have a picture's suffix or one of `more`, and the rest."""
+    return list_folder(folder, _READ_SUFFIXES.union(more))
+
+
+def check_no_picture(target: Path, what: str, suffix: str) -> None:
+    """Raise OutputError where `target` has a picture's suffix although `what`, which is no picture, is written."""
+    if target.suffix.lower() in _READ_SUFFIXES | _OTHER_SUFFIXES:
+        raise OutputError(
+            f"{target} has the suffix of a picture, but {what} is written; name it {target.stem + suffix}"
+        )
 
 
 def _checked_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -137,32 +158,50 @@ def _checked_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(array)
 
 
-def _read(source: Path | io.BytesIO, name: str) -> Picture:
-    with _translated(name), warnings.catch_warnings():
+def _read(data: bytes, name: str) -> Picture:
+    kind = kind_of(data)
+    if kind == "PNG":
+        png = png_file.take_apart(data)
+    else:
+        png = Png(data, code_points=depth.avif_code_points(data) if kind == "AVIF" else None)
+    with _translated(name, kind), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(source, formats=_READ_FORMATS) as image:
-            return _from_pil(image, name)
+        try:
+            return _open(png, name)
+        except OSError:
+            if kind != "JPEG" or not jpeg.lacks_only_its_end(data):
+                raise
+            png.data = jpeg.with_end(data)
+            png.notes.append("the JPEG's end marker is missing; all its pixels are there")
+            return _open(png, name)
+
+
+def _open(png: Png, name: str) -> Picture:
+    with Image.open(io.BytesIO(png.data), formats=_READ_FORMATS) as image:
+        return _from_pil(image, name, png)
 
 
 @contextmanager
-def _translated(name: str) -> Iterator[None]:
-    """Turn whatever Pillow raises into an InputError."""
+def _translated(name: str, kind: str = "") -> Iterator[None]:
+    """Turn whatever Pillow raises into an InputError, which names the kind of the file where it is known."""
     try:
         yield
     except (VqcError, MemoryError):
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"{name} does not exist; check the path") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{name} is a folder, not a picture; name the pictures in it") from error
-    except PermissionError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{name} is not an image that vqc can read; give a {_READABLE} file") from error
+        raise InputError(_unidentified(name, kind)) from error
     except Image.DecompressionBombError as error:
         raise InputError(f"{name} has more than 2^27 pixels; make it smaller first") from error
     except Exception as error:  # Pillow's decoders raise nearly anything for damaged data
-        raise InputError(f"{name} is truncated or damaged ({error}); get a complete copy of it") from error
+        said = f"{kind}: {error}" if kind else str(error)
+        raise InputError(f"{name} is truncated or damaged ({said}); get a complete copy of it") from error
+
+
+def _unidentified(name: str, kind: str) -> str:
+    if kind and kind in _READABLE:
+        return f"{name} is truncated or damaged, or of a kind of {kind} that vqc cannot read; get a complete copy of it"
+    what = f"is {kind}, which is" if kind else "is"
+    return f"{name} {what} not an image that vqc can read; give a {_READABLE} file"
 
 
 def _check_size(width: int, height: int, name: str) -> None:
@@ -170,26 +209,37 @@ def _check_size(width: int, height: int, name: str) -> None:
         raise InputError(f"{name} is {width} x {height}; a side may have {MAX_SIDE} pixels, the whole 2^27")
 
 
-def _from_pil(image: Image.Image, name: str) -> Picture:
+def _from_pil(image: Image.Image, name: str, file: Png | None = None) -> Picture:
     _check_size(*image.size, name)
-    notes = []
-    frames = getattr(image, "n_frames", 1)
-    if frames > 1:
-        notes.append(f"only the first of its {frames} frames is kept")
-    bits = image_depth.bits_per_sample(image.format, image.mode, _tile_arguments(image), getattr(image, "fp", None))
+    file = file or Png(b"")
+    notes = [*file.notes, *_frames(image)]
+    bits = depth.bits_per_sample(image.format, image.mode, _tile_arguments(image), getattr(image, "fp", None))
+    bits = tiff_bits(image) or bits
     image.load()
     if bits > 8:
         notes.append(f"{bits} bits per sample are reduced to 8")
-    icc = image.info.get("icc_profile") or None
+    icc = image.info.get("icc_profile") or file.icc
+    notes += other_metadata(image)
+    opened = image
+    if file.data and image.format == "PNG":
+        image = png_file.key_colour(image, file.data)
     image, exif_notes = _oriented(image)
     notes += exif_notes
-    image, alpha = _split_alpha(_to_eight_bits(image, name))
-    image, icc, colour_notes = _to_rgb(image, icc)
+    image, alpha = _split_alpha(to_eight_bits(image, opened, name))
+    image, icc, colour_notes = to_rgb(image, icc, file.code_points)
     notes += colour_notes
     if alpha is not None:
         notes.append("transparency is not kept; the picture is laid over white")
         image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
-    return Picture(np.array(image, dtype=np.uint8), icc, tuple(notes))
+    return Picture(np.array(image, dtype=np.uint8), icc, tuple(dict.fromkeys(notes)))
+
+
+def _frames(image: Image.Image) -> list[str]:
+    """Return a note where there are more frames; those of a TIFF are not counted, which would read the whole file."""
+    if image.format == "TIFF":
+        return ["only the first of its frames is kept"] if getattr(image, "is_animated", False) else []
+    frames = getattr(image, "n_frames", 1)
+    return [f"only the first of its {frames} frames is kept"] if frames > 1 else []
 
 
 def _tile_arguments(image: Image.Image) -> Any:
@@ -207,20 +257,7 @@ def _oriented(image: Image.Image) -> tuple[Image.Image, list[str]]:
         oriented = image if exif.get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF raises nearly anything; the pixels are good all the same
         return image, ["the EXIF metadata are damaged; they are ignored and not kept"]
-    return oriented, ["EXIF and XMP metadata are not kept"] if has_metadata else []
-
-
-def _to_eight_bits(image: Image.Image, name: str) -> Image.Image:
-    """Return a wide single-channel image as "L" (or "LA"), scaled from 0..65535; others as they are."""
-    if not image.mode.startswith(("I", "F")):
-        return image
-    samples = np.asarray(image)
-    if samples.dtype.kind == "f" or samples.min() < 0 or samples.max() > 65535:
-        raise InputError(f"{name} has samples outside 0..65535; convert it to 8 or 16 bits first")
-    grey = Image.fromarray(((samples.astype(np.uint32) + 128) // 257).astype(np.uint8))
-    if "transparency" in image.info:
-        grey.putalpha(Image.fromarray(np.where(samples == image.info["transparency"], 0, 255).astype(np.uint8)))
-    return grey
+    return oriented, [METADATA_NOTE] if has_metadata else []
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -231,31 +268,6 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     whole = image.convert("LA" if grey else "RGBA")
     alpha = whole.getchannel("A")
     return whole.convert("L" if grey else "RGB"), None if alpha.getextrema()[0] == 255 else alpha
-
-
-def _to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Image.Image, bytes | None, list[str]]:
-    """Return an RGB image, the profile that still fits it, and notes."""
-    notes = []
-    if image.mode == "CMYK":
-        notes.append("CMYK is converted to RGB" + ("" if icc else " plainly, because it has no ICC profile"))
-    if icc is not None and (len(icc) >= MAX_ICC_BYTES or len(icc) < 128):
-        return image.convert("RGB"), None, [*notes, "the ICC profile is not kept, because its length is not possible"]
-    if icc is None or (icc[16:20] == _RGB_PROFILE and image.mode != "CMYK"):
-        return image if image.mode == "RGB" else image.convert("RGB"), icc, notes
-    converted = _by_profile(image, icc)
-    if converted is None:
-        return image.convert("RGB"), None, [*notes, "the ICC profile does not fit the picture and is not kept"]
-    return converted, None, [*notes, "the colours are converted to sRGB by the ICC profile, which is not kept"]
-
-
-def _by_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
-    from PIL import ImageCms
-
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return None
 
 
 def _save(image: Image.Image, file: BinaryIO, name: str, options: dict[str, Any], target: str) -> None:

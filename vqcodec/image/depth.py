@@ -26,6 +26,14 @@ def bits_per_sample(format: str | None, mode: str, tile: Any, file: BinaryIO | N
     return 8
 
 
+def avif_code_points(data: bytes) -> tuple[int, int] | None:
+    """Return the numbers of primaries and curve in the colour box of an AVIF file, or None where it has none."""
+    at = data.find(b"colrnclx", 0, _HEAD_BYTES)
+    if at < 0 or at + 12 > len(data):
+        return None
+    return int.from_bytes(data[at + 8 : at + 10], "big"), int.from_bytes(data[at + 10 : at + 12], "big")
+
+
 def _head(file: BinaryIO) -> bytes:
     position = file.tell()
     file.seek(0)

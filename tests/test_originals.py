@@ -1,0 +1,89 @@
+"""An original is never overwritten, and what is no picture is never named like one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny import Result, Run, picture
+
+
+def refused(result: Result, *texts: str) -> bool:
+    """Whether a run failed with a sentence on stderr that holds the texts."""
+    assert [text for text in texts if text not in result.err] == []
+    return (result.code, result.out) == (1, b"")
+
+
+@pytest.mark.parametrize("kind", ["itself", "symlink", "hardlink"])
+@pytest.mark.parametrize("command", ["compress", "decompress", "tokens"])
+def test_an_input_is_never_the_output(run: Run, packed: Path, tiny_model: Path, command: str, kind: str) -> None:
+    # The suffix of the output is one that the command writes, so that nothing else refuses it.
+    suffix = {"compress": "", "decompress": ".png", "tokens": ".npz"}[command]
+    source = packed.with_name(f"original{suffix}")
+    source.write_bytes((packed.with_suffix(".png") if command == "compress" else packed).read_bytes())
+    target = source if kind == "itself" else source.with_name(f"link{suffix}")
+    if kind != "itself":
+        (target.symlink_to if kind == "symlink" else target.hardlink_to)(source)
+    before = source.read_bytes()
+    for force in ("-f", "--json"):
+        result = run(command, force, source, "-o", target, "--model", tiny_model)
+        assert refused(result, "itself, which is never overwritten")
+    assert source.read_bytes() == before
+
+
+def test_no_output_is_another_input_of_the_run(run: Run, photo: Path, packed: Path, tiny_model: Path) -> None:
+    before = packed.read_bytes()
+    result = run("compress", "-f", photo, packed, "--model", tiny_model)
+    assert result.code == 1
+    assert f"{packed} is the input {packed} itself" in result.err
+    assert packed.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no /dev/stdin")
+def test_stdin_is_an_input_too(photo: Path, tiny_model: Path) -> None:
+    original = photo.with_name("original")
+    photo.rename(original)
+    before = original.read_bytes()
+    command = [sys.executable, "-m", "vqcodec", "compress", "-f", "-", "-o", str(original), "--model", str(tiny_model)]
+    with original.open("rb") as file:
+        result = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "never overwritten" in result.stderr
+    assert original.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["other.jpg", "other.HEIC", "other.jxl", "other.dng"])
+def test_no_picture_s_suffix_for_what_is_none(run: Run, photo: Path, tiny_model: Path, name: str) -> None:
+    target = photo.with_name(name)
+    for arguments in (
+        ("compress", "-f", photo, "-o", target, "--model", tiny_model),
+        ("compare", "-f", photo, "-o", target),
+        ("train", "-f", photo, "-o", target),
+    ):
+        assert refused(run(*arguments), f"{name} has the suffix of a picture")
+    assert [path.name for path in photo.parent.iterdir()] == ["photo.png"]
+
+
+def test_a_page_or_model_replaces_no_input(run: Run, photo: Path) -> None:
+    original = photo.rename(photo.with_name("original"))
+    before = original.read_bytes()
+    assert refused(run("compare", "-f", original, "-o", original), "never overwritten")
+    assert refused(run("train", "-f", original, "-o", original), "never overwritten")
+    assert original.read_bytes() == before
+
+
+def test_decompress_beside_the_original_proposes_another_name(run: Run, packed: Path, tiny_model: Path) -> None:
+    before = packed.with_suffix(".png").read_bytes()
+    result = run("decompress", packed, "--model", tiny_model)
+    assert refused(result, "photo.png exists and may be the original; choose another name", "photo.decoded.png")
+    assert "-f" not in result.err
+    assert packed.with_suffix(".png").read_bytes() == before
+
+
+def test_decompress_names_an_existing_output_that_was_asked_for(run: Run, packed: Path, tiny_model: Path) -> None:
+    other = packed.with_name("other.png")
+    Image.fromarray(picture(20, 20, 1)).save(other)
+    assert refused(run("decompress", packed, "-o", other, "--model", tiny_model), "exists; use -f to overwrite it")

@@ -1,0 +1,72 @@
+"""What a folder holds: the files that are wanted, and what is left out, so that it can be said.
+
+One rule for all commands: files are known by their suffix, in capitals or not. Hidden files and folders (a name with
+a dot in front) and links to folders are left out; links to files are taken.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vqcodec.errors import InputError
+from vqcodec.names import printable
+
+
+@dataclass
+class Found:
+    """The wanted files of a folder, sorted; what else is in it; and an error for each folder that cannot be read."""
+
+    files: list[Path] = field(default_factory=list)
+    left_out: list[Path] = field(default_factory=list)
+    errors: list[InputError] = field(default_factory=list)
+
+    def checked(self) -> list[Path]:
+        """Return the files; InputError for the first folder that cannot be read."""
+        if self.errors:
+            raise self.errors[0]
+        return self.files
+
+
+def list_folder(folder: str | Path, suffixes: Collection[str], recursive: bool = True) -> Found:
+    """Return what a folder holds with all folders in it, or without them, of which then nothing is said.
+
+    `suffixes` are in small letters, with their dots.
+    """
+    found = Found()
+    _collect(Path(folder), suffixes, recursive, found)
+    found.files.sort()
+    # Of a hidden name nobody asks why it is left out, so another one is said first.
+    found.left_out.sort(key=lambda path: (path.name.startswith("."), path))
+    return found
+
+
+def left_out_note(paths: Sequence[Path]) -> str:
+    """Return the sentence on files that were left out of a folder."""
+    count = len(paths)
+    return f"{count} {'file' if count == 1 else 'files'} left out, the first is {printable(paths[0])}"
+
+
+def _collect(folder: Path, suffixes: Collection[str], recursive: bool, found: Found) -> None:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in list(entries):
+                _sort_in(entry, suffixes, recursive, found)
+    except OSError as error:
+        found.errors.append(
+            InputError(f"the folder {printable(folder)} cannot be read: {error.strerror}; allow it, or leave it out")
+        )
+
+
+def _sort_in(entry: os.DirEntry[str], suffixes: Collection[str], recursive: bool, found: Found) -> None:
+    path, hidden = Path(entry.path), entry.name.startswith(".")
+    if entry.is_dir() and not recursive:
+        return
+    if entry.is_dir(follow_symlinks=False) and not hidden:
+        _collect(path, suffixes, recursive, found)
+    elif not hidden and entry.is_file() and path.suffix.lower() in suffixes:
+        found.files.append(path)
+    else:
+        found.left_out.append(path)

@@ -1,0 +1,125 @@
+"""PNG files: what the pixels need is handed on, the rest is read here, so that none of it can spoil them."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, PngImagePlugin
+
+from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
+
+MAGIC = b"\x89PNG\r\n\x1a\n"
+METADATA_NOTE = "EXIF and XMP metadata are not kept"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_XMP = b"XML:com.adobe.xmp"
+_LARGEST_TEXT = 1 << 16
+_TRUECOLOUR = 2
+
+
+@dataclass
+class Png:
+    """A PNG file that holds only what Pillow is to read, and what was taken out of it.
+
+    icc: the ICC profile; code_points: primaries and curve of a cICP chunk; notes: sentences on what is ignored.
+    """
+
+    data: bytes
+    icc: bytes | None = None
+    code_points: tuple[int, int] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def take_apart(data: bytes) -> Png:
+    """Return a PNG file without texts, ICC profile, and parts whose checksum is wrong and that pixels do not need."""
+    png, parts = Png(b""), [MAGIC]
+    for kind, payload, whole, is_right in _chunks(data):
+        if kind == b"IEND":
+            parts.append(_chunk(kind, b""))
+            break
+        if not is_right and kind[:1].islower():
+            _note(png, f"a damaged part of the PNG ({kind.decode('ascii', 'replace')}) is ignored")
+        elif kind == b"iCCP":
+            png.icc = _unpacked_profile(payload)
+            if png.icc is None:
+                _note(png, "the ICC profile is damaged or too long and not kept")
+        elif kind == b"cICP" and len(payload) == 4:
+            png.code_points = payload[0], payload[1]
+        elif kind not in _TEXTS or _is_exif(payload):
+            parts.append(whole)
+        else:
+            _note(png, METADATA_NOTE if payload.startswith(_XMP) else "texts are not kept")
+    png.data = b"".join(parts)
+    return png
+
+
+def key_colour(image: Image.Image, data: bytes) -> Image.Image:
+    """Return an opened PNG whose one transparent colour has become alpha, where Pillow compares it with other values.
+
+    It keeps the key as the file has it: of 16 bits, beside RGB pixels of 8, or of 2 or 4 bits beside grey ones.
+    """
+    key = image.info.get("transparency")
+    depth, colour = data[24], data[25]
+    if isinstance(key, int) and image.mode == "L" and depth in (2, 4):
+        image.info["transparency"] = key * 255 // ((1 << depth) - 1)
+    elif isinstance(key, tuple) and image.mode == "RGB" and depth == 16 and colour == _TRUECOLOUR:
+        high, low = (_decoded(data, f"RGB;16{order}") for order in "BL")
+        is_key = (high.astype(np.uint16) << 8 | low == np.array(key, np.uint16)).all(axis=2)
+        del image.info["transparency"]
+        image.putalpha(Image.fromarray(np.where(is_key, 0, 255).astype(np.uint8)))
+    return image
+
+
+def _decoded(data: bytes, raw_mode: str) -> npt.NDArray[np.uint8]:
+    """Return the upper ("RGB;16B") or the lower ("RGB;16L") bytes uint8 [H, W, 3] of samples of 16 bits."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        assert isinstance(image, PngImagePlugin.PngImageFile)
+        image.tile = [tile._replace(args=raw_mode) for tile in image.tile]
+        return np.array(image)
+
+
+def _note(png: Png, sentence: str) -> None:
+    if sentence not in png.notes:
+        png.notes.append(sentence)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
+    """Yield kind, payload and all bytes of each chunk, and whether its checksum is right; the last may be cut off."""
+    at = len(MAGIC)
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        whole = data[at:end]
+        is_right = len(whole) >= 12 and zlib.crc32(whole[4:-4]) == int.from_bytes(whole[-4:], "big")
+        # A chunk that is cut off is left to Pillow, which says so.
+        yield whole[4:8], whole[8:-4], whole, is_right or end > len(data)
+        at = end
+
+
+def _chunk(kind: bytes, payload: bytes) -> bytes:
+    checksum = zlib.crc32(kind + payload)
+    return len(payload).to_bytes(4, "big") + kind + payload + checksum.to_bytes(4, "big")
+
+
+def _unpacked_profile(payload: bytes) -> bytes | None:
+    _, _, packed = payload.partition(b"\0")
+    unpacker = zlib.decompressobj()
+    try:
+        profile = unpacker.decompress(packed[1:], MAX_ICC_BYTES + 1)
+    except zlib.error:
+        return None
+    return profile if packed[:1] == b"\0" and unpacker.eof and len(profile) <= MAX_ICC_BYTES else None
+
+
+def _is_exif(payload: bytes) -> bool:
+    """Return whether a text is EXIF as old writers pack it, which says how a picture is turned, and is short."""
+    keyword, _, packed = payload.partition(b"\0")
+    if keyword != b"Raw profile type exif":
+        return False
+    try:
+        return len(zlib.decompressobj().decompress(packed[1:], _LARGEST_TEXT)) < _LARGEST_TEXT
+    except zlib.error:
+        return len(packed) < _LARGEST_TEXT
