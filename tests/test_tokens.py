@@ -21,7 +21,7 @@ from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
 
 ICC = b"a profile" * 20
-CRC_OF_SEED_7 = 3438663492
+CRC_OF_SEED_7 = 2016130907
 Model = tuple[Metadata, Prior]
 
 
