@@ -50,6 +50,7 @@ ONLY_USER = {
         "image",
         "api.py",
         "evaluation/codecs.py",
+        "evaluation/pillow_codec.py",
         "training/pictures/drawn.py",
     },
     "click": {"cli"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,9 @@ Pixels = npt.NDArray[np.uint8]
 SAMPLE = Path(__file__).parent.parent / "samples" / "chelsea.png"
 
 
+SLOW = ("vvc", "av1-slow")
+
+
 @pytest.fixture(scope="module")
 def sample() -> Pixels:
     """A photograph, uint8 [160, 224, 3]."""
@@ -34,6 +38,8 @@ def sample() -> Pixels:
 def test_more_quality_is_more_bytes_and_less_error(name: str, sample: Pixels) -> None:
     codec = codecs.open_codec(name)
     assert codec.name == name
+    if name in SLOW:
+        sample = sample[:64, :64]
     files = [codec.encode(sample, quality) for quality in codec.default_qualities[1::2]]
     errors = [psnr(sample, codec.decode(data)) for data in files]
     assert list(map(len, files)) == sorted(map(len, files))
@@ -158,3 +164,21 @@ def test_a_codec_that_returns_another_size_is_caught(pixels: Pixels, monkeypatch
     monkeypatch.setattr(codec, "decode", lambda data: pixels[1:])
     with pytest.raises(InputError, match="came back as"):
         measure.code(codec, pixels, 50)
+
+
+PEERS = {"heic": "pillow_heif", "jpegli": "pyjpegli", "vvc": "imageio_ffmpeg", "av1-slow": "imageio_ffmpeg"}
+
+
+@pytest.mark.parametrize(("name", "module"), PEERS.items())
+def test_a_peer_that_is_not_installed_names_its_package(
+    name: str, module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(SettingsError, match=rf"{name} needs .*; pip install 'vqcodec\[peers\]'"):
+        codecs.open_codec(name)
+
+
+def test_what_ffmpeg_says_of_a_damaged_file_is_one_sentence(sample: Pixels) -> None:
+    codec = codecs.open_codec("vvc")
+    with pytest.raises(OutputError, match="^vvc: ffmpeg failed: [^\n]*$"):
+        codec.decode(codec.encode(sample[:8, :8], 20)[:9])

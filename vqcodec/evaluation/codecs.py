@@ -6,24 +6,19 @@ attributes of `EvalCodec` and list it in `FORMATS`.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-import PIL
-from PIL import Image, features
+from PIL import features
 
 from vqcodec.api import load_model
 from vqcodec.choices import DEFAULT_EFFORT, check_quality
-from vqcodec.errors import ModelError, OutputError, SettingsError
+from vqcodec.errors import ModelError, SettingsError
+from vqcodec.evaluation.peers import AvifSlow, Heic, Jpegli, Vvc
+from vqcodec.evaluation.pillow_codec import DEFAULT_QUALITIES, PillowCodec, Pixels
 from vqcodec.image import Picture
-
-Pixels = npt.NDArray[np.uint8]
-DEFAULT_QUALITIES = (10.0, 25.0, 40.0, 55.0, 70.0, 85.0, 95.0)
 
 
 class EvalCodec(Protocol):
@@ -68,51 +63,6 @@ class Vqc:
     def decode(self, data: bytes) -> Pixels:
         """Return the pixels of a .vqc file."""
         return self._codec.decompress(data).pixels
-
-
-class PillowCodec:
-    """A format that Pillow writes; a subclass says which, with which options."""
-
-    name: str
-    label: str
-    format: str
-    library: str
-    options: Mapping[str, Any] = MappingProxyType({})
-    default_qualities: tuple[float, ...] = DEFAULT_QUALITIES
-
-    def __init__(self) -> None:
-        if not features.check(self.library):
-            raise SettingsError(f"{self.name}: this Pillow lacks {self.library}; pip install --upgrade Pillow")
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Pillow's options, and the versions of Pillow and of the library that it calls."""
-        versions = {"Pillow": PIL.__version__, self.library: self.version()}
-        return {"format": self.format, **self.options, "versions": versions}
-
-    def version(self) -> str | None:
-        """Return the version of the library that does the work."""
-        return features.version(self.library)
-
-    def quality_options(self, quality: float) -> dict[str, Any]:
-        """Return the options that depend on the quality."""
-        if quality != int(quality):
-            raise SettingsError(f"{self.name} takes whole numbers as quality, not {quality:g}")
-        return {"quality": int(quality)}
-
-    def encode(self, pixels: Pixels, quality: float) -> bytes:
-        """Return the file that Pillow writes; OutputError where the format cannot hold such a picture."""
-        file, options = io.BytesIO(), self.quality_options(quality)
-        try:
-            Image.fromarray(pixels).save(file, self.format, **self.options, **options)
-        except Exception as error:  # encoders raise OSError, ValueError, RuntimeError ... for what they cannot hold
-            raise OutputError(f"{self.name} cannot encode the picture: {error}") from error
-        return file.getvalue()
-
-    def decode(self, data: bytes) -> Pixels:
-        """Return the pixels as they are in the file."""
-        with Image.open(io.BytesIO(data), formats=(self.format,)) as image:
-            return np.array(image.convert("RGB"))
 
 
 class Jpeg(PillowCodec):
@@ -203,8 +153,9 @@ class Jxl(PillowCodec):
         return version(self.library)
 
 
-FORMATS: dict[str, type[PillowCodec]] = {
-    codec.name: codec for codec in (Jpeg, Jpeg444, WebP, Avif, Avif444, AvifPsnr, Jpeg2000, Jxl)
+FORMATS: dict[str, Callable[[], EvalCodec]] = {
+    codec.name: codec
+    for codec in (Jpeg, Jpeg444, WebP, Avif, Avif444, AvifPsnr, Jpeg2000, Jxl, Heic, Jpegli, Vvc, AvifSlow)
 }
 
 

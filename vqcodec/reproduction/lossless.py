@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from vqcodec.evaluation.codecs import PillowCodec
+from vqcodec.evaluation.pillow_codec import PillowCodec
 
 _ANY_QUALITY = 100.0
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqcodec.evaluation.codecs import PillowCodec
 from vqcodec.evaluation.metrics import MAX_DB
+from vqcodec.evaluation.pillow_codec import PillowCodec
 from vqcodec.networks.layers import from_signed, to_signed
 
 Pixels = npt.NDArray[np.uint8]
