@@ -39,12 +39,19 @@ class Model:
     wide: int
     table_bits: int
     prior_kind: str  # "static" or "context"
-    method: str
+    own: bool  # every unit has a codebook of its own
 
     @property
     def planes(self) -> int:
         """P, the number of index planes."""
-        return self.depth if self.method == "rq" else self.m + self.wide
+        return self.depth if self.layout == "stages" else self.m + self.wide
+
+    @property
+    def layout(self) -> str:
+        """How indices stand for latents, FORMAT.md section 3.1."""
+        if self.own:
+            return "own"
+        return "stages" if self.depth > 1 and self.wide == 0 else "shared"
 
     @property
     def factor(self) -> int:
@@ -88,7 +95,7 @@ def build_model(metadata: dict[str, Any], tensors: Tensors) -> Model:
         stride=metadata["stride"],
         table_bits=metadata["table_bits"],
         prior_kind="static" if metadata.get("context") is None else "context",
-        method=metadata["quantizer"]["name"],
+        own="codebook" in tensors and tensors["codebook"].ndim == 3,
         **{key: metadata["quantizer"][key] for key in SETTINGS},
     )
 
@@ -97,12 +104,17 @@ def check_settings(model: Model) -> None:
     """The settings that decoding computes with."""
     require(model.stride >= 1, "model", f"The model's stride = {model.stride} is not a positive number.")
     require(8 <= model.table_bits <= 24, "model", f"The model's table_bits = {model.table_bits} is not in 8..24.")
-    has_coarse = model.method == "looc" and model.depth == 2
-    wide_fits = 1 <= model.wide <= model.m if has_coarse else model.wide == 0
-    require(wide_fits, "model", f"The model's wide = {model.wide} does not fit depth {model.depth}, m = {model.m}.")
+    if model.wide > 0:
+        layout_fits = model.wide <= model.m and model.depth == 2 and not model.own
+    elif model.depth > 1:
+        layout_fits = model.m == 1 and not model.own
+    else:
+        layout_fits = model.wide == 0
+    numbers = f"depth {model.depth}, m = {model.m}, wide = {model.wide}"
+    require(layout_fits, "model", f"The model's {numbers} do not fit the layout {model.layout!r}.")
     if model.prior_kind == "context":
-        kind = (model.method, model.d_star, model.beta, model.mode, model.depth, model.wide)
-        fits = kind == ("looc", 2, 1, "all", 2, model.m)
+        kind = (model.layout, model.d_star, model.beta, model.mode, model.depth, model.wide)
+        fits = kind == ("shared", 2, 1, "all", 2, model.m)
         require(fits, "model", f"The model's quantizer {kind} has no context prior.")
 
 

@@ -81,7 +81,7 @@ class Codec:
         try:
             self.prior: Prior = model_file.make_prior(metadata, arrays)
             self.network = networks.build(metadata.network)
-            settings = QuantizerSettings.from_dict(metadata.quantizer)
+            settings = QuantizerSettings.from_dict(metadata.quantizer, metadata.layout)
             self.quantizer = Fixed(settings, _tensor(arrays["codebook"]))
             self.network.load_state_dict(weights)
         except (RuntimeError, KeyError, TypeError, ValueError) as error:

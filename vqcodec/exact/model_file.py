@@ -26,7 +26,9 @@ FORMAT = 1
 METADATA_KEY = "vqc"
 DEFAULT_MODEL = "photo"
 NETWORK_PREFIX = "network."
+CODEBOOK = "codebook"
 PRIOR_TENSORS = ("tables", "table_map", "conditional_map", "class_tables", "class_map")
+_OWN_AXES = 3
 _PROXIMAL_KEY = "search"
 """The key that shipped model files have for Metadata.proximal."""
 _DECODING_KEYS = ("network", "stride", "quantizer", "table_bits")
@@ -42,7 +44,8 @@ class Metadata:
     network: its name and settings; quantizer: the fields of QuantizerSettings; context: the
     settings of a context prior, or None; training: facts about how it was made; proximal: whether an encoder's proximal
     steps to less squared error are of use, which they are not to a model for looks; files call it `search`.
-    `fingerprint` is 16 hexadecimal digits.
+    own_codebooks: whether units have a codebook each, which in a file is the shape of the tensor `codebook` and
+    nothing else. `fingerprint` is 16 hexadecimal digits.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Metadata:
     context: dict[str, Any] | None = None
     training: dict[str, Any] = field(default_factory=dict)
     proximal: bool = True
+    own_codebooks: bool = False
     fingerprint: str = ""
 
     @property
@@ -61,10 +65,17 @@ class Metadata:
         return 1 if self.quantizer["mode"] == "smooth" else int(self.quantizer["beta"])
 
     @property
+    def layout(self) -> str:
+        """How indices stand for latents: `own`, `stages` or `shared`; the name of the method has no part in it."""
+        if self.own_codebooks:
+            return "own"
+        return "stages" if self.quantizer["depth"] > 1 and not self.quantizer["wide"] else "shared"
+
+    @property
     def planes(self) -> int:
         """The index planes P."""
         quantizer = self.quantizer
-        return int(quantizer["depth"] if quantizer["name"] == "rq" else quantizer["m"] + quantizer["wide"])
+        return int(quantizer["depth"] if self.layout == "stages" else quantizer["m"] + quantizer["wide"])
 
 
 def fingerprint(metadata: Metadata, arrays: Arrays) -> str:
@@ -97,13 +108,13 @@ def to_bytes(metadata: Metadata, arrays: Arrays) -> bytes:
 def read_metadata(path: Path) -> Metadata:
     """Return a model file's metadata; ModelError if it is not a model of this vqc."""
     with _open(path) as file:
-        return _metadata(path, file.metadata())
+        return _metadata(path, file)
 
 
 def load(path: Path) -> tuple[Metadata, Arrays]:
     """Return metadata and all tensors of a model file; its fingerprint is verified."""
     with _open(path) as file:
-        metadata = _metadata(path, file.metadata())
+        metadata = _metadata(path, file)
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if fingerprint(metadata, arrays) != metadata.fingerprint:
         raise ModelError(f"{path}: the fingerprint does not match the contents; the model file is damaged")
@@ -113,7 +124,7 @@ def load(path: Path) -> tuple[Metadata, Arrays]:
 def load_prior(path: Path) -> tuple[Metadata, Prior]:
     """Return metadata and prior of a model file, reading none of its weights."""
     with _open(path) as file:
-        metadata = _metadata(path, file.metadata())
+        metadata = _metadata(path, file)
         names = [name for name in file.keys() if name in PRIOR_TENSORS or name.startswith(CONTEXT_PREFIX)]  # noqa: SIM118
         arrays = {name: file.get_tensor(name) for name in names}
     return metadata, make_prior(metadata, arrays)
@@ -146,9 +157,9 @@ def _static_prior(metadata: Metadata, arrays: Arrays) -> StaticPrior:
 def _context_prior(metadata: Metadata, arrays: Arrays) -> ContextPrior:
     assert metadata.context is not None
     quantizer = metadata.quantizer
-    said = tuple(quantizer[key] for key in ("name", "d_star", "beta", "mode", "depth", "wide"))
-    if said != ("looc", 2, 1, "all", 2, quantizer["m"]):
-        raise ModelError("a context prior needs looc with d_star 2, beta 1 and depth 2 with every unit wide")
+    said = tuple(quantizer[key] for key in ("d_star", "beta", "mode", "depth", "wide"))
+    if metadata.own_codebooks or said != (2, 1, "all", 2, quantizer["m"]):
+        raise ModelError("a context prior needs a shared codebook with d_star 2, beta 1 and depth 2, every unit wide")
     tensors = tensors_under(CONTEXT_PREFIX, arrays)
     return ContextPrior(metadata.context, quantizer["scale"], metadata.table_bits, tensors)
 
@@ -194,14 +205,14 @@ def _open(path: Path) -> Any:
         raise ModelError(f"{path} is not a model file: {error}") from error
 
 
-def _metadata(path: Path, raw: dict[str, str] | None) -> Metadata:
+def _metadata(path: Path, file: Any) -> Metadata:
     try:
-        values = json.loads((raw or {})[METADATA_KEY])
+        values = json.loads((file.metadata() or {})[METADATA_KEY])
         version = values.pop("format")
         if version != FORMAT:
             raise ModelError(f"{path} has model format {version}, this vqc reads {FORMAT}; update vqc")
         proximal = values.pop(_PROXIMAL_KEY, True)
-        metadata = Metadata(**values, proximal=proximal)
+        metadata = Metadata(**values, proximal=proximal, own_codebooks=_has_own_codebooks(file))
         if metadata.stride < 1:
             raise ModelError(f"{path} has stride {metadata.stride}, which must be at least 1")
         if not isinstance(proximal, bool):
@@ -209,3 +220,7 @@ def _metadata(path: Path, raw: dict[str, str] | None) -> Metadata:
         return metadata
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelError(f"{path} is not a vqc model: its description is missing or damaged") from error
+
+
+def _has_own_codebooks(file: Any) -> bool:
+    return CODEBOOK in file.keys() and len(file.get_slice(CODEBOOK).get_shape()) == _OWN_AXES  # noqa: SIM118
