@@ -7,7 +7,7 @@ beta ("extrapolation by interpolation", LooC section 3.2): the latents are inter
 quantised, and beta x beta cells averaged. The file holds the beta^2 indices of a cell (modes `all`
 and `conditional`), or only one, and the decoder interpolates and quantises again (`smooth`).
 
-Depth 2 of `looc`: the first `wide` units take a coarse index of the same codebook first, enlarged by
+Depth 2 of a shared codebook: the first `wide` units take a coarse index of the same codebook first, enlarged by
 `scale`, and a fine one for what remains. Without it the few large coefficients of a
 photograph fall off the edge of a small codebook.
 """
