@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vqcodec import quantizers
-from vqcodec.quantizers import NAMES, Learned, QuantizerSettings
+from vqcodec.quantizers import Learned, QuantizerSettings, settings_of
 
 PACKAGE = "vector-quantize-pytorch"
 GRID, CHANNELS, K = 32, 128, 1024
@@ -81,7 +81,7 @@ class ChannelsLast(nn.Module):
 
 
 def one_unit(name: str, **changes: Any) -> QuantizerSettings:
-    return QuantizerSettings(**({"name": name, "K": K, "m": 1, "d_star": CHANNELS} | changes))
+    return settings_of(**({"name": name, "K": K, "m": 1, "d_star": CHANNELS} | changes))
 
 
 def looc(size: int) -> Entry:
@@ -103,7 +103,7 @@ ENTRIES = {
     "looc-256": looc(256),
     "looc-1024": looc(1024),
     "pq": Entry(
-        QuantizerSettings("pq", K=K, m=4, d_star=CHANNELS // 4),
+        settings_of("pq", K=K, m=4, d_star=CHANNELS // 4),
         {},
         "VectorQuantize",
         BY_GRADIENT | {"heads": 4, "codebook_dim": CHANNELS // 4, "separate_codebook_per_head": True},
@@ -117,7 +117,7 @@ ENTRIES = {
         "VectorQuantize",
         BY_AVERAGES | {"stochastic_sample_codes": True, "straight_through": True},
     ),
-    "dual": Entry(QuantizerSettings("dual", K=K, m=2, d_star=CHANNELS // 2)),
+    "dual": Entry(settings_of("dual", K=K, m=2, d_star=CHANNELS // 2)),
     "fsq": Entry(one_unit("fsq", d_star=len(LEVELS), match="fsq", levels=LEVELS), {}, "FSQ", {"levels": list(LEVELS)}),
     "lfq": Entry(one_unit("lfq", d_star=10), {}, "LFQ"),
     "simvq": Entry(one_unit("simvq"), {}, "SimVQ", {"channel_first": True}),
@@ -129,7 +129,7 @@ SIDES = ("ours", "theirs")
 def entries() -> dict[str, Entry]:
     """Return all entries: those above, and every other method with K = 1024 and d = 128."""
     covered = {entry.settings.name for entry in ENTRIES.values()}
-    return ENTRIES | {name: Entry(one_unit(name)) for name in NAMES if name not in covered}
+    return ENTRIES | {name: Entry(one_unit(name)) for name in quantizers.names() if name not in covered}
 
 
 def has_side(entry: Entry, side: str) -> bool:

@@ -101,12 +101,14 @@ def _fields(data: bytes) -> Iterator[Fault]:
         ("mode_3", BETA, b"\x32", "an unknown mode, with beta 2"),
         ("mode_without_beta", BETA, b"\x11", "mode conditional with beta 1"),
         ("depth_code_3", BETA, b"\xc1\x01\x01", "depth code 3"),
-        ("method_0", BETA, b"\x81\x00\x01", "looc in the long form"),
-        ("method_13", BETA, b"\x81\x0d\x01", "an unknown method"),
-        ("method_depth_0", BETA, b"\x81\x04\x00", "rq of depth 0"),
-        ("method_depth_17", BETA, b"\x81\x04\x11", "rq of depth 17"),
-        ("vq_depth_2", BETA, b"\x81\x01\x02", "vq of depth 2"),
-        ("vq_beta_2", BETA, b"\x82\x01\x01", "vq of beta 2"),
+        ("layout_0", BETA, b"\x81\x00\x01", "layout number 0"),
+        ("layout_13", BETA, b"\x81\x0d\x01", "an unknown layout"),
+        ("stages_0", BETA, b"\x81\x04\x00", "layout stages of depth 0"),
+        ("stages_17", BETA, b"\x81\x04\x11", "layout stages of depth 17"),
+        ("own_depth_2", BETA, b"\x81\x03\x02", "layout own of depth 2"),
+        ("own_beta_2", BETA, b"\x82\x03\x01", "layout own of beta 2"),
+        ("old_depth_2", BETA, b"\x81\x01\x02", "the old number 1, of a shared codebook, with depth 2"),
+        ("old_beta_2", BETA, b"\x82\x01\x01", "the old number 1 with beta 2"),
         ("quality_0", QUALITY, b"\0", "quality 0"),
         ("quality_half", QUALITY, b"\1", "quality 0.5"),
         ("quality_100_5", QUALITY, b"\xc9", "quality 100.5"),
@@ -160,7 +162,9 @@ def _models(good: Mapping[str, bytes]) -> Iterator[Fault]:
     for name, offset, new in changes:
         yield Fault(f"other_{name}", "mismatch", f"{name} is not the model's", patch(data, offset, new))
     another = patch(data, BETA, b"\x81\x03\x01")
-    yield Fault("other_method", "mismatch", "the method is not the model's", another)
+    yield Fault("other_layout", "mismatch", "the layout is not the model's", another)
+    single = patch(data, BETA, b"\x81\x04\x02")
+    yield Fault("other_stages", "mismatch", "stages, where the model has units that share a codebook", single)
     two_pass = patch(good["conditional_1x1"], BETA + 1, b"\x23")  # K = 12 takes two bytes
     yield Fault("other_mode", "mismatch", "mode is not the model's", two_pass, "conditional")
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from bad_models import bad_models
 from bad_tiles import bad_context_files
-from bad_vectors import bad_files
+from bad_vectors import bad_files, patch
 from random_models import ContextPlan, ModelPlan, draw_context, draw_static, make_model, quantizer
 
 from vqcodec.exact import model_file
@@ -58,7 +58,7 @@ MODELS: Final = (
     ModelPlan("conditional", quantizer(12, 2, 4, beta=3, mode="conditional"), 24, tables=6, rows=2, classes=2),
     ModelPlan("smooth", quantizer(300, 1, 1, beta=2, mode="smooth"), table_bits=16, tables=2, rows=1),
     ModelPlan("vq", quantizer(64, 1, 3, name="vq"), table_bits=12, tables=2, rows=1, stride=4),
-    ModelPlan("pq", quantizer(20, 3, 2, name="pq"), table_bits=14, tables=4, rows=2, classes=2, stride=4),
+    ModelPlan("pq", quantizer(20, 3, 2, name="pq"), 14, tables=4, rows=2, classes=2, stride=4, own_codebooks=True),
     ModelPlan("rq", quantizer(16, 1, 4, name="rq", depth=5), table_bits=12, tables=5, rows=1, stride=8),
     ContextPlan("context", zeros=(5, 11), patterns=("fine", "coarse")),
     ContextPlan("groups", groups=(2, 2, 4), K=27, embed=3, hidden=6, rows=1, levels=12, table_bits=20, scale=9.0),
@@ -85,9 +85,9 @@ FILES: Final = (
     FilePlan("conditional", "conditional", 90, 50, 20, "beta 3, two passes, two classes, 24-bit tables"),
     FilePlan("conditional_1x1", "conditional", 1, 1, 99.5, "beta 3, one base index"),
     FilePlan("smooth", "smooth", 128, 129, 60, "beta 2, interpolated: as many indices as latents; K above 256"),
-    FilePlan("vq", "vq", 28, 28, 50, "method vq: three bytes for method and depth"),
-    FilePlan("pq", "pq", 32, 32, 75, "method pq: codebooks of their own, two classes"),
-    FilePlan("rq", "rq", 40, 20, 50, "method rq: five planes for one unit"),
+    FilePlan("vq", "vq", 28, 28, 50, "one unit, which has the codebook to itself"),
+    FilePlan("pq", "pq", 32, 32, 75, "layout own: a codebook for each unit, two classes"),
+    FilePlan("rq", "rq", 40, 20, 50, "layout stages: five planes for one unit"),
     FilePlan("wide_tiled", "wide", 300, 270, 80, "static prior, 2 x 2 tiles of 16 latents, three classes", tile=16),
     FilePlan("conditional_tiled", "conditional", 270, 20, 40, "beta 3, two passes, two tiles", tile=16),
     FilePlan("context", "context", 100, 70, 37.5, "context prior, a row between; two codevectors are (0, 0)"),
@@ -99,6 +99,13 @@ FILES: Final = (
     FilePlan("starts_high", "starts", 90, 310, 100, "context prior, a quality that codes three of three groups"),
     FilePlan("groups_one_tile", "groups", 40, 16, 50, "context prior, the largest tile code, one tile", tile=496),
 )
+
+OLD: Final = (
+    ("old_1", "vq", (22, b"\x81\x01\x01", 1), "layout number 1, which stood for a shared codebook"),
+    ("old_4", "vq", (22, b"\x81\x04\x01", 1), "layout number 4 with one stage, which is a shared codebook"),
+    ("old_5", "pq", (24, b"\x05", 1), "layout number 5, which stood for codebooks of their own"),
+)
+"""Good files as writers made them before layouts: name, whose bytes they are but for a patch, and what that is."""
 
 
 def make_file(
@@ -127,7 +134,7 @@ def make_file(
         index_crc=tiles_crc(streams) if plan.tile else streams[0][0],
         tile=plan.tile,
         **{name: metadata.quantizer[name] for name in ("K", "m", "d_star", "beta", "mode", "depth")},
-        method=metadata.quantizer["name"],
+        layout=metadata.layout,
     )
     coded = [Section(INDICES, write_streams(streams) if plan.tile else streams[0][1])]
     sections = [*plan.extra, *coded] if plan.extra_first else [*coded, *plan.extra]
@@ -149,6 +156,11 @@ def main() -> None:
         (FOLDER / "good" / f"{plan.name}.vqc").write_bytes(files[plan.name])
         np.save(FOLDER / "good" / f"{plan.name}.npy", indices.astype("<u2"))
         good.append({"file": f"good/{plan.name}.vqc", "model": plan.model, "about": plan.about})
+    for name, base, change, about in OLD:
+        model = next(plan.model for plan in FILES if plan.name == base)
+        (FOLDER / "good" / f"{name}.vqc").write_bytes(patch(files[base], *change))
+        (FOLDER / "good" / f"{name}.npy").write_bytes((FOLDER / "good" / f"{base}.npy").read_bytes())
+        good.append({"file": f"good/{name}.vqc", "model": model, "about": about})
     for fault in (*bad_files(files), *bad_context_files(files)):
         (FOLDER / "bad" / f"{fault.name}.vqc").write_bytes(fault.data)
         bad.append({"file": f"bad/{fault.name}.vqc", "model": fault.model, "fault": fault.cause, "about": fault.about})

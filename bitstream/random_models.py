@@ -38,6 +38,7 @@ class ModelPlan:
     rows: int
     classes: int = 1
     stride: int = 16
+    own_codebooks: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,11 @@ def draw_symbols(rng: np.random.Generator, frequencies: npt.NDArray[Any]) -> Int
 
 
 def _make_static(plan: ModelPlan, base: Metadata, rng: np.random.Generator) -> tuple[Metadata, Arrays]:
-    base = replace(base, quantizer=plan.quantizer)
+    base = replace(base, quantizer=plan.quantizer, own_codebooks=plan.own_codebooks)
     K, planes, C = plan.quantizer["K"], base.planes, plan.classes
+    books = (plan.quantizer["m"],) if plan.own_codebooks else ()
     arrays: Arrays = {
-        "codebook": rng.random((K, plan.quantizer["d_star"])).astype(np.float32),
+        "codebook": rng.random((*books, K, plan.quantizer["d_star"])).astype(np.float32),
         "tables": draw_tables(rng, plan.tables, K, plan.table_bits),
         "table_map": rng.integers(0, plan.tables, (plan.rows, C, planes)).astype(np.uint16),
     }

@@ -25,7 +25,7 @@ from reference_static import Static, decode_static
 MAGIC: Final = b"\x89VQC\r\n\x1a\n"
 VERSION: Final = 1
 MODES: Final = ("all", "conditional", "smooth")
-METHODS: Final = ("looc", "vq", "cvq", "pq", "rq", "dual", "gumbel", "sq", "hvq", "fsq", "lfq", "simvq", "rotation")
+LAYOUTS: Final = dict.fromkeys(range(1, 13), "shared") | {3: "own", 4: "stages", 5: "own"}  # section 3.1
 PRIORS: Final = ("static", "context")
 TILE_STEP: Final = 16  # latents along a tile's side for each 1 of the tile code
 INDICES, ICC, COLOUR = 0x01, 0x81, 0x82  # section types
@@ -53,7 +53,7 @@ class Header:
     prior_kind: str
     tile: int  # latents along a side; 0: the picture is one tile
     index_crc: int
-    method: str
+    layout: str
 
 
 class Cursor:
@@ -120,16 +120,16 @@ def read_header(cursor: Cursor) -> Header:
     require(width * height <= MAX_PIXELS, "header", f"The picture of {width} x {height} exceeds {MAX_PIXELS} pixels.")
     K = read_codebook_size(cursor)
     m, d_star = cursor.number("m", 1, 4096), cursor.number("d_star", 1, 4096)
-    beta, mode, method, depth = read_quantizer(cursor)
+    beta, mode, layout, depth = read_quantizer(cursor)
     half_steps = in_range("quality in half steps", cursor.byte("quality", "header"), 2, 200)
     prior_tile = cursor.byte("prior_tile", "header")
     kind, tile = prior_tile & 7, TILE_STEP * (prior_tile >> 3)
     require(kind < len(PRIORS), "header", f"The header says prior = {kind}, which is unknown: a newer file.")
-    fits = kind == 0 or (method, d_star, beta, depth) == ("looc", 2, 1, 2)
-    require(fits, "header", f"A context prior cannot have d_star = {d_star}, beta = {beta}, {method}, depth = {depth}.")
+    fits = kind == 0 or (layout, d_star, beta, depth) == ("shared", 2, 1, 2)
+    require(fits, "header", f"A context prior cannot have d_star = {d_star}, beta = {beta}, {layout}, depth = {depth}.")
     index_crc = int.from_bytes(cursor.take(4, "the index checksum", "header"), "little")
     kinds = (mode, depth, half_steps, PRIORS[kind])
-    return Header(fingerprint, width, height, K, m, d_star, beta, *kinds, tile, index_crc, method)
+    return Header(fingerprint, width, height, K, m, d_star, beta, *kinds, tile, index_crc, layout)
 
 
 def read_codebook_size(cursor: Cursor) -> int:
@@ -143,18 +143,18 @@ def read_codebook_size(cursor: Cursor) -> int:
 
 
 def read_quantizer(cursor: Cursor) -> tuple[int, str, str, int]:
-    """beta, mode, method and depth: one byte for looc, three for every other method."""
+    """beta, mode, layout and depth: one byte for a shared codebook, three for every other layout."""
     byte = cursor.byte("beta_mode_depth", "header")
     beta = in_range("beta", byte & 15, 1, 8)
     mode = in_range("mode", byte >> 4 & 3, 0, 2)
     require(mode == 0 or beta > 1, "header", f"The header says mode = {mode} with beta = 1, where it must be 0.")
     code = in_range("depth code", byte >> 6, 0, 2)
     if code < 2:
-        return beta, MODES[mode], "looc", code + 1
-    require(beta == 1, "header", f"The header says beta = {beta} for a method that has none.")
-    method = METHODS[in_range("method", cursor.byte("method", "header"), 1, len(METHODS) - 1)]
-    depth = in_range("depth", cursor.byte("depth", "header"), 1, MAX_STAGES if method == "rq" else 1)
-    return beta, MODES[mode], method, depth
+        return beta, MODES[mode], "shared", code + 1
+    require(beta == 1, "header", f"The header says beta = {beta} for a layout that has none.")
+    layout = LAYOUTS[in_range("layout", cursor.byte("layout", "header"), 1, len(LAYOUTS))]
+    depth = in_range("depth", cursor.byte("depth", "header"), 1, MAX_STAGES if layout == "stages" else 1)
+    return beta, MODES[mode], "shared" if layout == "stages" and depth == 1 else layout, depth
 
 
 def read_sections(cursor: Cursor) -> dict[int, bytes]:
@@ -192,7 +192,7 @@ def check_match(header: Header, model: Model) -> None:
     """The file must have been made with exactly this model."""
     wanted, given = header.fingerprint.hex(), model.fingerprint.hex()
     require(wanted == given, "fingerprint", f"The file needs model {wanted}, this is model {given}.")
-    for name in ("method", "K", "m", "d_star", "beta", "mode", "depth", "prior_kind"):
+    for name in ("layout", "K", "m", "d_star", "beta", "mode", "depth", "prior_kind"):
         in_file, in_model = getattr(header, name), getattr(model, name)
         require(in_file == in_model, "mismatch", f"The file says {name} = {in_file}, its model {in_model}.")
 

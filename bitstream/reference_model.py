@@ -23,7 +23,6 @@ DTYPES: Final = {"F16": "float16", "F32": "float32", "U8": "uint8", "I8": "int8"
 
 FINGERPRINTED: Final = ("network", "quantizer", "stride", "table_bits")
 SETTINGS: Final = ("K", "m", "d_star", "beta", "mode", "depth", "wide")
-METHODS: Final = ("looc", "vq", "cvq", "pq", "rq", "dual", "gumbel", "sq", "hvq", "fsq", "lfq", "simvq", "rotation")
 MODES: Final = ("all", "conditional", "smooth")
 Types = dict[str, type]
 Unions = dict[str, tuple[type, ...]]
@@ -53,12 +52,19 @@ class Model:
     wide: int
     table_bits: int
     prior_kind: str  # "static" or "context"
-    method: str
+    own: bool  # every unit has a codebook of its own
 
     @property
     def planes(self) -> int:
         """P, the number of index planes."""
-        return self.depth if self.method == "rq" else self.m + self.wide
+        return self.depth if self.layout == "stages" else self.m + self.wide
+
+    @property
+    def layout(self) -> str:
+        """How indices stand for latents, FORMAT.md section 3.1."""
+        if self.own:
+            return "own"
+        return "stages" if self.depth > 1 and self.wide == 0 else "shared"
 
     @property
     def factor(self) -> int:
@@ -151,7 +157,7 @@ def build_model(metadata: dict[str, Any], tensors: Tensors) -> Model:
         stride=metadata["stride"],
         table_bits=metadata["table_bits"],
         prior_kind="static" if metadata.get("context") is None else "context",
-        method=metadata["quantizer"]["name"],
+        own="codebook" in tensors and tensors["codebook"].ndim == 3,
         **{key: metadata["quantizer"][key] for key in SETTINGS},
     )
 
@@ -159,20 +165,24 @@ def build_model(metadata: dict[str, Any], tensors: Tensors) -> Model:
 def check_settings(model: Model) -> None:
     """The settings that decoding computes with."""
     require(1 <= model.stride <= 65536, "model", f"The model's stride = {model.stride} is not in 1..65536.")
-    fits = model.method in METHODS and model.mode in MODES and 2 <= model.K <= 65536
+    fits = model.mode in MODES and 2 <= model.K <= 65536
     require(fits and 1 <= model.m <= 4096 and 1 <= model.d_star <= 4096, "model", "The quantizer is out of range.")
-    most = {"looc": 2, "rq": 16}.get(model.method, 1)
-    require(1 <= model.depth <= most, "model", f"The model's depth = {model.depth} is not in 1..{most}.")
-    fits = 1 <= model.beta <= 8 and (model.beta == 1 or model.method == "looc")
-    require(fits, "model", f"The model's beta = {model.beta} does not fit {model.method}.")
+    require(1 <= model.depth <= 16, "model", f"The model's depth = {model.depth} is not in 1..16.")
+    fits = 1 <= model.beta <= 8 and (model.beta == 1 or model.layout == "shared")
+    require(fits, "model", f"The model's beta = {model.beta} does not fit the layout {model.layout!r}.")
     require(model.beta > 1 or model.mode == "all", "model", f"The model's mode = {model.mode} does not fit beta 1.")
     require(8 <= model.table_bits <= 24, "model", f"The model's table_bits = {model.table_bits} is not in 8..24.")
-    has_coarse = model.method == "looc" and model.depth == 2
-    wide_fits = 1 <= model.wide <= model.m if has_coarse else model.wide == 0
-    require(wide_fits, "model", f"The model's wide = {model.wide} does not fit depth {model.depth}, m = {model.m}.")
+    if model.wide > 0:
+        layout_fits = model.wide <= model.m and model.depth == 2 and not model.own
+    elif model.depth > 1:
+        layout_fits = model.m == 1 and not model.own
+    else:
+        layout_fits = model.wide == 0
+    numbers = f"depth {model.depth}, m = {model.m}, wide = {model.wide}"
+    require(layout_fits, "model", f"The model's {numbers} do not fit the layout {model.layout!r}.")
     if model.prior_kind == "context":
-        kind = (model.method, model.d_star, model.beta, model.mode, model.depth, model.wide)
-        fits = kind == ("looc", 2, 1, "all", 2, model.m)
+        kind = (model.layout, model.d_star, model.beta, model.mode, model.depth, model.wide)
+        fits = kind == ("shared", 2, 1, "all", 2, model.m)
         require(fits, "model", f"The model's quantizer {kind} has no context prior.")
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vqcodec import quantizers
-from vqcodec.quantizers import Learned, QuantizerSettings
+from vqcodec.quantizers import Learned, QuantizerSettings, settings_of
 
 ANCHORS = ("closest", "random", "unique", "probrandom")
 
@@ -29,7 +29,7 @@ class Case:
 
 
 def one_unit(name: str, **changes: Any) -> QuantizerSettings:
-    return QuantizerSettings(**({"name": name, "K": 32, "m": 1, "d_star": 4} | changes))
+    return settings_of(**({"name": name, "K": 32, "m": 1, "d_star": 4} | changes))
 
 
 CASES = {
@@ -38,7 +38,7 @@ CASES = {
     "looc-ema": Case(QuantizerSettings("looc", K=32, m=2, d_star=2), {"learn": "ema"}),
     "looc-beta-ema": Case(QuantizerSettings("looc", K=32, m=2, d_star=2, beta=2), {"learn": "ema"}),
     "cvq-ema": Case(one_unit("cvq"), {"learn": "ema"}),
-    "pq-ema": Case(QuantizerSettings("pq", K=8, m=2, d_star=2), {"learn": "ema"}),
+    "pq-ema": Case(settings_of("pq", K=8, m=2, d_star=2), {"learn": "ema"}),
     "vq-unit": Case(one_unit("vq", match="cosine"), {"codes": "unit"}),
     "vq-unit-ema": Case(one_unit("vq", match="cosine"), {"codes": "unit", "learn": "ema"}),
     "cvq-cosine": Case(one_unit("cvq", match="cosine")),
@@ -47,7 +47,7 @@ CASES = {
     "cvq-contrastive-cosine": Case(one_unit("cvq", match="cosine"), {"contrastive": 0.5}),
     "looc-random": Case(QuantizerSettings("looc", K=32, m=2, d_star=2), {"anchor": "random"}),
     "looc": Case(QuantizerSettings("looc", K=32, m=2, d_star=2)),
-    "pq": Case(QuantizerSettings("pq", K=8, m=2, d_star=2)),
+    "pq": Case(settings_of("pq", K=8, m=2, d_star=2)),
     "rq": Case(one_unit("rq", depth=3)),
     "hvq": Case(one_unit("hvq"), {"interval": 5, "noise": 0.2}),
 } | {f"cvq-{anchor}": Case(one_unit("cvq"), {"anchor": anchor}) for anchor in ANCHORS}

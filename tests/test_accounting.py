@@ -40,7 +40,7 @@ def test_plain_vq_shares_nothing() -> None:
 
 
 def test_codebooks_of_their_own_cost_as_much_as_a_plain_one() -> None:
-    bits = storage.codebook_storage(replace(HEADER, method="pq", m=4, d_star=16, depth=1))
+    bits = storage.codebook_storage(replace(HEADER, layout="own", m=4, d_star=16, depth=1))
     assert bits.vq_bits == bits.shared_bits == 32 * 256 * 64
 
 
@@ -49,7 +49,7 @@ def test_index_bits(entry: dict[str, str]) -> None:
     parsed, metadata, prior = vector(Path(entry["file"]).stem)
     header, indices = parsed.header, storage.index_storage(parsed, metadata, prior)
     assert (indices.h, indices.w) == (-(-header.height // metadata.stride), -(-header.width // metadata.stride))
-    counted = header.depth if header.method == "rq" else header.m
+    counted = header.depth if header.layout == "stages" else header.m
     assert indices.paper_bits == pytest.approx(indices.h * indices.w * counted * math.log2(header.K))
     factor = 1 if header.mode == "smooth" else header.beta
     assert indices.decoder_bits == pytest.approx(factor**2 * indices.paper_bits)
@@ -79,8 +79,8 @@ def test_sections_that_are_not_known_are_counted() -> None:
 def test_figures_without_the_model() -> None:
     parsed, _, _ = vector("plain")
     facts = storage.analyse(parsed, None, None)
-    assert facts["model"] is facts["indices"] is None
-    assert facts["quantizer"] == "looc"
+    assert facts["model"] is facts["quantizer"] is facts["indices"] is None
+    assert facts["layout"] == "shared"
     assert facts["K"] == parsed.header.K
     assert facts["bpp"] == 8 * facts["bytes"] / (facts["width"] * facts["height"])
 

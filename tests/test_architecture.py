@@ -23,7 +23,7 @@ VECTORS = ROOT / "bitstream" / "vectors"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 SOURCES = [
     path
-    for folder in ("vqcodec", "bitstream", "tests", "samples", "benchmarks")
+    for folder in ("vqcodec", "bitstream", "tests", "samples", "benchmarks", "examples")
     for path in ROOT.glob(f"{folder}/**/*.py")
 ]
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 300, 60, 10

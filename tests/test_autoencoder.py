@@ -20,7 +20,7 @@ from vqcodec.errors import InputError, SettingsError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
-from vqcodec.quantizers import NAMES, Quantized
+from vqcodec.quantizers import Quantized, names
 from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
 from vqcodec.training.papers.settings import AutoencoderSettings
 from vqcodec.training.recipe import make_settings
@@ -67,7 +67,7 @@ def require_package(method: str) -> None:
         pytest.skip("needs vector-quantize-pytorch")
 
 
-@pytest.mark.parametrize("method", [*NAMES, *VARIANTS])
+@pytest.mark.parametrize("method", [*names(), *VARIANTS])
 def test_a_resumed_run_equals_an_uninterrupted_one_and_compresses(folder: Path, tmp_path: Path, method: str) -> None:
     require_package(method)
     settings = settings_of(method)
@@ -82,7 +82,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_compresses(folder: Path, 
     encoded = codec.encode(pixels)
     data = codec.compress(Picture(pixels))
     header = container.read(data).header
-    assert header.method == settings.quantizer and (header.K, header.m) == (settings.K, settings.m)
+    assert header.layout == settings.quantizer_settings().layout and (header.K, header.m) == (settings.K, settings.m)
     assert np.array_equal(codec.unpack(container.read(data)).indices, encoded.indices)
     assert np.array_equal(codec.decompress(data).pixels, codec.decode(encoded))
     assert len(data) - len(container.read(data).indices) <= 40

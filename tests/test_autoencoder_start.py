@@ -16,7 +16,7 @@ from torch import Tensor
 from vqcodec import quantizers, training
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
-from vqcodec.quantizers import QuantizerSettings
+from vqcodec.quantizers import QuantizerSettings, settings_of
 from vqcodec.training.papers import export as autoencoder_export
 from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
 from vqcodec.training.papers.settings import AutoencoderSettings
@@ -29,7 +29,7 @@ BATCHES = 5
 def soft(name: str, seed: int = 0, **options: float) -> Any:
     """A soft quantizer of 12 codevectors of 4 values."""
     torch.manual_seed(seed)
-    return quantizers.build(QuantizerSettings(name, K=12, m=1, d_star=4), options)  # type: ignore[arg-type]
+    return quantizers.build(settings_of(name, K=12, m=1, d_star=4), options)  # type: ignore[arg-type]
 
 
 def latents(state: Autoencoder, batches: Any) -> Tensor:
@@ -76,7 +76,7 @@ def test_latents_begin_with_mean_0_and_variance_1_and_codevectors_among_them(
 def test_codevectors_are_drawn_from_the_features_of_their_units(name: str, m: int, own: bool) -> None:
     z = torch.randn(2, m * 4, 3, 5, generator=torch.Generator().manual_seed(1))
     one, same, other = (
-        quantizers.build(QuantizerSettings(name, K=12, m=m, d_star=4))  # type: ignore[arg-type]
+        quantizers.build(settings_of(name, K=12, m=m, d_star=4))  # type: ignore[arg-type]
         for _ in range(3)
     )
     for quantizer, seed in ((one, 0), (same, 0), (other, 1)):
@@ -101,7 +101,7 @@ def test_codevectors_of_unit_length_begin_as_directions_and_stages_that_add_up_a
     codebook: Any = unit.codebook
     assert torch.allclose(codebook.norm(dim=1), torch.ones(40))
     assert len(codebook.unique(dim=0)) == 30, "all there are, some of them twice"
-    staged = quantizers.build(QuantizerSettings("rq", K=12, m=1, d_star=4, depth=3))
+    staged = quantizers.build(settings_of("rq", K=12, m=1, d_star=4, depth=3))
     before = staged.codevectors().clone()
     staged.begin(z, torch.Generator().manual_seed(0))
     assert torch.equal(staged.codevectors(), before)
@@ -110,7 +110,7 @@ def test_codevectors_of_unit_length_begin_as_directions_and_stages_that_add_up_a
 def test_dual_begins_with_local_codevectors_among_the_features_and_leaves_the_global_ones() -> None:
     z = torch.randn(2, 8, 3, 5, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(0)
-    dual: Any = quantizers.build(QuantizerSettings("dual", K=12, m=2, d_star=4), {"layers": 1, "heads": 2}).eval()
+    dual: Any = quantizers.build(settings_of("dual", K=12, m=2, d_star=4), {"layers": 1, "heads": 2}).eval()
     before = dual.codevectors()[0].clone()
     dual.begin(z, torch.Generator().manual_seed(0))
     local = z[:, 4:].movedim(1, -1).reshape(-1, 4)

@@ -38,6 +38,23 @@ def test_golden_bytes() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("layout", "depth", "number", "others"),
+    [("own", 1, 3, {5}), ("stages", 4, 4, set()), ("shared", 1, None, {1, 4, 12})],
+)
+def test_a_layout_is_written_in_one_way_and_read_in_those_of_old_methods(
+    layout: str, depth: int, number: int | None, others: set[int]
+) -> None:
+    header = replace(HEADER, layout=layout, depth=depth)
+    written = header.pack()
+    assert written[25:-6] == (b"\x01" if number is None else bytes([0x81, number, depth]))
+    for other in others:
+        old = written[:25] + bytes([0x81, other, depth]) + written[-6:]
+        assert read_header(read_version(old)) == header
+    with pytest.raises(FormatError, match="unknown layout 13; update vqc"):
+        read_header(read_version(written[:25] + b"\x81\x0d\x01" + written[-6:]))
+
+
 def test_overhead_is_at_most_forty_bytes() -> None:
     assert len(container.write(HEADER, b"\x01" * 30000)) - 30000 <= 40
 

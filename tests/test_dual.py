@@ -12,10 +12,10 @@ from torch import Tensor
 
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import Fixed, QuantizerSettings
+from vqcodec.quantizers import Fixed, settings_of
 from vqcodec.quantizers.learning.anchors import Features
 
-SETTINGS = QuantizerSettings("dual", K=32, m=2, d_star=4)
+SETTINGS = settings_of("dual", K=32, m=2, d_star=4)
 SMALL = {"layers": 1, "heads": 2, "feedforward": 16}
 LOCAL: dict[str, dict[str, Any]] = {
     "ema": {"local": "ema"},

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings
+from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings, settings_of
 from vqcodec.quantizers.layout import matching
 
 LEVELS = (8, 5, 4)
@@ -180,4 +180,4 @@ def test_lfq_has_a_bit_per_channel() -> None:
 def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], words: str) -> None:
     values = {"name": "fsq", "K": 160, "m": 1, "d_star": 3, "match": "fsq", "levels": LEVELS} | changes
     with pytest.raises(SettingsError, match=words):
-        QuantizerSettings(**values)
+        settings_of(**values)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import QuantizerSettings
+from vqcodec.quantizers import QuantizerSettings, settings_of
 from vqcodec.quantizers.learning import gradients
 from vqcodec.quantizers.learning.averages import DECAY
 from vqcodec.quantizers.learning.gradients import COMMITMENT
@@ -127,7 +127,7 @@ def test_moving_averages_are_those_of_the_paper() -> None:
 @pytest.mark.parametrize("name", ["looc", "pq"])
 def test_moving_averages_of_units_are_those_of_whole_vectors_that_are_the_units(name: str) -> None:
     options = {"learn": "ema"} | ({"online_clustering": "off"} if name == "looc" else {})
-    quantizer = Case(QuantizerSettings(name, K=8, m=2, d_star=2), options).make()
+    quantizer = Case(settings_of(name, K=8, m=2, d_star=2), options).make()
     books = quantizer.codebook.detach().clone().reshape(-1, 8, 2)
     parts = [Case(QuantizerSettings("vq", K=8, m=1, d_star=2), {"learn": "ema"}).make() for _ in books]
     for part, book in zip(parts, books, strict=True):

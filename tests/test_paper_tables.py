@@ -33,7 +33,7 @@ def test_every_shipped_row_can_be_built() -> None:
 
 def test_the_table_of_methods_has_them_all_trained_alike() -> None:
     quick = [entry.run.settings for entry in choose(["methods"], ["cifar10"], "quick$") if entry.run]
-    assert {settings.quantizer for settings in quick} == set(quantizers.NAMES)
+    assert {settings.quantizer for settings in quick} == set(quantizers.names())
     assert {(s.batch, s.schedule, s.learning_rate, s.adam_beta2) for s in quick} == {(8, "cosine", 1e-3, 0.95)}
     # What the report names as exceptions.
     weights = {settings.quantizer: settings.quantizer_weight for settings in quick}

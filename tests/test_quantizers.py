@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from vqcodec import quantizers
 from vqcodec.encoder.static import class_costs, encode_by_class
 from vqcodec.errors import SettingsError, VqcError
-from vqcodec.quantizers import Fixed, Learned, Quantizer, QuantizerSettings
+from vqcodec.quantizers import Fixed, Learned, Quantizer, QuantizerSettings, settings_of
 from vqcodec.quantizers.layout.assignment import BUDGET_VALUES, assign
 from vqcodec.quantizers.learning.anchors import Features
 from vqcodec.quantizers.learning.clustering import OnlineClustering
@@ -25,13 +27,13 @@ SETTINGS = {
     "looc-cosine": QuantizerSettings("looc", K=16, m=4, d_star=3, match="cosine"),
     "vq-cosine": QuantizerSettings("vq", K=20, m=1, d_star=6, match="cosine"),
     "cvq": QuantizerSettings("cvq", K=40, m=1, d_star=6),
-    "pq": QuantizerSettings("pq", K=16, m=3, d_star=2),
-    "rq": QuantizerSettings("rq", K=16, m=1, d_star=6, depth=3),
-    "rq-cosine": QuantizerSettings("rq", K=16, m=1, d_star=6, depth=3, match="cosine"),
+    "pq": settings_of("pq", K=16, m=3, d_star=2),
+    "rq": settings_of("rq", K=16, m=1, d_star=6, depth=3),
+    "rq-cosine": settings_of("rq", K=16, m=1, d_star=6, depth=3, match="cosine"),
     "hvq": QuantizerSettings("hvq", K=20, m=1, d_star=6),
 }
 OTHERS = {
-    "dual": QuantizerSettings("dual", K=16, m=2, d_star=8),
+    "dual": settings_of("dual", K=16, m=2, d_star=8),
     "gumbel": QuantizerSettings("gumbel", K=20, m=1, d_star=6),
     "sq": QuantizerSettings("sq", K=20, m=1, d_star=6),
     "fsq": QuantizerSettings("fsq", K=60, m=1, d_star=3, match="fsq", levels=(4, 5, 3)),
@@ -66,7 +68,7 @@ def latents(quantizer: Quantizer, batch: int = 2) -> torch.Tensor:
 
 
 def test_every_method_is_tested_here() -> None:
-    assert {settings.name for settings in (SETTINGS | OTHERS).values()} == set(quantizers.NAMES)
+    assert {settings.name for settings in (SETTINGS | OTHERS).values()} == set(quantizers.names())
 
 
 @pytest.mark.parametrize("name", SETTINGS | OTHERS)
@@ -245,6 +247,24 @@ def test_unknown_quantizer_and_composed_vq_are_refused() -> None:
         quantizers.build(QuantizerSettings("nothing", K=16, m=1, d_star=2))
     with pytest.raises(SettingsError, match="m=2 is outside 1..1"):
         quantizers.build(QuantizerSettings("vq", K=16, m=2, d_star=2))
+
+
+def test_a_method_registers_once_and_keeps_to_what_it_registered() -> None:
+    with pytest.raises(SettingsError, match="there is a quantizer 'vq' already"):
+        quantizers.register("vq")(Fixed)
+    with pytest.raises(SettingsError, match="'pq' has the layout 'own', not 'shared'"):
+        quantizers.build(QuantizerSettings("pq", K=16, m=2, d_star=2))
+    with pytest.raises(SettingsError, match="layout 'heap' is unknown"):
+        QuantizerSettings("pq", K=16, m=2, d_star=2, layout="heap")
+    with pytest.raises(SettingsError, match="depth=17 is outside 1..16"):
+        settings_of("rq", K=16, m=1, d_star=2, depth=17)
+
+
+def test_a_codebook_decodes_whatever_the_name_of_its_method() -> None:
+    known = QuantizerSettings("vq", K=16, m=1, d_star=2)
+    unknown = replace(known, name="of another vqc")
+    codebook, indices = torch.randn(16, 2), torch.randint(16, (1, 1, 3, 3))
+    assert torch.equal(Fixed(unknown, codebook).decode(indices), Fixed(known, codebook).decode(indices))
 
 
 def test_lattices_have_smallest_distance_one_and_their_kissing_number() -> None:

@@ -53,7 +53,9 @@ def vqcodec_indices(data: bytes, model: str) -> npt.NDArray[np.uint16]:
     codec: Any = Codec.__new__(Codec)
     codec.metadata, codec.prior = model_file.load_prior(model_path(model))
     codec.network = SimpleNamespace(stride=codec.metadata.stride)
-    codec.quantizer = SimpleNamespace(settings=QuantizerSettings.from_dict(codec.metadata.quantizer))
+    codec.quantizer = SimpleNamespace(
+        settings=QuantizerSettings.from_dict(codec.metadata.quantizer, codec.metadata.layout)
+    )
     parsed = container.read(data)
     indices: npt.NDArray[np.uint16] = codec.unpack(parsed).indices
     assert parsed.icc is None or parsed.icc
@@ -234,6 +236,8 @@ def changed_model(**changes: Any) -> bytes:
         {"stride": 0},
         {"quantizer": {"wide": 0}},
         {"quantizer": {"wide": 4}},
+        {"quantizer": {"depth": 1}},
+        {"codebook": np.zeros((3, 32, 2), np.float32)},
     ],
     ids=str,
 )

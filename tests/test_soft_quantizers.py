@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vqcodec import quantizers
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings
+from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings, settings_of
 from vqcodec.quantizers.layout import assignment
 from vqcodec.quantizers.learning.noise import gumbel
 from vqcodec.quantizers.learning.posterior import Divergence, FreeEnergy, Nearest, Sample, together
@@ -23,7 +23,7 @@ CASES: dict[str, tuple[QuantizerSettings, dict[str, Any]]] = {
     "gumbel": (QuantizerSettings("gumbel", K=12, m=1, d_star=4), {}),
     "gumbel-hard": (QuantizerSettings("gumbel", K=12, m=1, d_star=4), {"hard": True}),
     "sq": (QuantizerSettings("sq", K=12, m=1, d_star=4), {}),
-    "dual": (QuantizerSettings("dual", K=12, m=2, d_star=4), SMALL),
+    "dual": (settings_of("dual", K=12, m=2, d_star=4), SMALL),
 }
 
 
@@ -231,7 +231,7 @@ def test_loss_of_dual_adds_up_the_losses_of_its_halves() -> None:
 
 
 def test_first_codebooks_of_dual_are_as_published() -> None:
-    quantizer: Any = quantizers.build(QuantizerSettings("dual", K=512, m=2, d_star=8), SMALL)
+    quantizer: Any = quantizers.build(settings_of("dual", K=512, m=2, d_star=8), SMALL)
     assert float(quantizer.global_codebook.detach().std()) == pytest.approx(1.0, abs=0.05)
     assert float(quantizer.local_codebook.detach().abs().max()) == pytest.approx(1 / 512, rel=0.01)
     layers = make("dual", layers=6, feedforward=2048).transformer.layers
@@ -295,6 +295,6 @@ def test_options_that_make_no_sense_are_refused(name: str, options: dict[str, An
 
 def test_dual_has_two_units_and_soft_quantizers_match_by_distance() -> None:
     with pytest.raises(SettingsError, match="choose m=2"):
-        quantizers.build(QuantizerSettings("dual", K=12, m=1, d_star=8))
+        quantizers.build(settings_of("dual", K=12, m=1, d_star=8))
     with pytest.raises(SettingsError, match="choose match='l2'"):
-        QuantizerSettings("sq", K=12, m=1, d_star=8, match="cosine")
+        settings_of("sq", K=12, m=1, d_star=8, match="cosine")

@@ -11,12 +11,12 @@ from test_autoencoder import require_package, settings_of
 
 from vqcodec import quantizers
 from vqcodec.errors import ModelError, TrainingError
-from vqcodec.quantizers import NAMES
+from vqcodec.quantizers import names
 from vqcodec.training.health import CollapseWatch, check_loss
 from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("training", [True, False])
 def test_latents_that_are_no_numbers_are_refused(name: str, value: float, training: bool) -> None:

@@ -85,7 +85,7 @@ class Codec:
             self.prior: Prior = model_file.make_prior(metadata, arrays)
             networks.check_weights(metadata.network, weights)
             self.network = networks.build(metadata.network)
-            settings = QuantizerSettings.from_dict(metadata.quantizer)
+            settings = QuantizerSettings.from_dict(metadata.quantizer, metadata.layout)
             self.quantizer = Fixed(settings, _tensor(arrays["codebook"]))
             self.network.load_state_dict(weights)
         except (RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, SettingsError) as error:

@@ -65,7 +65,7 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
     yield _row(
         "quantizer",
         f"{facts['quantizer'] or '?'}, K = {facts['K']}, m = {facts['m']}, d* = {facts['d_star']}, {beta}, "
-        f"depth {facts['depth']}",
+        f"depth {facts['depth']}, layout {facts['layout']}",
     )
     tiles = f", tiles of {facts['tile']} x {facts['tile']} latents" if facts["tile"] else ""
     yield _row("prior", facts["prior"] + tiles)

@@ -10,7 +10,6 @@ import click
 
 from vqcodec.cli.console import EXIT_INTERRUPTED, AnyPath, print_error, print_result
 from vqcodec.errors import OutputError
-from vqcodec.exact.bitstream.header import METHODS
 from vqcodec.files import check_input, check_not_input, check_output, identities
 
 _UNIT_SECONDS = (3600, 60, 1)
@@ -29,6 +28,19 @@ def parse_duration(ctx: click.Context, param: click.Parameter, value: str | None
     return seconds
 
 
+def check_method(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the name of a quantizer; an option's callback.
+
+    It is no click.Choice, since listing all methods loads torch, which --help must not.
+    """
+    if value is None:
+        return None
+    from vqcodec import quantizers
+
+    found: str = click.Choice(quantizers.names()).convert(value, param, ctx)
+    return found
+
+
 def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
     """Return {name: value} of options written name=value."""
     for pair in pairs:
@@ -42,7 +54,9 @@ def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option("-o", "--output", type=AnyPath(), default="model.safetensors", show_default=True)
 @click.option("--recipe", metavar="FILE", type=AnyPath(), help="Settings as TOML; options win over it.")
 @click.option("--network", type=click.Choice(["photo", "vqvae", "vqgan"]), help="photo: every rate; others: one.")
-@click.option("--quantizer", type=click.Choice(METHODS), help="The method; all but looc and vq need a vqvae or vqgan.")
+@click.option(
+    "--quantizer", metavar="METHOD", callback=check_method, help="See docs/quantizers.md; photo has looc and vq only."
+)
 @click.option(
     "-O", "--option", "pairs", metavar="NAME=VALUE", multiple=True, help="An option of the method; may be repeated."
 )

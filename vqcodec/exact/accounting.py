@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vqcodec.exact.bitstream.container import CRC_BYTES, SECTION_NAMES, Container
-from vqcodec.exact.bitstream.header import OWN_CODEBOOKS, Header, varint
+from vqcodec.exact.bitstream.header import Header, varint
 from vqcodec.exact.indices import decode_tiles, latent_grid
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
@@ -55,7 +55,7 @@ def codebook_storage(header: Header) -> CodebookStorage:
     """Return what codebooks of a file's K, m and d_star cost."""
     shared = FLOAT_BITS * header.K * header.d_star
     plain = shared * header.m
-    return CodebookStorage(vq_bits=plain, shared_bits=plain if header.method in OWN_CODEBOOKS else shared)
+    return CodebookStorage(vq_bits=plain, shared_bits=plain if header.layout == "own" else shared)
 
 
 def index_storage(parsed: Container, metadata: Metadata, prior: Prior) -> IndexStorage:
@@ -69,7 +69,7 @@ def index_storage(parsed: Container, metadata: Metadata, prior: Prior) -> IndexS
         planes, count = len(part.indices), count + part.indices.size
     h, w = latent_grid(header.height, header.width, metadata.stride)
     # Papers count one index per unit, residual ones one per stage; coarse indices are ours.
-    paper_bits = h * w * (header.depth if header.method == "rq" else header.m) * math.log2(header.K)
+    paper_bits = h * w * (header.depth if header.layout == "stages" else header.m) * math.log2(header.K)
     return IndexStorage(
         h=h,
         w=w,
@@ -101,7 +101,7 @@ def bits_per_pixel(bits: float, header: Header) -> float:
 def analyse(parsed: Container, metadata: Metadata | None, prior: Prior | None) -> dict[str, Any]:
     """Return all figures of a file under the names that `vqc info --json` prints.
 
-    Without its model (None) the name and the indices' storage are null.
+    Without its model (None) its name, the quantizer's and the indices' storage are null.
     """
     header = parsed.header
     indices = index_storage(parsed, metadata, prior) if metadata and prior else None
@@ -110,7 +110,8 @@ def analyse(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
         "height": header.height,
         "model": metadata.name if metadata else None,
         "fingerprint": header.fingerprint.hex(),
-        "quantizer": header.method,
+        "quantizer": metadata.quantizer["name"] if metadata else None,
+        "layout": header.layout,
         "K": header.K,
         "m": header.m,
         "d_star": header.d_star,

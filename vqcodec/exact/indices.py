@@ -90,7 +90,7 @@ def make_header(size: Size, metadata: Metadata, prior: Prior, crc: int) -> Heade
         prior=prior.kind,
         index_crc=crc,
         tile=size.tile,
-        method=settings["name"],
+        layout=metadata.layout,
     )
 
 
@@ -151,8 +151,8 @@ def check_model(header: Header, metadata: Metadata) -> None:
     """Raise ModelError if a file needs another model, FormatError if its header contradicts this one."""
     check_fingerprint(header.fingerprint, metadata)
     quantizer = metadata.quantizer
-    facts = {**quantizer, "method": quantizer["name"], "prior": "static" if metadata.context is None else "context"}
-    for key in ("method", "K", "m", "d_star", "beta", "mode", "depth", "prior"):
+    facts = {**quantizer, "layout": metadata.layout, "prior": "static" if metadata.context is None else "context"}
+    for key in ("layout", "K", "m", "d_star", "beta", "mode", "depth", "prior"):
         said, needed = getattr(header, key), facts[key]
         if said != needed:
             raise FormatError(f"the header says {key}={said}, the model has {key}={needed}; the file is damaged")

@@ -29,7 +29,9 @@ FORMAT = 1
 METADATA_KEY = "vqc"
 DEFAULT_MODEL = "photo"
 NETWORK_PREFIX = "network."
+CODEBOOK = "codebook"
 PRIOR_TENSORS = ("tables", "table_map", "conditional_map", "class_tables", "class_map")
+_OWN_AXES = 3
 _PROXIMAL_KEY = "search"
 """The key that shipped model files have for Metadata.proximal."""
 _PRIOR_DTYPES = ("uint32", "uint16", "uint16", "uint32", "uint16")
@@ -46,7 +48,8 @@ class Metadata:
     network: its name and settings; quantizer: the fields of QuantizerSettings; context: the
     settings of a context prior, or None; training: facts about how it was made; proximal: whether an encoder's proximal
     steps to less squared error are of use, which they are not to a model for looks; files call it `search`.
-    `fingerprint` is 16 hexadecimal digits.
+    own_codebooks: whether units have a codebook each, which in a file is the shape of the tensor `codebook` and
+    nothing else. `fingerprint` is 16 hexadecimal digits.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Metadata:
     context: dict[str, Any] | None = None
     training: dict[str, Any] = field(default_factory=dict)
     proximal: bool = True
+    own_codebooks: bool = False
     fingerprint: str = ""
 
     @property
@@ -65,10 +69,17 @@ class Metadata:
         return 1 if self.quantizer["mode"] == "smooth" else int(self.quantizer["beta"])
 
     @property
+    def layout(self) -> str:
+        """How indices stand for latents: `own`, `stages` or `shared`; the name of the method has no part in it."""
+        if self.own_codebooks:
+            return "own"
+        return "stages" if self.quantizer["depth"] > 1 and not self.quantizer["wide"] else "shared"
+
+    @property
     def planes(self) -> int:
         """The index planes P."""
         quantizer = self.quantizer
-        return int(quantizer["depth"] if quantizer["name"] == "rq" else quantizer["m"] + quantizer["wide"])
+        return int(quantizer["depth"] if self.layout == "stages" else quantizer["m"] + quantizer["wide"])
 
 
 def fingerprint(metadata: Metadata, arrays: Arrays) -> str:
@@ -101,13 +112,13 @@ def to_bytes(metadata: Metadata, arrays: Arrays) -> bytes:
 def read_metadata(path: Path) -> Metadata:
     """Return a model file's metadata; ModelError if it is not a model of this vqc."""
     with _open(path) as file:
-        return _metadata(path, file.metadata())
+        return _metadata(path, file)
 
 
 def load(path: Path) -> tuple[Metadata, Arrays]:
     """Return metadata and all tensors of a model file; its fingerprint is verified."""
     with _open(path) as file:
-        metadata = _metadata(path, file.metadata())
+        metadata = _metadata(path, file)
         arrays = _tensors(path, file, file.keys())
     with _named(path):
         model_settings.check_finite(arrays)
@@ -122,7 +133,7 @@ def load_prior(path: Path, *, verify: bool = False) -> tuple[Metadata, Prior]:
         metadata, arrays = load(path)
         return metadata, make_prior(metadata, arrays)
     with _open(path) as file:
-        metadata = _metadata(path, file.metadata())
+        metadata = _metadata(path, file)
         names = [name for name in file.keys() if name in PRIOR_TENSORS or name.startswith(CONTEXT_PREFIX)]  # noqa: SIM118
         arrays = _tensors(path, file, names)
     return metadata, make_prior(metadata, arrays)
@@ -158,9 +169,9 @@ def _static_prior(metadata: Metadata, arrays: Arrays) -> StaticPrior:
 def _context_prior(metadata: Metadata, arrays: Arrays) -> ContextPrior:
     assert metadata.context is not None
     quantizer = metadata.quantizer
-    said = tuple(quantizer[key] for key in ("name", "d_star", "beta", "mode", "depth", "wide"))
-    if said != ("looc", 2, 1, "all", 2, quantizer["m"]):
-        raise ModelError("a context prior needs looc with d_star 2, beta 1 and depth 2 with every unit wide")
+    said = tuple(quantizer[key] for key in ("d_star", "beta", "mode", "depth", "wide"))
+    if metadata.own_codebooks or said != (2, 1, "all", 2, quantizer["m"]):
+        raise ModelError("a context prior needs a shared codebook with d_star 2, beta 1 and depth 2, every unit wide")
     tensors = tensors_under(CONTEXT_PREFIX, arrays)
     return ContextPrior(metadata.context, quantizer["scale"], metadata.table_bits, tensors)
 
@@ -214,7 +225,8 @@ def _tensors(path: Path, file: Any, names: Iterable[str]) -> Arrays:
     return {name: file.get_tensor(name) for name in names}
 
 
-def _metadata(path: Path, raw: dict[str, str] | None) -> Metadata:
+def _metadata(path: Path, file: Any) -> Metadata:
+    raw = file.metadata()
     if METADATA_KEY not in (raw or {}):
         raise ModelError(f"{path} is not a vqc model: its description is missing")
     with _named(path):
@@ -223,7 +235,11 @@ def _metadata(path: Path, raw: dict[str, str] | None) -> Metadata:
     if version != FORMAT:
         raise ModelError(f"{path} has model format {version}, this vqc reads {FORMAT}; update vqc")
     proximal = values.pop(_PROXIMAL_KEY, True)
-    return Metadata(**({"name": ""} | values), proximal=proximal)
+    return Metadata(**({"name": ""} | values), proximal=proximal, own_codebooks=_has_own_codebooks(file))
+
+
+def _has_own_codebooks(file: Any) -> bool:
+    return CODEBOOK in file.keys() and len(file.get_slice(CODEBOOK).get_shape()) == _OWN_AXES  # noqa: SIM118
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqcodec.errors import ModelError
-from vqcodec.exact.bitstream.header import METHODS, MODES, MOST_DEPTH
+from vqcodec.exact.bitstream.header import MODES, MOST_DEPTH
 from vqcodec.exact.priors.passes import PATTERNS
 
 DTYPES = {
@@ -29,7 +29,6 @@ DTYPES = {
 """The types that a tensor may have, as safetensors and NumPy call them."""
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _MOST_SIZE = 1 << 16
-_DEPTHS = {"looc": 2, "rq": MOST_DEPTH}
 
 Check = Callable[[Any], bool]
 
@@ -74,13 +73,13 @@ _MODEL_MORE: dict[str, Check] = {
     "search": _is(bool),
 }
 _QUANTIZER: dict[str, Check] = {
-    "name": _one_of(METHODS),
+    "name": _is(str),
     "K": _whole(2, 65536),
     "m": _whole(1, 4096),
     "d_star": _whole(1, 4096),
     "beta": _whole(1, 8),
     "mode": _one_of(MODES),
-    "depth": _whole(1, MOST_DEPTH),
+    "depth": _whole(1, max(MOST_DEPTH.values())),
     "wide": _whole(0, 4096),
 }
 _QUANTIZER_MORE: dict[str, Check] = {
@@ -150,12 +149,12 @@ def _check(place: str, values: dict[str, Any], needed: dict[str, Check], more: d
 
 
 def _check_quantizer(quantizer: dict[str, Any]) -> None:
-    """Raise ModelError for settings of a quantizer that contradict one another."""
-    name, beta, depth, wide = (quantizer[key] for key in ("name", "beta", "depth", "wide"))
-    wide_fits = 1 <= wide <= quantizer["m"] if (name, depth) == ("looc", 2) else wide == 0
-    beta_fits = (beta == 1 or name == "looc") and (beta > 1 or quantizer["mode"] == "all")
-    if depth > _DEPTHS.get(name, 1) or not wide_fits or not beta_fits:
-        raise ModelError(f"its quantizer {name} cannot have beta {beta}, depth {depth} and {wide} wide; it is damaged")
+    """Raise ModelError for settings of a quantizer that contradict one another, whatever its layout is."""
+    m, beta, depth, wide = (quantizer[key] for key in ("m", "beta", "depth", "wide"))
+    depth_fits = depth == 2 and wide <= m if wide else depth == 1 or m == 1
+    beta_fits = quantizer["mode"] == "all" if beta == 1 else depth == 1 or wide > 0
+    if not depth_fits or not beta_fits:
+        raise ModelError(f"its quantizer cannot have m {m}, beta {beta}, depth {depth} and {wide} wide; it is damaged")
 
 
 def _refuse(constant: str) -> Any:

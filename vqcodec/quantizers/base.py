@@ -2,8 +2,8 @@
 
 Shapes: z float32 [B, d, h, w] with d = m * d_star; a unit is d_star contiguous channels.
 Indices int64 [B, P, h', w'] with values in 0..K-1, P planes. Most quantizers have one
-plane per unit. In `looc` of depth 2 the first `wide` units have a second, coarse index, whose
-planes come first; `rq` has one plane for each of its `depth` stages. h', w' are beta * h, beta * w
+plane per unit. With a shared codebook of depth 2 the first `wide` units have a second, coarse index, whose
+planes come first; stages have one plane for each of their `depth`. h', w' are beta * h, beta * w
 where beta's neighbours are stored.
 
 All methods code alike (coding.py): an index names a row of a constant codebook, and what the planes

@@ -19,6 +19,7 @@ from vqcodec.quantizers.layout.settings import QuantizerSettings
 from vqcodec.quantizers.learning import anchors
 from vqcodec.quantizers.learning.anchors import Anchor, Features
 from vqcodec.quantizers.learning.clustering import OnlineClustering, When
+from vqcodec.quantizers.registry import register
 
 _TEMPERATURE = 0.07
 
@@ -37,6 +38,7 @@ class Options:
     learn: Learn = "loss"
 
 
+@register("cvq", options=Options)
 class CVQ(Averaged):
     """A codebook [K, d] that learns by gradient and by online clustering."""
 

@@ -25,6 +25,7 @@ from vqcodec.quantizers.learning.anchors import Anchor, Features
 from vqcodec.quantizers.learning.averages import MovingAverages, commitment_loss
 from vqcodec.quantizers.learning.clustering import OnlineClustering
 from vqcodec.quantizers.learning.noise import StepNoise, seeded
+from vqcodec.quantizers.registry import register
 
 Local = Literal["loss", "ema", "clustering"]
 
@@ -47,6 +48,7 @@ class Options:
     pull: float = 0.0
 
 
+@register("dual", options=Options, layout="own", units=2, defaults={"m": 2})
 class Dual(Quantizer):
     """Codebooks [K, d / 2] for two units: the global one, which is refined, and the local one."""
 

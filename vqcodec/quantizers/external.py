@@ -7,7 +7,9 @@ quantizer is made; Fixed, which decodes, does without it.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -17,6 +19,7 @@ from vqcodec.quantizers.base import Quantized, Quantizer, check_finite
 from vqcodec.quantizers.layout import matching
 from vqcodec.quantizers.layout.settings import QuantizerSettings
 from vqcodec.quantizers.learning.gradients import COMMITMENT
+from vqcodec.quantizers.registry import register
 
 
 class External(Quantizer):
@@ -48,6 +51,18 @@ class External(Quantizer):
         return z_q, indices, loss
 
 
+def fsq_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return K, d and match, which follow from the levels of each channel."""
+    levels = values["levels"]
+    return {"K": math.prod(levels), "d": len(levels), "match": "fsq"}
+
+
+def lfq_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return d, which follows from K: a bit for each channel."""
+    return {"d": (int(values["K"]) - 1).bit_length()}
+
+
+@register("fsq", match="fsq", defaults={"levels": (8, 5, 5, 5)}, sizes=fsq_sizes)
 class FSQ(External):
     """Finite scalar quantisation, Mentzer et al. 2023: a grid instead of a codebook, rounding instead of a search."""
 
@@ -73,6 +88,7 @@ class FSQ(External):
         return z_q, indices, self.loss(z, z_q)
 
 
+@register("lfq", match="l2", defaults={"K": 1024}, sizes=lfq_sizes)
 class LFQ(External):
     """Lookup-free quantisation, Yu et al. 2023 (MAGVIT-v2): the signs of the features, with an entropy loss."""
 
@@ -89,6 +105,7 @@ class LFQ(External):
         return package.LFQ(dim=self.d_star, codebook_size=self.K, commitment_loss_weight=COMMITMENT)
 
 
+@register("simvq", match="l2")
 class SimVQ(External):
     """SimVQ, Zhu et al. 2024: a linear map learns, and with it all codevectors of a random, frozen codebook."""
 
@@ -101,6 +118,7 @@ class SimVQ(External):
         return package.SimVQ(dim=self.d_star, codebook_size=self.K, channel_first=True)
 
 
+@register("rotation", match="l2")
 class Rotation(External):
     """VQ by moving averages with the rotation trick, Fifty et al. 2024: gradients turn as features do."""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers.layout.settings import QuantizerSettings
 from vqcodec.quantizers.learning.posterior import Divergence
+from vqcodec.quantizers.registry import register
 from vqcodec.quantizers.soft import SoftQuantizer
 
 
@@ -33,6 +34,7 @@ class Options:
     hard: bool = False
 
 
+@register("gumbel", options=Options, match="l2")
 class Gumbel(SoftQuantizer):
     """A codebook [K, d] that learns through Gumbel-softmax samples."""
 

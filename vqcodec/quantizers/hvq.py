@@ -14,6 +14,7 @@ from vqcodec.errors import SettingsError
 from vqcodec.quantizers.base import Learned
 from vqcodec.quantizers.layout.settings import QuantizerSettings
 from vqcodec.quantizers.learning.noise import StepNoise
+from vqcodec.quantizers.registry import register
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Options:
     noise: float = 0.01
 
 
+@register("hvq", options=Options)
 class HVQ(Learned):
     """A codebook [K, d] that learns by gradient and by resets."""
 

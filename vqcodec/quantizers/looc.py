@@ -15,9 +15,10 @@ from typing import Literal
 from torch import Tensor
 
 from vqcodec.quantizers.averaged import Averaged, Learn
-from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.layout.settings import MOST_BETA, MOST_UNITS, QuantizerSettings
 from vqcodec.quantizers.learning.anchors import Anchor, Features
 from vqcodec.quantizers.learning.clustering import OnlineClustering
+from vqcodec.quantizers.registry import register
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Options:
     learn: Learn = "loss"
 
 
+@register("looc", options=Options, units=MOST_UNITS, beta=MOST_BETA, depth=2, defaults={"m": 32})
 class LooC(Averaged):
     """A shared codebook [K, d_star] for m units, with beta and an optional coarse stage."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vqcodec.quantizers.averaged import Averaged, Learn
-from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.layout.settings import MOST_UNITS, QuantizerSettings
+from vqcodec.quantizers.registry import register
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Options:
     learn: Learn = "loss"
 
 
+@register("pq", options=Options, layout="own", units=MOST_UNITS, defaults={"m": 32})
 class PQ(Averaged):
     """Codebooks [m, K, d_star] for m units of d_star channels, each learned from its own unit alone."""
 

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from vqcodec.quantizers.base import Learned
+from vqcodec.quantizers.layout.settings import MOST_STAGES
 from vqcodec.quantizers.learning.gradients import COMMITMENT, residual_loss
+from vqcodec.quantizers.registry import register
 
 
+@register("rq", layout="stages", depth=MOST_STAGES, defaults={"depth": 4})
 class RQ(Learned):
     """A codebook [K, d] that all stages share, learned by gradient."""
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers.layout.settings import QuantizerSettings
 from vqcodec.quantizers.learning.posterior import FreeEnergy
+from vqcodec.quantizers.registry import register
 from vqcodec.quantizers.soft import SoftQuantizer
 
 
@@ -33,6 +34,7 @@ class Options:
     pace: float = 1.0
 
 
+@register("sq", options=Options, match="l2")
 class SQ(SoftQuantizer):
     """A codebook [K, d] and the logarithm of sigma^2, here divided by its pace, which learn together.
 

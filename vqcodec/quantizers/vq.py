@@ -17,6 +17,7 @@ from torch import Tensor
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers.averaged import Averaged, Learn
 from vqcodec.quantizers.layout.settings import QuantizerSettings
+from vqcodec.quantizers.registry import register
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Options:
     codes: Literal["free", "unit"] = "free"
 
 
+@register("vq", options=Options)
 class VQ(Averaged):
     """A codebook [K, d] for whole feature vectors."""
 

@@ -14,17 +14,15 @@ MAX_SIDE = 65535
 MAX_PIXELS = 1 << 27
 MODES = ("all", "conditional", "smooth")
 PRIORS = ("static", "context")
-METHODS = (
-    "looc", "vq", "cvq", "pq", "rq", "dual", "gumbel", "sq", "hvq", "fsq", "lfq", "simvq", "rotation",
-)  # fmt: skip
-"""Names of quantizers; their places are the numbers of the file format."""
-OWN_CODEBOOKS = ("pq", "dual")
-"""Methods whose units have a codebook each."""
-MOST_DEPTH = 16
+MOST_DEPTH = {"shared": 2, "own": 1, "stages": 16}
+"""The layouts with their greatest depth: units share a codebook, units have one each, stages add up."""
 TILE_STEP, MOST_TILE_STEPS = 16, 31
 _PRIOR_BITS = 3
-_NAMED = 2
-"""What stands in place of a depth where the method and its depth follow in bytes of their own."""
+_LONG = 2
+"""What stands in place of a depth where the layout and its depth follow in bytes of their own."""
+_NUMBERS = {"own": 3, "stages": 4}
+# Files of before layouts have the number of a method here: of 1 to 12 all but 3, 4 and 5 had one codebook for all.
+_READ_NUMBERS = dict.fromkeys(range(1, 13), "shared") | {3: "own", 5: "own", 4: "stages"}
 _VARINT_BYTES = 5
 
 
@@ -34,8 +32,8 @@ class Header:
 
     `quality` is 1..100 in steps of 0.5; `index_crc` is the CRC-32 of the indices as
     little-endian uint16 in C order [P, h', w'], or with tiles that of the tiles' CRCs. `tile` is the
-    side of the tiles in latents, a multiple of 16 up to 496, or 0 for a picture that is not cut. `method`
-    is the quantizer's name.
+    side of the tiles in latents, a multiple of 16 up to 496, or 0 for a picture that is not cut. `layout`
+    is one of MOST_DEPTH; the method that made the codebook is no concern of a file's.
     """
 
     fingerprint: bytes
@@ -51,7 +49,7 @@ class Header:
     prior: str
     index_crc: int
     tile: int = 0
-    method: str = "looc"
+    layout: str = "shared"
 
     def __post_init__(self) -> None:
         _check("the fingerprint's length", len(self.fingerprint), FINGERPRINT_BYTES, FINGERPRINT_BYTES)
@@ -63,15 +61,15 @@ class Header:
         _check("m", self.m, 1, 4096)
         _check("d_star", self.d_star, 1, 4096)
         _check("beta", self.beta, 1, 8)
-        _check("depth", self.depth, 1, {"looc": 2, "rq": MOST_DEPTH}.get(self.method, 1))
+        _check("depth", self.depth, 1, MOST_DEPTH[self.layout])
         _check("2 * quality", round(2 * self.quality), 2, 200)
         _check("tile / 16", self.tile // TILE_STEP, 0, MOST_TILE_STEPS)
         if self.tile % TILE_STEP:
             raise FormatError(f"the tile side {self.tile} is not a multiple of {TILE_STEP}")
-        if self.prior == "context" and (self.method, self.d_star, self.beta, self.depth) != ("looc", 2, 1, 2):
-            raise FormatError("the header names a context prior, which needs looc with d_star 2, beta 1 and depth 2")
-        if self.beta > 1 and self.method != "looc":
-            raise FormatError(f"the header says beta {self.beta} with method {self.method}, which has none")
+        if self.prior == "context" and (self.layout, self.d_star, self.beta, self.depth) != ("shared", 2, 1, 2):
+            raise FormatError("a context prior needs a shared codebook with d_star 2, beta 1 and depth 2")
+        if self.beta > 1 and self.layout != "shared":
+            raise FormatError(f"the header says beta {self.beta} with the layout {self.layout}, which has none")
         if self.beta == 1 and self.mode != "all":
             raise FormatError(f"the header says beta mode {self.mode} with beta 1")
 
@@ -89,17 +87,17 @@ class Header:
                 bytes([exponent]) if is_power else b"\0" + varint(self.K),
                 varint(self.m),
                 varint(self.d_star),
-                self._pack_method(),
+                self._pack_layout(),
                 bytes([round(2 * self.quality), self._prior_and_tile()]),
                 struct.pack("<I", self.index_crc),
             )
         )
 
-    def _pack_method(self) -> bytes:
+    def _pack_layout(self) -> bytes:
         packed = self.beta | MODES.index(self.mode) << 4
-        if self.method == "looc":
+        if self.layout == "shared":
             return bytes([packed | (self.depth - 1) << 6])
-        return bytes([packed | _NAMED << 6, METHODS.index(self.method), self.depth])
+        return bytes([packed | _LONG << 6, _NUMBERS[self.layout], self.depth])
 
     def _prior_and_tile(self) -> int:
         return PRIORS.index(self.prior) | self.tile // TILE_STEP << _PRIOR_BITS
@@ -160,7 +158,7 @@ def read_header(reader: Reader) -> Header:
     width, height = reader.varint("the width"), reader.varint("the height")
     K = _read_K(reader)
     m, d_star = reader.varint("m"), reader.varint("d_star")
-    beta, mode, method, depth = _read_method(reader)
+    beta, mode, layout, depth = _read_layout(reader)
     quality, prior_and_tile = reader.take(2, "the header")
     steps, prior = divmod(prior_and_tile, 1 << _PRIOR_BITS)
     if prior >= len(PRIORS):
@@ -180,22 +178,25 @@ def read_header(reader: Reader) -> Header:
         prior=PRIORS[prior],
         index_crc=index_crc,
         tile=TILE_STEP * steps,
-        method=method,
+        layout=layout,
     )
 
 
-def _read_method(reader: Reader) -> tuple[int, str, str, int]:
-    """Return beta, mode, method and depth."""
+def _read_layout(reader: Reader) -> tuple[int, str, str, int]:
+    """Return beta, mode, layout and depth."""
     packed = reader.take(1, "beta, mode and depth")[0]
-    mode, depth = packed >> 4 & 3, packed >> 6
+    beta, mode, depth = packed & 15, packed >> 4 & 3, packed >> 6
     if mode >= len(MODES):
         raise FormatError(f"the header has the unknown beta mode {mode}")
-    if depth < _NAMED:
-        return packed & 15, MODES[mode], "looc", depth + 1
-    method, depth = reader.take(2, "the method")
-    if packed >> 6 != _NAMED or not 0 < method < len(METHODS):
-        raise FormatError(f"the header has the unknown method {method}; update vqc")
-    return packed & 15, MODES[mode], METHODS[method], depth
+    if depth < _LONG:
+        return beta, MODES[mode], "shared", depth + 1
+    number, depth = reader.take(2, "the layout")
+    if packed >> 6 != _LONG or number not in _READ_NUMBERS:
+        raise FormatError(f"the header has the unknown layout {number}; update vqc")
+    layout = _READ_NUMBERS[number]
+    _check("beta", beta, 1, 1)
+    _check("depth", depth, 1, MOST_DEPTH[layout] if layout == "stages" else 1)
+    return beta, MODES[mode], "shared" if depth == 1 and layout == "stages" else layout, depth
 
 
 def _read_K(reader: Reader) -> int:

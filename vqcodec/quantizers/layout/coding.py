@@ -7,7 +7,7 @@ beta ("extrapolation by interpolation", LooC section 3.2): the latents are inter
 quantised, and beta x beta cells averaged. The file holds the beta^2 indices of a cell (modes `all`
 and `conditional`), or only one, and the decoder interpolates and quantises again (`smooth`).
 
-Depth 2 of `looc`: the first `wide` units take a coarse index of the same codebook first, enlarged by
+Depth 2 of a shared codebook: the first `wide` units take a coarse index of the same codebook first, enlarged by
 `scale`, and a fine one for what remains. Without it the few large coefficients of a
 photograph fall off the edge of a small codebook.
 """
@@ -50,7 +50,7 @@ def encode_grid(settings: QuantizerSettings, codebook: Tensor, z: Tensor, bits: 
     x = matching.prepare(x, settings.match, settings.levels)
     penalty = None if bits is None else (RATE_WEIGHT * bits).expand(batch, settings.planes, -1)
     keys = matching.candidates(codebook, settings.match) if bits is None else codebook
-    if settings.name == "rq":
+    if settings.layout == "stages":
         indices = _assign_stages(x, codebook, keys, penalty, settings.depth)
     elif settings.has_own_codebooks:
         parts = [_assign_units(x[:, u : u + 1], keys[u], _select(penalty, u, u + 1))[1] for u in range(settings.m)]
@@ -106,7 +106,7 @@ def _assign_stages(x: Tensor, codebook: Tensor, keys: Tensor, penalty: Tensor | 
 def _decode_grid(settings: QuantizerSettings, codebook: Tensor, indices: Tensor) -> Tensor:
     batch, _, h, w = indices.shape
     wide = settings.wide
-    if settings.name == "rq":
+    if settings.layout == "stages":
         units = _look_up(codebook, indices[:, :1])
         for stage in range(1, settings.depth):
             units = units + _look_up(codebook, indices[:, stage : stage + 1])

@@ -8,15 +8,13 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
 from vqcodec.errors import SettingsError
-from vqcodec.exact.bitstream.header import METHODS, MODES, MOST_DEPTH, OWN_CODEBOOKS
+from vqcodec.exact.bitstream.header import MODES, MOST_DEPTH
 from vqcodec.quantizers.layout.matching import Match
 
 # Steps^2 per bit. A uniform quantiser at high rate has the slope 2 ln 2 / 12 = 0.1155; behind a
 # synthesis that repairs part of the error a little more pays.
 RATE_WEIGHT = 0.15
-_MOST_UNITS = {"looc": 4096, "pq": 4096, "dual": 2}
-_MOST_DEPTH = {"looc": 2, "rq": MOST_DEPTH}
-_ONLY_MATCH = {"gumbel": "l2", "sq": "l2", "fsq": "fsq", "lfq": "l2", "simvq": "l2", "rotation": "l2"}
+MOST_UNITS, MOST_BETA, MOST_STAGES = 4096, 8, MOST_DEPTH["stages"]
 _FEWEST_LEVELS = 3
 
 
@@ -24,9 +22,10 @@ _FEWEST_LEVELS = 3
 class QuantizerSettings:
     """Stored in the model file and, but for what only an encoder needs, in the .vqc header.
 
-    name: the method; K codevectors of d_star values; m units; beta with its mode; depth, which is 1 or
-    2 in `looc`, with the number of wide units and the factor of the coarse index, and the number of
-    stages in `rq`. match: how an encoder finds a codevector, with the levels of `fsq` (matching.py).
+    name: the method, here a label; K codevectors of d_star values; m units; beta with its mode; depth, which is 1 or
+    2 with a shared codebook, with the number of wide units and the factor of the coarse index, and otherwise the
+    number of stages. match: how an encoder finds a codevector, with the levels of `fsq` (matching.py). layout: how
+    indices stand for latents, `shared`, `own` or `stages`; it follows from the rest of a model and is not stored.
     """
 
     name: str
@@ -40,23 +39,23 @@ class QuantizerSettings:
     scale: float = 12.0
     match: Match = "l2"
     levels: tuple[int, ...] = ()
+    layout: str = "shared"
 
     def __post_init__(self) -> None:
-        if self.name not in METHODS:
-            raise SettingsError(f"quantizer {self.name!r} is unknown; choose one of {', '.join(METHODS)}")
-        self._check_ranges()
+        if self.layout not in MOST_DEPTH:
+            raise SettingsError(f"layout {self.layout!r} is unknown; choose one of {', '.join(MOST_DEPTH)}")
+        shared, depth = self.layout == "shared", MOST_DEPTH[self.layout]
+        self.check_ranges(MOST_UNITS if self.layout != "stages" else 1, MOST_BETA if shared else 1, depth)
         if self.mode not in MODES:
             raise SettingsError(f"beta mode {self.mode!r} is unknown; choose one of {', '.join(MODES)}")
         if self.beta == 1 and self.mode != "all":
             raise SettingsError(f"beta mode {self.mode!r} needs beta of 2 or more; use mode 'all' with beta 1")
-        if not 0 <= self.wide <= self.m or (self.name == "looc" and self.depth == 2) != (self.wide > 0):
+        if not 0 <= self.wide <= self.m or (shared and self.depth > 1) != (self.wide > 0):
             raise SettingsError(f"wide={self.wide} does not fit depth={self.depth} and m={self.m} units")
-        if self.depth == 2 and self.name == "looc" and self.match != "l2":
-            raise SettingsError(f"match={self.match!r} finds no coarse codevector; with depth 2 looc needs match='l2'")
+        if self.wide and self.match != "l2":
+            raise SettingsError(f"match={self.match!r} finds no coarse codevector; wide units need match='l2'")
         if self.match not in get_args(Match):
             raise SettingsError(f"match {self.match!r} is unknown; choose one of {', '.join(get_args(Match))}")
-        if self.match != (needed := _ONLY_MATCH.get(self.name, self.match)):
-            raise SettingsError(f"quantizer {self.name!r} cannot match by {self.match!r}; choose match={needed!r}")
         self._check_levels()
 
     def _check_levels(self) -> None:
@@ -68,9 +67,8 @@ class QuantizerSettings:
                 "whose product is K"
             )
 
-    def _check_ranges(self) -> None:
-        units, depth = _MOST_UNITS.get(self.name, 1), _MOST_DEPTH.get(self.name, 1)
-        beta = 8 if self.name == "looc" else 1
+    def check_ranges(self, units: int, beta: int, depth: int) -> None:
+        """Raise SettingsError for what is outside of a codebook's ranges, or above these for m, beta and depth."""
         for key, low, high in (
             ("K", 2, 65536),
             ("m", 1, units),
@@ -90,12 +88,12 @@ class QuantizerSettings:
     @property
     def planes(self) -> int:
         """Index planes P: one per unit and one more for each wide unit, or one per stage."""
-        return self.depth if self.name == "rq" else self.m + self.wide
+        return self.depth if self.layout == "stages" else self.m + self.wide
 
     @property
     def has_own_codebooks(self) -> bool:
         """Whether every unit has a codebook of its own."""
-        return self.name in OWN_CODEBOOKS
+        return self.layout == "own"
 
     @property
     def codebook_shape(self) -> tuple[int, ...]:
@@ -109,14 +107,18 @@ class QuantizerSettings:
         return 1 if self.mode == "smooth" else self.beta
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values for JSON; `match` and `levels` only where they are not the usual ones."""
+        """Return the settings as plain values for JSON; `match` and `levels` only where they are not the usual ones.
+
+        The layout is left out: a model's fingerprint covers these values, and what it follows from too.
+        """
         values = asdict(self) | {"levels": list(self.levels)}
-        return values if self.match != "l2" else {k: v for k, v in values.items() if k not in ("match", "levels")}
+        left_out = ("layout",) if self.match != "l2" else ("layout", "match", "levels")
+        return {key: value for key, value in values.items() if key not in left_out}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> QuantizerSettings:
-        """Return the settings that as_dict wrote; TypeError for other names."""
-        names = {field.name for field in fields(cls)}
+    def from_dict(cls, values: Mapping[str, Any], layout: str) -> QuantizerSettings:
+        """Return the settings that as_dict wrote, with their layout; TypeError for other names."""
+        names = {field.name for field in fields(cls)} - {"layout"}
         if unknown := sorted(set(values) - names):
             raise TypeError(f"unknown quantizer settings {', '.join(unknown)}")
-        return cls(**(dict(values) | {"levels": tuple(values.get("levels", ()))}))
+        return cls(**(dict(values) | {"levels": tuple(values.get("levels", ())), "layout": layout}))

@@ -37,6 +37,7 @@ def export(state: Autoencoder, pictures: Iterable[Tensor]) -> tuple[Metadata, Ar
         quantizer=state.quantizer.settings.as_dict(),
         table_bits=state.settings.table_bits,
         training=facts(state),
+        own_codebooks=state.quantizer.settings.has_own_codebooks,
     )
     return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
 

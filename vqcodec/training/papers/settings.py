@@ -6,25 +6,16 @@ of the published code of CVQ-VAE and LooC.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from vqcodec.errors import SettingsError
-from vqcodec.quantizers import NAMES, QuantizerSettings
+from vqcodec.quantizers import QuantizerSettings, method, settings_of
 from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
 
 Schedule = Literal["constant", "cosine"]
 NETWORK_NAMES = ("vqvae", "vqgan")
-_METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "looc": {"m": 32},
-    "pq": {"m": 32},
-    "dual": {"m": 2},
-    "rq": {"depth": 4},
-    "fsq": {"levels": (8, 5, 5, 5)},
-    "lfq": {"K": 1024},
-}
 _RANGES: Ranges = {
     "d": (1, 4096),
     "channels": (1, 3),
@@ -89,8 +80,6 @@ class AutoencoderSettings:
         check_length(self.steps, self.seconds)
         if self.network not in NETWORK_NAMES:
             raise SettingsError(f"network {self.network!r} is unknown; choose one of {', '.join(NETWORK_NAMES)}")
-        if self.quantizer not in NAMES:
-            raise SettingsError(f"quantizer {self.quantizer!r} is unknown; choose one of {', '.join(NAMES)}")
         if self.schedule not in get_args(Schedule):
             raise SettingsError(f"schedule {self.schedule!r} is unknown; choose one of {', '.join(get_args(Schedule))}")
         if self.network == "vqvae" and (self.width or self.modulated):
@@ -102,25 +91,20 @@ class AutoencoderSettings:
     @classmethod
     def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return values with what follows from the method unless it is said: units, stages, and the grids' sizes."""
-        values = _METHOD_DEFAULTS.get(values.get("quantizer", cls.quantizer), {}) | dict(values)
-        if values.get("quantizer") == "fsq":
-            levels = tuple(values["levels"])
-            values = {"K": math.prod(levels), "d": len(levels), "match": "fsq"} | values | {"levels": levels}
-        if values.get("quantizer") == "lfq":
-            values = {"d": (int(values.get("K", cls.K)) - 1).bit_length()} | values
-        return values
+        values = method(values.get("quantizer", cls.quantizer)).completed(values)
+        return values | {"levels": tuple(values.get("levels", cls.levels))}
 
     def quantizer_settings(self) -> QuantizerSettings:
         """Return the quantizer of this run; SettingsError where K, m, d and the rest do not fit."""
-        return QuantizerSettings(
+        return settings_of(
             self.quantizer,
             self.K,
             self.m,
             unit_channels(self.d, self.m),
-            self.beta,
-            self.mode,
-            self.depth,
-            match=self.match,  # type: ignore[arg-type]
+            beta=self.beta,
+            mode=self.mode,
+            depth=self.depth,
+            match=self.match,
             levels=tuple(self.levels),
         )
 

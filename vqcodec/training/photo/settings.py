@@ -9,7 +9,7 @@ from typing import Any
 from vqcodec import losses
 from vqcodec.errors import SettingsError
 from vqcodec.networks.photo import LAMBDAS
-from vqcodec.quantizers import QuantizerSettings
+from vqcodec.quantizers import QuantizerSettings, settings_of
 from vqcodec.training import optimizers
 from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
 from vqcodec.training.photo.tilt import LOWEST, check_tilt
@@ -216,16 +216,16 @@ class TrainingSettings:
     def quantizer_settings(self) -> QuantizerSettings:
         """Return the quantizer of this run; raise SettingsError where K, m, d and beta do not fit."""
         d_star = unit_channels(self.d, self.m)
-        return QuantizerSettings(
+        return settings_of(
             self.quantizer,
             self.K,
             self.m,
             d_star,
-            self.beta,
-            self.mode,
-            self.depth,
-            self.wide,
-            self._coarse_scale(d_star),
+            beta=self.beta,
+            mode=self.mode,
+            depth=self.depth,
+            wide=self.wide,
+            scale=self._coarse_scale(d_star),
         )
 
     def _coarse_scale(self, d_star: int) -> float:
