@@ -26,7 +26,7 @@ from random_priors import PLANS, drawn, model, prior
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.header import Header
-from vqcodec.exact.indices import index_crc
+from vqcodec.exact.indices import index_crc, to_int16
 from vqcodec.exact.priors.integer_net import BOUND, Dense, FloatArray
 
 ROOT = Path(__file__).parent.parent
@@ -173,9 +173,9 @@ def test_proof_a_file_decodes_alike_on_a_gpu_with_tf32(case: Any, replaced: Any,
 SCRIPT = """
 import hashlib, sys
 from pathlib import Path
-from vqcodec import model_file
-from vqcodec.bitstream import container
-from vqcodec.indices import unpack
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.indices import unpack
 metadata, prior = model_file.load_prior(Path(sys.argv[1]))
 encoded = unpack(container.read(Path(sys.argv[2]).read_bytes()), metadata, prior)
 for array in (encoded.indices, encoded.classes, encoded.latents):
@@ -195,7 +195,7 @@ def test_proof_a_file_decodes_alike_with_any_number_of_blas_threads(tmp_path: Pa
     coded = prior("wide_layers").encode(found.indices, found.classes, 50)
     (tmp_path / "file.vqc").write_bytes(container.write(header, coded))
     assert found.latents is not None
-    wanted = [found.indices, found.classes, found.latents.astype(np.int16)]
+    wanted = [found.indices, found.classes, to_int16(found.latents)]
     for threads in THREADS:
         counts = {f"{name}_NUM_THREADS": str(threads) for name in ("OPENBLAS", "OMP", "MKL", "VECLIB_MAXIMUM")}
         command = [sys.executable, "-c", SCRIPT, str(tmp_path / "model.safetensors"), str(tmp_path / "file.vqc")]
