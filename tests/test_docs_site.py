@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import SLOW
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,3 +33,7 @@ def test_the_glossary_defines_each_word_once() -> None:
     words = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
     defined = [word for word in words if word != "word"]
     assert len(defined) > 40 and len(set(defined)) == len(defined)
+
+
+def test_the_slow_files_are_there() -> None:
+    assert [name for name in sorted(SLOW) if not (ROOT / "tests" / f"test_{name}.py").exists()] == []
