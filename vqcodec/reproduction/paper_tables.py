@@ -38,7 +38,7 @@ QUICK = {
     "adam_beta2": 0.95,
     "quantizer_weight": 4.0,
 }
-"""Settings of the variant `quick`, which needs few epochs; train/README.md has the experiments."""
+"""Settings of the variant `quick`, which needs few epochs; docs/lab/small-pictures.md has the experiments."""
 
 QUICK_ON: Mapping[Name, Mapping[str, Any]] = {"photos": {"width": 16, "crop": 64}}
 """What differs from QUICK on a data set: a network of an eighth of the width, and tiles are shown in parts."""
