@@ -55,7 +55,7 @@ def vqcodec_indices(data: bytes, model: str) -> npt.NDArray[np.uint16]:
     codec.network = SimpleNamespace(stride=codec.metadata.stride)
     codec.quantizer = SimpleNamespace(settings=QuantizerSettings.from_dict(codec.metadata.quantizer))
     parsed = container.read(data)
-    indices: npt.NDArray[np.uint16] = codec.unpack(parsed).indices
+    indices: npt.NDArray[np.uint16] = codec.unpack(parsed).choice.indices
     assert parsed.icc is None or parsed.icc
     return indices
 

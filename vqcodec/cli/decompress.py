@@ -91,7 +91,7 @@ def _decompress(job: Job, format_name: str | None, model: str | None, force: boo
 
 
 def _decode(data: bytes, model: str | None) -> Picture:
-    from vqcodec.api import load_model
-    from vqcodec.codec import Codec
+    from vqcodec.api import open_file
 
-    return load_model(Codec.path_for(data, model)).decompress(data)
+    codec, parsed = open_file(data, model)
+    return codec.picture_of(parsed)
