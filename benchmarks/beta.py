@@ -30,15 +30,13 @@ from tqdm import tqdm
 
 from vqcodec import quantizers
 from vqcodec.codec import Codec
-from vqcodec.encoder.context import choose_context, make_assigner
-from vqcodec.encoder.static import choose_static
+from vqcodec.encoder import ContextEncoder, StaticEncoder
 from vqcodec.evaluation.eval.curves import Row, bd_rate, mean_curve
 from vqcodec.evaluation.metrics import psnr
 from vqcodec.exact.bitstream.header import MODES
-from vqcodec.exact.indices import Encoded, to_int16
+from vqcodec.exact.indices import Encoded, Size
 from vqcodec.exact.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Metadata, fingerprint
 from vqcodec.exact.priors import ContextPrior, StaticPrior
-from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.static import row_quality
 from vqcodec.image import Picture, find_pictures, read_picture
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT, QuantizerSettings
@@ -172,8 +170,8 @@ def static_rows(variant: Variant, base: Codec, shot: Shot) -> tuple[list[Row], f
     """Make a real file and return its rows, and the bits of the indices beside the base indices."""
     height, width = shot.picture.pixels.shape[:2]
     codec = variant.codec
-    chosen = choose_static(variant.prior, codec.quantizer, variant.before(shot.z), shot.quality)
-    data = codec.pack(Encoded(chosen.indices, chosen.classes, None, width, height, shot.quality))
+    chosen = StaticEncoder(variant.prior, codec.quantizer).choose(variant.before(shot.z), shot.quality, RATE_WEIGHT)
+    data = codec.pack(Encoded(chosen, Size(width, height, shot.quality)))
     rows = []
     for name, after in variant.names():
         if after is keep:
@@ -193,14 +191,14 @@ def context_rows(base: Codec, shot: Shot) -> list[Row]:
     height, width = shot.picture.pixels.shape[:2]
     rows = []
     for before, ways in ((keep, {AS_IT_IS: keep, DECODER: unblurred}), (unblurred, {ENCODER: keep})):
-        chosen = choose_context(prior, make_assigner(prior), before(shot.z), shot.quality, RATE_WEIGHT)
-        assert chosen.latents is not None
-        encoded = Encoded(chosen.indices, chosen.classes, to_int16(chosen.latents), width, height, shot.quality)
+        encoder = ContextEncoder(prior)
+        chosen = encoder.choose(before(shot.z), shot.quality, RATE_WEIGHT)
+        encoded = Encoded(chosen, Size(width, height, shot.quality))
         size = len(base.pack(encoded))
         if before is keep:
             rows.append(shot.row(CONTEXT, size, base.decode(encoded)))
         # Every unit has a coarse index, so this is the nearest point of the lattice of coarse and fine codevectors.
-        again = base.quantizer.encode(interpolated(torch.from_numpy(chosen.latents)[None] / SIXTEENTHS))
+        again = base.quantizer.encode(interpolated(encoder.latents(chosen.codes)))
         z = F.avg_pool2d(base.quantizer.decode(again), BETA)
         rows += [shot.row(name_of("smooth", blur), size, shown(base, after(z), shot)) for blur, after in ways.items()]
     return [row | {"codec": on_context(row["codec"])} for row in rows]
@@ -211,7 +209,7 @@ def bound_rows(base: Codec, variant: Variant, rows: list[Row], neighbour_bits: f
     prior = base.prior
     assert isinstance(prior, ContextPrior)
     first = interpolated(variant.before(shot.z))[:, :, ::BETA, ::BETA]
-    chosen = choose_context(prior, make_assigner(prior), first, shot.quality, RATE_WEIGHT)
+    chosen = ContextEncoder(prior).choose(first, shot.quality, RATE_WEIGHT)
     bits = sum(prior.bits(chosen.indices, chosen.classes, shot.quality)) + neighbour_bits
     height, width = shot.picture.pixels.shape[:2]
     return [

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from vqcodec.codec import Codec
+from vqcodec.encoder import ContextEncoder
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.priors.context import PREFIX, ContextPrior
@@ -53,13 +54,13 @@ def rounding_loss(codec: Codec, arrays: model_file.Arrays, folder: Path, quality
     """Return the share of bits that rounding activations, means and classes adds, over a folder of pictures."""
     assert isinstance(codec.prior, ContextPrior) and codec.metadata.context is not None
     twin = float_parent(codec.metadata.context, model_file.tensors_under(PREFIX, arrays))
-    rows = twin.rows_of(torch.tensor([quality]))
+    rows, assigner = twin.rows_of(torch.tensor([quality])), ContextEncoder(codec.prior).assigner
     total, errors = np.zeros(2), np.zeros(2)
     for path in find_pictures(folder):
         z = codec.analyse(read_picture(path).pixels, quality).clone()
         for place, integer in enumerate((True, False)):
             twin.integer = integer
-            coded = code(twin, codec.assigner, z, rows)
+            coded = code(twin, assigner, z, rows)
             total[place] += coded.bits.item()
             errors[place] += (coded.z_q - z).square().sum().item()
     return {

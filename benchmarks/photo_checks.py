@@ -42,9 +42,9 @@ def ours(codec: Codec, pixels: Pixels, counts: npt.NDArray[np.int64]) -> list[tu
     rows = []
     for quality in QUALITIES:
         encoded = codec.encode(pixels, quality)
-        coded = codec.prior.index_bits(encoded.indices, encoded.classes, quality) > 0
-        counts += np.bincount(encoded.indices[coded], minlength=len(counts))
-        predicted = sum(codec.prior.bits(encoded.indices, encoded.classes, quality)) / 8
+        coded = codec.prior.index_bits(encoded.choice.indices, encoded.choice.classes, quality) > 0
+        counts += np.bincount(encoded.choice.indices[coded], minlength=len(counts))
+        predicted = sum(codec.prior.bits(encoded.choice.indices, encoded.choice.classes, quality)) / 8
         rows.append((len(codec.pack(encoded)), psnr(pixels, codec.decode(encoded)), predicted))
     return rows
 

@@ -99,7 +99,8 @@ def draw_static(rng: np.random.Generator, prior: StaticPrior, grid: tuple[int, i
     uniform = rng.random((prior.planes, grid[0] * prior.factor, grid[1] * prior.factor))
     planes = [np.searchsorted(table, u * table[-1], side="right") for table, u in zip(tables, uniform, strict=True)]
     classes = rng.integers(0, prior.classes, grid)
-    return Choice(np.stack(planes).astype(np.uint16), classes.astype(np.uint8), None)
+    indices = np.stack(planes).astype(np.uint16)
+    return Choice(indices, classes.astype(np.uint8), indices)
 
 
 def draw_context(rng: np.random.Generator, prior: ContextPrior, grid: tuple[int, int], quality: float) -> Choice:

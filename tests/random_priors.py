@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vqcodec.encoder.context import choose_context, make_assigner
+from vqcodec.encoder import ContextEncoder
 from vqcodec.exact import model_file
 from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.exact.priors import ContextPrior
@@ -65,7 +65,7 @@ def latents(channels: int, grid: tuple[int, int], seed: int) -> torch.Tensor:
 def chosen(name: str, grid: tuple[int, int], quality: float, seed: int = 0, weight: float = 0.15) -> Choice:
     """What the encoder makes of random latents."""
     z = latents(prior(name).d, grid, seed)
-    return choose_context(prior(name), make_assigner(prior(name)), z, quality, weight)
+    return ContextEncoder(prior(name)).choose(z, quality, weight)
 
 
 def drawn(name: str, grid: tuple[int, int], quality: float, seed: int = 0) -> Choice:

@@ -73,9 +73,10 @@ def test_sharing_is_figure_8() -> None:
 def test_bits_of_planes_add_up_to_those_of_the_prior(entry: dict[str, str]) -> None:
     metadata, prior = model_file.load_prior(VECTORS / "models" / f"{entry['model']}.safetensors")
     encoded = unpack(container.read((VECTORS / entry["file"]).read_bytes()), metadata, prior)
-    seen = usage.Usage.empty(len(encoded.indices), prior.K).plus(encoded, prior)
-    assert seen.table_bits.shape == encoded.indices.shape[:1]
-    assert seen.table_bits.sum() == pytest.approx(prior.bits(encoded.indices, encoded.classes, encoded.quality)[1])
+    seen = usage.Usage.empty(len(encoded.choice.indices), prior.K).plus(encoded, prior)
+    assert seen.table_bits.shape == encoded.choice.indices.shape[:1]
+    bits = prior.bits(encoded.choice.indices, encoded.choice.classes, encoded.size.quality)
+    assert seen.table_bits.sum() == pytest.approx(bits[1])
 
 
 def test_only_indices_that_are_coded_are_counted() -> None:
@@ -83,12 +84,12 @@ def test_only_indices_that_are_coded_are_counted() -> None:
     metadata, prior = model_file.load_prior(VECTORS / "models" / f"{entry['model']}.safetensors")
     assert isinstance(prior, ContextPrior)
     encoded = unpack(container.read((VECTORS / entry["file"]).read_bytes()), metadata, prior)
-    pairs = encoded.classes.reshape(-1, 2, *encoded.classes.shape[1:])
+    pairs = encoded.choice.classes.reshape(-1, 2, *encoded.choice.classes.shape[1:])
     has_coarse = prior.coarse_map[pairs[:, 0], pairs[:, 1]] != 65535
-    counts = usage.Usage.empty(len(encoded.indices), prior.K).plus(encoded, prior).counts
+    counts = usage.Usage.empty(len(encoded.choice.indices), prior.K).plus(encoded, prior).counts
     units = len(has_coarse)
     assert counts[:units].sum(axis=1).tolist() == has_coarse.sum(axis=(1, 2)).tolist()
-    assert (counts[units:].sum(axis=1) == encoded.indices[0].size).all() and 0 < has_coarse.mean() < 1
+    assert (counts[units:].sum(axis=1) == encoded.choice.indices[0].size).all() and 0 < has_coarse.mean() < 1
 
 
 def test_codebook_is_drawn_as_it_is_up_to_two_dimensions_and_by_pca_above() -> None:

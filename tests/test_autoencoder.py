@@ -83,7 +83,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_compresses(folder: Path, 
     data = codec.compress(Picture(pixels))
     header = container.read(data).header
     assert header.layout == settings.quantizer_settings().layout and (header.K, header.m) == (settings.K, settings.m)
-    assert np.array_equal(codec.unpack(container.read(data)).indices, encoded.indices)
+    assert np.array_equal(codec.unpack(container.read(data)).choice.indices, encoded.choice.indices)
     assert np.array_equal(codec.decompress(data).pixels, codec.decode(encoded))
     assert len(data) - len(container.read(data).indices) <= 40
 
@@ -95,7 +95,7 @@ def test_the_encoder_takes_the_indices_that_training_saw(folder: Path, tmp_path:
     codec = Codec.open(model)
     pixels = picture(32, 32, seed=5)
     z = codec.analyse(pixels, 50.0)
-    assert np.array_equal(codec.encode(pixels).indices, codec.quantizer.encode(z)[0].numpy())
+    assert np.array_equal(codec.encode(pixels).choice.indices, codec.quantizer.encode(z)[0].numpy())
 
 
 def test_reconstruction_improves(folder: Path, tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from random_priors import PLANS, latents, prior
 from torch import Tensor
 
-from vqcodec.encoder import by_table
+from vqcodec.encoder import ContextEncoder, by_table
 from vqcodec.encoder.by_table import FrequencyTables, TableAssigner, UnitChoice
-from vqcodec.encoder.context import make_assigner
 from vqcodec.training.rate.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
 
 WEIGHTS = (0.0, 0.15, 3.0)
@@ -165,7 +164,7 @@ def test_no_units_are_no_indices() -> None:
 @pytest.mark.parametrize("name", PLANS)
 def test_the_assigner_of_a_prior_has_its_tables(name: str) -> None:
     """The bits that the encoder counts are those that the prior counts for the same indices and classes."""
-    made, assigner = prior(name), make_assigner(prior(name))
+    made, assigner = prior(name), ContextEncoder(prior(name)).assigner
     assert assigner.zero == made.zero
     x = latents(2, (10, 12), seed=1).reshape(2, -1).t()
     classes = torch.randint(made.levels, x.shape, generator=torch.Generator().manual_seed(2))

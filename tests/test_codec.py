@@ -18,7 +18,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, InputError, ModelError, SettingsError, VqcError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.indices import check_size
+from vqcodec.exact.indices import Size, check_size
 from vqcodec.image import Picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -28,9 +28,9 @@ def test_indices_survive_the_file_exactly(tiny_codec: Codec, pixels: Pixels) -> 
     for quality in (1.0, 33.5, 100.0):
         encoded = tiny_codec.encode(pixels, quality)
         decoded = tiny_codec.unpack(container.read(tiny_codec.pack(encoded)))
-        assert np.array_equal(decoded.indices, encoded.indices)
-        assert np.array_equal(decoded.classes, encoded.classes)
-        assert (decoded.width, decoded.height, decoded.quality) == (101, 70, quality)
+        assert np.array_equal(decoded.choice.indices, encoded.choice.indices)
+        assert np.array_equal(decoded.choice.classes, encoded.choice.classes)
+        assert decoded.size == Size(101, 70, quality)
 
 
 def test_decompressed_picture_is_the_synthesis_of_the_indices(tiny_codec: Codec, pixels: Pixels) -> None:
@@ -57,7 +57,7 @@ def test_more_quality_means_more_bytes_and_less_error(tiny_codec: Codec, pixels:
 def test_file_is_within_one_percent_and_forty_bytes_of_the_predicted_bits(tiny_codec: Codec) -> None:
     pixels = picture(300, 400, seed=9)
     encoded = tiny_codec.encode(pixels, 70)
-    predicted = sum(tiny_codec.prior.bits(encoded.indices, encoded.classes, 70)) / 8
+    predicted = sum(tiny_codec.prior.bits(encoded.choice.indices, encoded.choice.classes, 70)) / 8
     size = len(tiny_codec.pack(encoded))
     assert predicted <= size <= 1.01 * predicted + 40
 
@@ -69,7 +69,7 @@ def test_indices_do_not_depend_on_threads_or_batch_of_the_decoder(tiny_codec: Co
         decoded = []
         for count in (1, 2):
             torch.set_num_threads(count)
-            decoded.append(tiny_codec.unpack(container.read(data)).indices)
+            decoded.append(tiny_codec.unpack(container.read(data)).choice.indices)
     finally:
         torch.set_num_threads(threads)
     assert np.array_equal(decoded[0], decoded[1])
@@ -79,7 +79,7 @@ def test_rate_aware_assignment_saves_bits(tiny_codec: Codec, pixels: Pixels) -> 
     encoded = tiny_codec.encode(pixels, 50)
     plain = tiny_codec.quantizer.encode(tiny_codec.analyse(pixels, 50))[0].numpy()
     bits = tiny_codec.prior.bits
-    assert sum(bits(encoded.indices, encoded.classes, 50)) < sum(bits(plain, encoded.classes, 50))
+    assert sum(bits(encoded.choice.indices, encoded.choice.classes, 50)) < sum(bits(plain, encoded.choice.classes, 50))
 
 
 def test_every_truncation_and_every_flipped_byte_is_an_error(tiny_codec: Codec) -> None:
@@ -111,6 +111,14 @@ def test_header_that_disagrees_with_the_model_is_refused(tiny_codec: Codec, pixe
     header = replace(parsed.header, fingerprint=b"\0" * 8)
     with pytest.raises(ModelError, match="0000000000000000"):
         tiny_codec.unpack(container.read(container.write(header, parsed.indices)))
+
+
+def test_a_file_is_parsed_once(tiny_model: Path, pixels: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, parse, parsed = vqcodec.compress(pixels, model=tiny_model), container.read, []
+    monkeypatch.setattr(container, "read", lambda data: parsed.append(data) or parse(data))
+    vqcodec.decompress(data, tiny_model)
+    vqcodec.decompress(data, vqcodec.load_model(tiny_model))
+    assert parsed == [data, data]
 
 
 def test_more_indices_than_the_format_allows_are_refused_before_decoding(tiny_codec: Codec) -> None:
@@ -178,7 +186,7 @@ def test_too_little_memory_is_one_sentence(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(tiny_codec, "analyse", fail)
+    monkeypatch.setattr(tiny_codec.network, "analysis", fail)
     with pytest.raises(InputError, match="not enough memory for 101 x 70"):
         tiny_codec.compress(Picture(pixels), 50)
 

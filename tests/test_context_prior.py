@@ -31,7 +31,7 @@ QUALITIES = [1.0, 37.5, 100.0]
 
 
 def assert_same(one: Choice, other: Choice) -> None:
-    """Indices, classes and latents are equal."""
+    """Indices, classes and codes are equal."""
     for name in Choice._fields:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
@@ -73,8 +73,7 @@ def test_the_random_models_exercise_everything(name: str) -> None:
     found, plan = drawn(name, (24, 24), 100), PLANS[name]
     half = prior(name).d // 2
     assert (np.bincount(found.classes.reshape(-1), minlength=plan.levels) > 0).mean() > 0.6
-    assert found.latents is not None
-    assert len(np.unique(found.latents)) > 200
+    assert len(np.unique(found.codes)) > 200
     levels = found.classes.reshape(half, 2, -1).transpose(0, 2, 1)
     _, wide = prior(name).coarse_tables(levels)
     far = found.indices[:half] != prior(name).zero
@@ -285,4 +284,4 @@ def test_the_reference_decodes_what_vqcodec_wrote(plans: tuple[Any, Any]) -> Non
     np.testing.assert_array_equal(reference.decode(data, model_file.to_bytes(metadata, arrays)), indices)
     metadata = replace(metadata, fingerprint=model_file.fingerprint(metadata, arrays))
     found = unpack(container.read(data), metadata, model_file.make_prior(metadata, arrays))
-    np.testing.assert_array_equal(found.indices, indices)
+    np.testing.assert_array_equal(found.choice.indices, indices)

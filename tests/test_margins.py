@@ -16,7 +16,7 @@ from vqcodec import codec as module
 from vqcodec.codec import Codec
 from vqcodec.exact.priors import StaticPrior
 from vqcodec.exact.priors.tables import Choice
-from vqcodec.exact.tiles import Tile, tiles_of
+from vqcodec.exact.tiles import tiles_of
 from vqcodec.image import Picture
 
 WHOLE = 1 << 20
@@ -72,12 +72,13 @@ def latents_in_tiles(pixels: npt.NDArray[np.uint8], quality: float, monkeypatch:
     monkeypatch.setattr(module, "TILED_LATENTS", 16)
     codec, found = photo(), []
 
-    def choose(z: torch.Tensor, *_: object, **named: object) -> Choice:
+    def choose(z: torch.Tensor, *_: object) -> Choice:
         found.append(z)
         classes = np.zeros(z.shape[2:] if isinstance(codec.prior, StaticPrior) else z.shape[1:], np.uint8)
-        return Choice(np.zeros((codec.prior.planes, *z.shape[2:]), np.uint16), classes, None)
+        indices = np.zeros((codec.prior.planes, *z.shape[2:]), np.uint16)
+        return Choice(indices, classes, indices)
 
-    monkeypatch.setattr(codec, "_choose", choose)
+    monkeypatch.setattr(codec.encoder, "choose", choose)
     codec.compress(Picture(pixels), quality, effort=0)
     joined = torch.full((codec.quantizer.d, *GRID), torch.nan)
     for tile, z in zip(tiles_of(GRID, 16), found, strict=True):
@@ -113,15 +114,3 @@ def test_pixels_of_tiles_are_those_of_the_whole_picture(
     assert whole.shape == pixels.shape
     assert np.abs(decoded(16, margin) - whole).max() <= 1
     assert np.abs(decoded(16, 1) - whole).max() > 1
-
-
-def test_a_tile_is_cut_out_of_what_is_seen_around_it() -> None:
-    for margin in (0, 1, 10):
-        for tile in tiles_of(GRID, 16):
-            seen, inner = module._with_margin(tile, GRID, margin)
-            y, x = np.mgrid[: GRID[0], : GRID[1]]
-            assert y[seen][inner].tolist() == y[tile.top : tile.bottom, tile.left : tile.right].tolist()
-            assert x[seen][inner].tolist() == x[tile.top : tile.bottom, tile.left : tile.right].tolist()
-            assert seen[0].start == max(0, tile.top - margin) and seen[1].stop == min(GRID[1], tile.right + margin)
-    whole = Tile(0, 1, 1, 0, 24, 0, 41)
-    assert module._with_margin(whole, GRID, 10)[0] == (slice(0, 24), slice(0, 41))

@@ -61,7 +61,7 @@ def test_files_of_the_new_model_have_the_same_indices(
     pixels = picture(70, 101, seed=3)
     for quality in (5.0, 60.0):
         first, second = old.encode(pixels, quality, 1), new.encode(pixels, quality, 1)
-        assert np.array_equal(first.indices, second.indices)
+        assert np.array_equal(first.choice.indices, second.choice.indices)
         assert torch.equal(old.latents(first), new.latents(second))
         assert not np.array_equal(old.decode(first), new.decode(second))
     assert old.metadata.fingerprint != new.metadata.fingerprint

@@ -11,7 +11,7 @@ import torch
 from tiny import picture, picture_set
 
 from vqcodec.codec import EFFORT_STEPS, Codec
-from vqcodec.encoder.proximal import distortion, step_sizes
+from vqcodec.encoder.proximal import Scene
 from vqcodec.errors import SettingsError
 from vqcodec.exact.bitstream import container
 from vqcodec.networks.photo import PhotoNetwork
@@ -25,7 +25,7 @@ def cost(codec: Codec, pixels: npt.NDArray[np.uint8], quality: float, effort: in
     shown = codec.decode(codec.unpack(container.read(codec.pack(encoded))))
     error = np.square(shown.astype(np.float64) - pixels).sum() / 3
     weight = codec.network.rate_lambda(torch.tensor([quality]))
-    return sum(codec.prior.bits(encoded.indices, encoded.classes, quality)) + float(weight) * error
+    return sum(codec.prior.bits(encoded.choice.indices, encoded.choice.classes, quality)) + float(weight) * error
 
 
 @pytest.mark.parametrize("quality", [20.0, 50.0, 80.0])
@@ -70,13 +70,13 @@ def test_steps_in_channels_of_lowered_gains_do_not_go_too_far(lowered: float) ->
     network.requires_grad_(False)
     network.log_gain[:, :4] -= lowered
     x, quality = picture_set().crops(random, 2, 64), torch.tensor([30.0, 95.0])
-    weight = network.rate_lambda(quality) * 255.0**2 * 64 * 64
     z = network.analysis(x, quality)
-    least, _ = distortion(network, x, z, quality, weight)
+    scene = Scene(network, x, quality, z)
+    least, _ = scene.distortion(z)
     z = z + torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
     errors = []
     for _ in range(5):
-        error, gradient = distortion(network, x, z, quality, weight)
+        error, gradient = scene.distortion(z)
         errors.append(error - least)
-        z = z - step_sizes(network, quality) * gradient
+        z = z - scene.step_sizes * gradient
     assert all((after < 0.7 * before).all() for before, after in pairwise(errors))

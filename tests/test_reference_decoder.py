@@ -57,7 +57,7 @@ def vqcodec_indices(data: bytes, model: str) -> npt.NDArray[np.uint16]:
         settings=QuantizerSettings.from_dict(codec.metadata.quantizer, codec.metadata.layout)
     )
     parsed = container.read(data)
-    indices: npt.NDArray[np.uint16] = codec.unpack(parsed).indices
+    indices: npt.NDArray[np.uint16] = codec.unpack(parsed).choice.indices
     assert parsed.icc is None or parsed.icc
     return indices
 

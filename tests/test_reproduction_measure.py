@@ -80,7 +80,7 @@ def test_figures_are_those_of_real_files(kind: str, tmp_path: Path, monkeypatch:
     assert found["lossless"]["psnr_db"] == pytest.approx(
         np.mean([metrics.psnr(a, b) for a, b in zip(colours, back, strict=True)]), rel=1e-12
     )
-    indices = np.stack([codec.unpack(container.read(data)).indices for data in files])
+    indices = np.stack([codec.unpack(container.read(data)).choice.indices for data in files])
     assert indices[0].size == stored * quantizer.m
     check_usage(found, indices, kind == "colour")
 

@@ -47,6 +47,18 @@ def test_tiles_cover_every_latent_once_in_raster_order(height: int, width: int, 
     assert len(tiles) == (-(-height // side) * -(-width // side) if side else 1)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 20), st.integers(1, 3))
+def test_what_a_tile_sees_around_it_holds_the_tile(height: int, width: int, margin: int, factor: int) -> None:
+    grid = height, width
+    whole = np.arange(factor**2 * height * width).reshape(factor * height, factor * width)
+    for tile in tiles_of(grid, 16):
+        seen = tile.widened(grid, margin)
+        assert max(tile.top - seen.top, seen.bottom - tile.bottom, tile.left - seen.left) <= margin
+        assert seen.top in (0, tile.top - margin) and seen.right in (width, tile.right + margin)
+        np.testing.assert_array_equal(seen.of(whole, factor)[tile.within(seen).slices(factor)], tile.of(whole, factor))
+
+
 def test_a_tile_says_which_one_it_is() -> None:
     tiles = tiles_of((40, 50), 16)
     assert [str(tiles[n]) for n in (0, 11)] == ["tile 1 of 12 (row 0, column 0)", "tile 12 of 12 (row 2, column 3)"]
@@ -117,7 +129,7 @@ def test_a_large_picture_comes_back_from_the_public_interface(
     assert (header.tile, header.prior, header.width, header.height) == (16, kind, 550, 300)
     image = vqcodec.decompress(data, codec)
     encoded = codec.unpack(container.read(data))
-    assert encoded.tile == 16 and encoded.indices.shape == (24, 19, 35)
+    assert encoded.size.tile == 16 and encoded.choice.indices.shape == (24, 19, 35)
     np.testing.assert_array_equal(np.asarray(image), codec.decode(encoded))
 
 
@@ -126,8 +138,8 @@ def test_tiles_hold_what_the_encoder_chose(
     kind: str, codecs: dict[str, Codec], pixels: npt.NDArray[np.uint8], small_tiles: None, monkeypatch: Any
 ) -> None:
     codec, found = codecs[kind], []
-    choose = codec._choose
-    monkeypatch.setattr(codec, "_choose", lambda *args, **named: found.append(choose(*args, **named)) or found[-1])
+    choose = codec.encoder.choose
+    monkeypatch.setattr(codec.encoder, "choose", lambda *args: found.append(choose(*args)) or found[-1])
     parsed = container.read(codec.compress(Picture(pixels), 60, effort=0))
     decoded = [part for _, part in decode_tiles(parsed, codec.metadata, codec.prior)]
     assert len(found) == len(decoded) == 6
@@ -183,7 +195,7 @@ def test_a_damaged_tile_is_named(model: str) -> None:
     data, decode = make_file(model, 16 * 33, 16 * 18)
     parsed = container.read(data)
     streams = read_streams(parsed.indices, 6)
-    assert decode(data).tile == 16
+    assert decode(data).size.tile == 16
     for number, (row, column) in enumerate((row, column) for row in range(2) for column in range(3)):
         crc, stream = streams[number]
         at = len(stream) // 2
@@ -227,13 +239,13 @@ def test_every_cut_and_every_flipped_byte_of_a_tiled_file_is_an_error(model: str
 @pytest.mark.parametrize("model", MODELS)
 def test_damage_behind_a_right_checksum_is_an_error_or_changes_no_index(model: str) -> None:
     data, decode = make_file(model, 16 * 18, 16 * 2)
-    body, wanted = data[:-4], decode(data).indices
+    body, wanted = data[:-4], decode(data).choice.indices
     damaged = [body[:size] for size in range(len(body))]
     damaged += [body[:at] + bytes([body[at] ^ flip]) + body[at + 1 :] for at in range(len(body)) for flip in (1, 32)]
     refused = 0
     for faulty in damaged:
         try:
-            found = decode(faulty + struct.pack("<I", zlib.crc32(faulty))).indices
+            found = decode(faulty + struct.pack("<I", zlib.crc32(faulty))).choice.indices
         except VqcError:
             refused += 1
         else:  # the quality, or a size that needs as many latents

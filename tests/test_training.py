@@ -90,7 +90,7 @@ def test_every_kind_of_quantizer_trains_into_a_model_that_compresses(
     encoded = codec.encode(pixels, 50)
     data = codec.compress(Picture(pixels), 50)
     assert codec.decompress(data).pixels.shape == pixels.shape
-    predicted = sum(codec.prior.bits(encoded.indices, encoded.classes, 50)) / 8
+    predicted = sum(codec.prior.bits(encoded.choice.indices, encoded.choice.classes, 50)) / 8
     assert len(data) <= 1.01 * predicted + 48
 
 

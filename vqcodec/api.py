@@ -1,4 +1,4 @@
-"""The three functions of the Python interface that are not methods of Codec."""
+"""The functions of the Python interface that are not methods of Codec, and `open_file`, which the commands share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from vqcodec.choices import DEFAULT_EFFORT
 from vqcodec.codec import Codec
 from vqcodec.errors import VqcWarning
 from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.container import Container
 from vqcodec.image import read_picture, to_pil
 from vqcodec.rate_control import Goal, seek
 
@@ -67,9 +69,19 @@ def decompress(data: bytes, model: str | Path | Codec | None = None) -> Image.Im
 
     `model` is needed only for files of a model that is not shipped. Raises FormatError, ModelError.
     """
-    if not isinstance(model, Codec):
-        model = load_model(Codec.path_for(data, model))
-    return to_pil(model.decompress(data))
+    if isinstance(model, Codec):
+        return to_pil(model.decompress(data))
+    codec, parsed = open_file(data, model)
+    return to_pil(codec.picture_of(parsed))
+
+
+def open_file(data: bytes, model: str | Path | None = None) -> tuple[Codec, Container]:
+    """Return the codec that the bytes of a .vqc file need, and the parsed file; errors as in `decompress`.
+
+    A header names its model, so the file is parsed before there is a codec; it need not be parsed again after.
+    """
+    parsed = container.read(data)
+    return load_model(model_file.needed(parsed.header.fingerprint, model)), parsed
 
 
 @functools.lru_cache(maxsize=4)

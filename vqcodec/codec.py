@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,31 +32,27 @@ from tqdm import tqdm
 
 from vqcodec import networks
 from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_effort, check_quality
-from vqcodec.encoder.by_table import TableAssigner
-from vqcodec.encoder.context import choose_context, make_assigner
+from vqcodec.encoder import encoder_for
 from vqcodec.encoder.proximal import Scene, Slices, refine
-from vqcodec.encoder.static import choose_static
 from vqcodec.errors import InputError, ModelError, SettingsError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
-from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.indices import (
-    MAX_UNTILED,
     Encoded,
     Size,
     assemble,
     check_size,
-    index_crc,
+    decode_tiles,
+    encode_tiles,
+    join_codes,
     latent_grid,
+    most_untiled,
     pack,
-    to_int16,
+    size_of,
     unpack,
-    unpack_codes,
-    write_file,
 )
-from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
-from vqcodec.exact.priors.integer_net import SIXTEENTHS
+from vqcodec.exact.priors import Prior
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 from vqcodec.image import Picture
@@ -94,35 +89,12 @@ class Codec:
             raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
         self.network.eval().requires_grad_(False)
         self.quantizer.eval().requires_grad_(False)
-
-    @cached_property
-    def assigner(self) -> TableAssigner:
-        """The choice of indices under the tables of a context prior; decoding does not need it."""
-        assert isinstance(self.prior, ContextPrior)
-        return make_assigner(self.prior)
+        self.encoder = encoder_for(self.prior, self.quantizer)
 
     @classmethod
     def open(cls, model: str | Path | None = None) -> Codec:
         """Return the codec of a shipped model's name, a model file's path, or None for the default model."""
         return cls(*model_file.load(model_file.resolve(model)))
-
-    @staticmethod
-    def path_for(data: bytes, model: str | Path | None = None) -> Path:
-        """Return the model file that a .vqc file needs; ModelError where it is not shipped and none is given."""
-        return Codec.path_of(container.read(data).header.fingerprint, model)
-
-    @staticmethod
-    def path_of(fingerprint: bytes, model: str | Path | None = None) -> Path:
-        """Return the model file of a fingerprint; ModelError where it is not shipped and none is given."""
-        if model is not None:
-            return model_file.resolve(model)
-        path = model_file.find(fingerprint)
-        if path is None:
-            raise ModelError(
-                f"the file was made by the model {fingerprint.hex()}, which is not shipped with this vqc; "
-                "name its file with --model"
-            )
-        return path
 
     @pinned_torch()
     def compress(self, picture: Picture, quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT) -> bytes:
@@ -132,57 +104,46 @@ class Codec:
         at the same quality. Pictures of more than TILED_LATENTS latents are cut into tiles, unless the analysis sees
         the whole picture.
         """
-        height, width = picture.pixels.shape[:2]
-        margin = self.network.analysis_margin
-        with _memory_errors(width, height):
-            grid = latent_grid(height, width, self.network.stride)
-            if margin is None or grid[0] * grid[1] <= TILED_LATENTS:
-                return self.pack(self.encode(picture.pixels, quality, effort), picture.icc)
-            return self._compress_tiles(picture, margin, check_quality(quality), check_effort(effort))
+        size = self._size(picture.pixels, quality, TILED_LATENTS)
+        with _memory_errors(size):
+            chosen = self._choose_tiles(picture.pixels, size, check_effort(effort))
+            return encode_tiles(chosen, size, self.metadata, self.prior, picture.icc)
 
-    @pinned_torch()
     def decompress(self, data: bytes) -> Picture:
         """Return the picture in a .vqc file; FormatError or ModelError where it cannot be decoded."""
-        parsed = container.read(data)
-        with _memory_errors(parsed.header.width, parsed.header.height):
-            codes = unpack_codes(parsed, self.metadata, self.prior)
-            return Picture(self._synthesise(codes, parsed.header), icc=parsed.icc)
+        return self.picture_of(container.read(data))
 
     @pinned_torch()
-    @torch.inference_mode()
+    def picture_of(self, parsed: Container) -> Picture:
+        """Return the picture in a parsed .vqc file; errors as in `decompress`."""
+        size = size_of(parsed.header)
+        with _memory_errors(size):
+            decoded = decode_tiles(parsed, self.metadata, self.prior)
+            return Picture(self._synthesise(join_codes(decoded, size, self.metadata), size), icc=parsed.icc)
+
+    @pinned_torch()
     def analyse(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
         """Return latents z float32 [1, d, h, w] of pixels uint8 [H, W, 3], padded to whole blocks."""
-        return self.network.analysis(_pad(_to_tensor(pixels), self.network.stride), torch.tensor([quality]))
+        return self._analyse(self._padded(pixels), quality)
 
     @pinned_torch()
     def encode(
         self, pixels: npt.NDArray[np.uint8], quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT
     ) -> Encoded:
         """Return the indices of pixels uint8 [H, W, 3]; in tiles where the prior decodes such a picture only so."""
-        quality, effort = check_quality(quality), check_effort(effort)
-        height, width = pixels.shape[:2]
-        check_size(height, width, self.metadata)
-        margin, (h, w) = self.network.analysis_margin, latent_grid(height, width, self.network.stride)
-        if margin is not None and isinstance(self.prior, ContextPrior) and h * w > MAX_UNTILED:
-            size = Size(width, height, quality, TILE)
-            return assemble(self._encode_tiles(pixels, margin, quality, effort), size, self.metadata)
-        everything = (slice(None), slice(None))
-        chosen = self._encode_tile(pixels, everything, quality, effort)
-        latents = None if chosen.latents is None else to_int16(chosen.latents)
-        return Encoded(chosen.indices, chosen.classes, latents, width, height, quality)
+        size = self._size(pixels, quality, most_untiled(self.metadata))
+        return assemble(self._choose_tiles(pixels, size, check_effort(effort)), size, self.metadata)
 
     @pinned_torch()
     def decode(self, encoded: Encoded) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for indices."""
-        with _memory_errors(encoded.width, encoded.height):
-            return self._synthesise(encoded.indices if encoded.latents is None else encoded.latents, encoded)
+        with _memory_errors(encoded.size):
+            return self._synthesise(encoded.choice.codes, encoded.size)
 
     @pinned_torch()
-    def latents(self, chosen: Encoded | Choice) -> Tensor:
+    def latents(self, encoded: Encoded) -> Tensor:
         """Return the latents float32 [1, d, h, w] that a decoder has of indices."""
-        codes = chosen.indices if chosen.latents is None else chosen.latents
-        h, w = chosen.classes.shape[-2:]
-        return self._latents(codes, (slice(0, h), slice(0, w)))
+        return self.encoder.latents(encoded.choice.codes)
 
     def pack(self, encoded: Encoded, icc: bytes | None = None) -> bytes:
         """Return the .vqc file that holds these indices."""
@@ -198,81 +159,63 @@ class Codec:
             return 0
         return effort if self.metadata.proximal else min(effort, 1)
 
-    def _compress_tiles(self, picture: Picture, margin: int, quality: float, effort: int) -> bytes:
-        height, width = picture.pixels.shape[:2]
-        streams = [
-            (index_crc(chosen.indices), self.prior.encode(chosen.indices, chosen.classes, quality))
-            for _, chosen in self._encode_tiles(picture.pixels, margin, quality, effort)
-        ]
-        return write_file(streams, Size(width, height, quality, TILE), self.metadata, self.prior, picture.icc)
-
-    def _encode_tiles(
-        self, pixels: npt.NDArray[np.uint8], margin: int, quality: float, effort: int
-    ) -> Iterator[tuple[Tile, Choice]]:
+    def _size(self, pixels: npt.NDArray[np.uint8], quality: float, most: int) -> Size:
+        """Return what a file will say of pixels uint8 [H, W, 3], which are cut into tiles above `most` latents."""
         height, width = pixels.shape[:2]
         check_size(height, width, self.metadata)
-        stride = self.network.stride
-        grid = latent_grid(height, width, stride)
-        for tile in tqdm(tiles_of(grid, TILE), desc="tiles", leave=False, delay=2.0, disable=None):
-            seen, inner = _with_margin(tile, grid, margin)
-            rows, columns = (slice(stride * part.start, stride * part.stop) for part in seen)
-            yield tile, self._encode_tile(pixels[rows, columns], inner, quality, effort)
+        h, w = latent_grid(height, width, self.network.stride)
+        is_cut = self.network.analysis_margin is not None and h * w > most
+        return Size(width, height, check_quality(quality), TILE if is_cut else 0)
 
-    def _encode_tile(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Choice:
-        """Return the indices of a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
-        z = self.analyse(pixels, quality)
-        effort = self.useful_effort(effort)
-        choose = partial(self._choose, quality=quality, weight=RATE_WEIGHT if effort else 0.0)
+    def _choose_tiles(self, pixels: npt.NDArray[np.uint8], size: Size, effort: int) -> Iterator[tuple[Tile, Choice]]:
+        """Yield the tiles of pixels uint8 [H, W, 3] with what is chosen for each; a whole picture is one tile."""
+        stride, margin = self.network.stride, self.network.analysis_margin or 0
+        grid = latent_grid(size.height, size.width, stride)
+        tiles = tiles_of(grid, size.tile)
+        for tile in tqdm(tiles, desc="tiles", leave=False, delay=2.0, disable=len(tiles) == 1 or None):
+            seen = tile.widened(grid, margin)
+            yield tile, self._choose(pixels[seen.slices(stride)], tile.within(seen).slices(), size.quality, effort)
+
+    def _choose(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Choice:
+        """Return what is chosen for a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
+        x, effort = self._padded(pixels), self.useful_effort(effort)
+        z = self._analyse(x, quality)
         steps = EFFORT_STEPS[effort]
         if not steps:
-            return choose(z[:, :, inner[0], inner[1]])
-        scene = Scene(self.network, _pad(_to_tensor(pixels), self.network.stride), z.clone(), inner, quality)
-        bits = partial(self._bits, quality=quality)
-        return refine(scene, choose, self.latents, bits, steps)
+            return self.encoder.choose(z[(..., *inner)], quality, RATE_WEIGHT if effort else 0.0)
+        return refine(Scene(self.network, x, torch.tensor([quality]), z, inner), self.encoder, steps)
 
     @torch.inference_mode()
-    def _choose(self, z: Tensor, quality: float, weight: float) -> Choice:
-        if isinstance(self.prior, StaticPrior):
-            return choose_static(self.prior, self.quantizer, z, quality, rate_aware=weight > 0)
-        return choose_context(self.prior, self.assigner, z, quality, weight)
+    def _synthesise(self, codes: npt.NDArray[Any], size: Size) -> npt.NDArray[np.uint8]:
+        """Return pixels uint8 [H, W, 3] for Choice.codes of a whole picture.
 
-    def _bits(self, chosen: Choice, quality: float) -> float:
-        return sum(self.prior.bits(chosen.indices, chosen.classes, quality))
-
-    @torch.inference_mode()
-    def _synthesise(self, codes: npt.NDArray[Any], size: Encoded | Header) -> npt.NDArray[np.uint8]:
-        """Return pixels uint8 [H, W, 3] for what indices.unpack_codes gives."""
-        stride, quality = self.network.stride, torch.tensor([size.quality])
-        grid, margin = latent_grid(size.height, size.width, stride), self.network.synthesis_margin
+        The synthesis too goes tile by tile, whether or not the file is cut: its memory is what limits a decoder.
+        """
+        stride, margin, quality = self.network.stride, self.network.synthesis_margin, torch.tensor([size.quality])
+        grid = latent_grid(size.height, size.width, stride)
         pixels = np.empty((size.height, size.width, 3), np.uint8)
         for tile in tiles_of(grid, 0 if margin is None else SYNTHESIS_TILE):
-            seen, inner = _with_margin(tile, grid, margin or 0)
-            x = self.network.synthesis(self._latents(codes, seen), quality)[0]
-            place = pixels[tile.top * stride : tile.bottom * stride, tile.left * stride : tile.right * stride]
-            top, left = inner[0].start * stride, inner[1].start * stride
-            x = x[:, top : top + place.shape[0], left : left + place.shape[1]]
+            seen = tile.widened(grid, margin or 0)
+            z = self.encoder.latents(seen.of(codes, self.metadata.factor))
+            x = self.network.synthesis(z, quality)[0][(..., *tile.within(seen).slices(stride))]
+            place = pixels[tile.slices(stride)]
+            x = x[:, : place.shape[0], : place.shape[1]]
             place[:] = (x * 255.0).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
         return pixels
 
-    def _latents(self, codes: npt.NDArray[Any], seen: tuple[slice, slice]) -> Tensor:
-        """Return the quantised latents float32 [1, d, h, w] of a part of a picture."""
-        if isinstance(self.prior, ContextPrior):
-            return torch.from_numpy(codes[:, seen[0], seen[1]].astype(np.float32))[None] / SIXTEENTHS
-        factor = self.metadata.factor
-        rows, columns = (slice(factor * part.start, factor * part.stop) for part in seen)
-        return self.quantizer.decode(torch.from_numpy(codes[:, rows, columns].astype(np.int64))[None])
+    @torch.inference_mode()
+    def _analyse(self, x: Tensor, quality: float) -> Tensor:
+        return self.network.analysis(x, torch.tensor([quality]))
 
-
-def _with_margin(tile: Tile, grid: tuple[int, int], margin: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return a tile with what its network sees around it, in the grid, and where the tile lies in that."""
-    top, left = max(0, tile.top - margin), max(0, tile.left - margin)
-    seen = (slice(top, min(grid[0], tile.bottom + margin)), slice(left, min(grid[1], tile.right + margin)))
-    inner = (slice(tile.top - top, tile.bottom - top), slice(tile.left - left, tile.right - left))
-    return seen, inner
+    def _padded(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
+        """Return pixels uint8 [H, W, 3] as float32 [1, 3, stride h, stride w] in [0, 1]; edges are repeated."""
+        height, width = pixels.shape[:2]
+        x = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 255.0
+        return F.pad(x, (0, -width % self.network.stride, 0, -height % self.network.stride), mode="replicate")
 
 
 @contextmanager
-def _memory_errors(width: int, height: int) -> Iterator[None]:
+def _memory_errors(size: Size) -> Iterator[None]:
     """Say in a sentence that a picture is too large for this machine, however torch or NumPy put it."""
     try:
         yield
@@ -280,18 +223,9 @@ def _memory_errors(width: int, height: int) -> Iterator[None]:
         if isinstance(error, RuntimeError) and "memory" not in str(error):
             raise
         raise InputError(
-            f"there is not enough memory for {width} x {height} pixels; make the picture smaller"
+            f"there is not enough memory for {size.width} x {size.height} pixels; make the picture smaller"
         ) from error
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:
     return torch.from_numpy(array.astype(np.float32))
-
-
-def _to_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 255.0
-
-
-def _pad(x: Tensor, stride: int) -> Tensor:
-    height, width = x.shape[2:]
-    return F.pad(x, (0, -width % stride, 0, -height % stride), mode="replicate")

@@ -112,10 +112,8 @@ def _decode(data: bytes, model: str | None) -> Picture:
     from vqcodec.exact.bitstream import container
 
     # What can be wrong without torch is said before the seconds that it takes to import.
-    container.read(data)
-    if model is not None:
-        model_file.resolve(model)
+    parsed = container.read(data)
+    path = model_file.needed(parsed.header.fingerprint, model)
     from vqcodec.api import load_model
-    from vqcodec.codec import Codec
 
-    return load_model(Codec.path_for(data, model)).decompress(data)
+    return load_model(path).picture_of(parsed)

@@ -55,7 +55,7 @@ def command(output: str, size: str, quality: float, seed: int, model: str | None
     written, _ = as_file(codec, encoded, None, suffix)
     write_output(job, written, force)
     file_bytes = len(written if suffix == VQC else codec.pack(encoded))
-    facts = {"output": job.target_name, "width": width, "height": height, "quality": encoded.quality, "seed": seed}
+    facts = {"output": job.target_name, "width": width, "height": height, "quality": encoded.size.quality, "seed": seed}
     bpp = 8 * file_bytes / (width * height)
     line = f"{job.target_name}: {width} x {height}, as a .vqc file {file_bytes:,} bytes, {bpp:.3f} bpp"
     print_result(facts | {"vqc_bytes": file_bytes, "bpp": bpp} if as_json else line, to_stderr=job.target is None)

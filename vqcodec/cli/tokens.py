@@ -75,7 +75,7 @@ def as_file(codec: Codec, encoded: Encoded, icc: bytes | None, suffix: str) -> t
     from vqcodec.image import Picture, write_picture
 
     if suffix == NPZ:
-        return tokens.to_npz(encoded, codec.metadata, icc), ()
+        return tokens.to_npz(encoded, codec.metadata, codec.prior, icc), ()
     if suffix == VQC:
         return codec.pack(encoded, icc), ()
     written = io.BytesIO()
@@ -92,14 +92,14 @@ def _convert(job: Job, quality: float, model: str | None, back: bool, force: boo
     codec, encoded, icc, notes = _from_npz(data, model) if back else _from_picture(data, job.name, model, quality)
     written, more = as_file(codec, encoded, icc, suffix)
     write_output(job, written, force)
-    planes, height, width = encoded.indices.shape
+    planes, height, width = encoded.choice.indices.shape
     result = {
         "input": job.name,
         "output": job.target_name,
         "indices": [planes, height, width],
-        "width": encoded.width,
-        "height": encoded.height,
-        "quality": encoded.quality,
+        "width": encoded.size.width,
+        "height": encoded.size.height,
+        "quality": encoded.size.quality,
         "bytes": len(written),
         "notes": (*notes, *more),
     }
@@ -110,11 +110,10 @@ def _convert(job: Job, quality: float, model: str | None, back: bool, force: boo
 
 def _from_npz(data: bytes, model: str | None) -> tuple[Codec, Encoded, bytes | None, tuple[str, ...]]:
     from vqcodec.api import load_model
-    from vqcodec.codec import Codec
-    from vqcodec.exact import tokens
+    from vqcodec.exact import model_file, tokens
 
     said = tokens.from_npz(data)
-    codec = load_model(Codec.path_of(said.fingerprint, model))
+    codec = load_model(model_file.needed(said.fingerprint, model))
     return codec, tokens.complete(said, codec.metadata, codec.prior), said.icc, ()
 
 
@@ -122,9 +121,7 @@ def _from_picture(
     data: bytes, name: str, model: str | None, quality: float
 ) -> tuple[Codec, Encoded, bytes | None, tuple[str, ...]]:
     """Return the indices of a .vqc file, or of a picture that is compressed first."""
-    from vqcodec.api import load_model
-    from vqcodec.codec import Codec
-    from vqcodec.exact.bitstream import container
+    from vqcodec.api import load_model, open_file
     from vqcodec.exact.bitstream.header import MAGIC
     from vqcodec.exact.tokens import MAGIC as NPZ_MAGIC
     from vqcodec.image import read_picture
@@ -135,7 +132,7 @@ def _from_picture(
     if not data.startswith(MAGIC):
         picture = read_picture(data, name)
         data, notes = load_model(model).compress(picture, quality), picture.notes
-    codec, parsed = load_model(Codec.path_for(data, model)), container.read(data)
+    codec, parsed = open_file(data, model)
     return codec, codec.unpack(parsed), parsed.icc, notes
 
 

@@ -10,19 +10,22 @@ the usual choice of indices, by squared error plus weighted bits, is the proxima
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vqcodec.encoder.choice import Encoder
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.networks import Network
 from vqcodec.networks.photo import GREY_LEVELS
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 
+T = TypeVar("T")
 Slices = tuple[slice, slice]
+EVERYWHERE: Slices = (slice(None), slice(None))
 _STEP = RATE_WEIGHT / 2
 _DEAR = 1.5
 
@@ -38,59 +41,67 @@ def step_sizes(network: Network, quality: Tensor) -> Tensor:
     return _STEP / (RATE_WEIGHT / _DEAR * cost).clamp(min=1)
 
 
-def distortion(network: Network, x: Tensor, latents: Tensor, quality: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight [B] times the MSE of pictures x [B, 3, H, W] in [0, 1], and its gradient.
-
-    latents [B, d, h, w] are what the decoder has; the gradient has their shape.
-    """
-    with torch.enable_grad():
-        latents = latents.detach().clone().requires_grad_(True)
-        error = weight * (network.synthesis(latents, quality).clamp(0, 1) - x).square().mean((1, 2, 3))
-        (gradient,) = torch.autograd.grad(error.sum(), latents)
-    return error.detach(), gradient
-
-
 class Scene:
-    """What one tile is judged by: its picture with what surrounds it, and the latents of the surroundings.
+    """What latents are judged by: pictures with what surrounds their tiles, and the latents of the surroundings.
 
-    x: float32 [1, 3, 16 h', 16 w'] in [0, 1]; z: float32 [1, d, h', w'], latents of the analysis;
-    inner: where in them the tile lies.
+    x: float32 [B, 3, 16 h', 16 w'] in [0, 1]; quality: float32 [B]; z: float32 [B, d, h', w'], latents of the
+    analysis; inner: where in them the tiles lie, which are all that moves.
     """
 
-    def __init__(self, network: Network, x: Tensor, z: Tensor, inner: Slices, quality: float) -> None:
-        self.network, self.x, self.z, self.inner = network, x, z, inner
-        self.quality = torch.tensor([quality])
-        self.steps = step_sizes(network, self.quality)
-        self.weight = network.rate_lambda(self.quality) * GREY_LEVELS**2 * x.shape[2] * x.shape[3]
+    def __init__(self, network: Network, x: Tensor, quality: Tensor, z: Tensor, inner: Slices = EVERYWHERE) -> None:
+        self.network, self.x, self.quality, self.z, self.inner = network, x, quality, z.detach(), inner
+        self.step_sizes = step_sizes(network, quality)
+        self.weight = network.rate_lambda(quality) * GREY_LEVELS**2 * x.shape[2] * x.shape[3]
 
-    def distortion(self, latents: Tensor) -> tuple[float, Tensor]:
-        """Return lambda 255^2 MSE in bits of the picture, for the tile's latents, and its gradient."""
-        rows, columns = self.inner
+    @property
+    def start(self) -> Tensor:
+        """The latents [B, d, h, w] of the tiles as the analysis gives them."""
+        return self.z[(..., *self.inner)]
+
+    def distortion(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return lambda 255^2 MSE of the pictures in bits [B], and its gradient.
+
+        latents [B, d, h, w] are what the decoder has of the tiles; the gradient has their shape.
+        """
         whole = self.z.clone()
-        whole[:, :, rows, columns] = latents
-        error, gradient = distortion(self.network, self.x, whole, self.quality, self.weight)
-        return error.item(), gradient[:, :, rows, columns]
+        whole[(..., *self.inner)] = latents
+        with torch.enable_grad():
+            whole.requires_grad_(True)
+            shown = self.network.synthesis(whole, self.quality).clamp(0, 1)
+            error = self.weight * (shown - self.x).square().mean((1, 2, 3))
+            (gradient,) = torch.autograd.grad(error.sum(), whole)
+        return error.detach(), gradient[(..., *self.inner)]
 
 
-def refine(
-    scene: Scene,
-    choose: Callable[[Tensor], Choice],
-    dequantise: Callable[[Choice], Tensor],
-    bits: Callable[[Choice], float],
-    steps: int,
-) -> Choice:
-    """Return the best choice of indices after `steps` proximal steps from the analysis' latents.
+def proximal_steps(
+    scene: Scene, z: Tensor, quantise: Callable[[Tensor], tuple[T, Tensor, Tensor]], steps: int
+) -> Iterator[tuple[T, Tensor]]:
+    """Yield what was made of latents z [B, d, h, w] and its cost [B] in bits, first of all and after each of the steps.
 
-    choose: latents [1, d, h, w] -> indices; dequantise: indices -> latents; bits: what indices cost.
+    quantise: latents -> whatever the caller keeps of them, what a decoder has [B, d, h, w], and their bits [B].
+    A step may fail, so the last is not always the best.
     """
-    chosen = best = choose(scene.z[:, :, scene.inner[0], scene.inner[1]])
-    least = np.inf
-    for step in tqdm(range(steps + 1), desc="refining", unit="step", leave=False, delay=2.0, disable=None):
-        latents = dequantise(chosen)
-        error, gradient = scene.distortion(latents)
-        cost = bits(chosen) + error
-        if cost < least:
-            best, least = chosen, cost
+    for step in range(steps + 1):
+        with torch.no_grad():
+            kept, decoded, bits = quantise(z)
+        error, gradient = scene.distortion(decoded)
+        yield kept, bits + error
         if step < steps:
-            chosen = choose(latents - scene.steps * gradient)
-    return best
+            z = decoded.detach() - scene.step_sizes * gradient
+
+
+def refine(scene: Scene, encoder: Encoder, steps: int) -> Choice:
+    """Return the best choice for a scene of one picture after `steps` proximal steps from the analysis' latents."""
+    quality = scene.quality.item()
+
+    def quantise(z: Tensor) -> tuple[Choice, Tensor, Tensor]:
+        choice = encoder.choose(z, quality, RATE_WEIGHT)
+        # Bits of a large picture are more than float32 counts one by one.
+        bits = torch.tensor([encoder.bits(choice, quality)], dtype=torch.float64)
+        return choice, encoder.latents(choice.codes), bits
+
+    found = proximal_steps(scene, scene.start, quantise, steps)
+    watched: Iterable[tuple[Choice, Tensor]] = tqdm(
+        found, desc="refining", total=steps + 1, unit="step", leave=False, delay=2.0, disable=None
+    )
+    return min(watched, key=lambda step: step[1].item())[0]

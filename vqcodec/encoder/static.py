@@ -6,10 +6,14 @@ classes: int64 [B, h, w], position classes on the latent grid.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vqcodec.encoder.choice import Encoder
 from vqcodec.exact.priors import StaticPrior
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.quantizers.base import Quantizer
@@ -42,15 +46,33 @@ def class_costs(bits: Tensor, indices: Tensor, factor: int) -> Tensor:
     return cells.sum((3, 5)).movedim(0, 1)
 
 
-def choose_static(
-    prior: StaticPrior, quantizer: Quantizer, z: Tensor, quality: float, rate_aware: bool = True
-) -> Choice:
-    """Return indices and classes for latents z float32 [1, d, h, w]: each position gets its cheapest class."""
-    bits = torch.from_numpy(prior.table_costs[prior.table_map[prior.row(quality)]])
-    indices, classes = quantizer.encode(z), torch.zeros(1, *z.shape[2:], dtype=torch.int64)
-    for _ in range(_CLASS_ROUNDS if prior.classes > 1 else 1):
-        costs = class_costs(bits, indices, prior.factor)[0].numpy()
-        classes = torch.from_numpy(prior.choose_classes(costs, quality))[None].long()
-        if rate_aware:
-            indices = encode_by_class(quantizer, z, bits, classes)
-    return Choice(indices[0].numpy().astype(np.uint16), classes[0].numpy().astype(np.uint8), None)
+class StaticEncoder(Encoder):
+    """Chooses with a quantizer under the tables that the class of each position names."""
+
+    prior: StaticPrior
+
+    def __init__(self, prior: StaticPrior, quantizer: Quantizer) -> None:
+        super().__init__(prior)
+        self.quantizer = quantizer
+
+    @torch.inference_mode()
+    def choose(self, z: Tensor, quality: float, weight: float) -> Choice:
+        """Return what is chosen for z: each position gets its cheapest class; see Encoder.choose.
+
+        The weight is that of the quantizer, RATE_WEIGHT, or 0.
+        """
+        prior = self.prior
+        bits = torch.from_numpy(prior.table_costs[prior.table_map[prior.row(quality)]])
+        chosen, classes = self.quantizer.encode(z), torch.zeros(1, *z.shape[2:], dtype=torch.int64)
+        for _ in range(_CLASS_ROUNDS if prior.classes > 1 else 1):
+            costs = class_costs(bits, chosen, prior.factor)[0].numpy()
+            classes = torch.from_numpy(prior.choose_classes(costs, quality))[None].long()
+            if weight:
+                chosen = encode_by_class(self.quantizer, z, bits, classes)
+        indices = chosen[0].numpy().astype(np.uint16)
+        return Choice(indices, classes[0].numpy().astype(np.uint8), indices)
+
+    @torch.inference_mode()
+    def latents(self, codes: npt.NDArray[Any]) -> Tensor:
+        """Return latents of codes uint16 [P, h', w'], the indices; see Encoder.latents."""
+        return self.quantizer.decode(torch.from_numpy(codes.astype(np.int64))[None])

@@ -6,7 +6,6 @@ import math
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,22 +25,8 @@ MAX_UNTILED = 1 << 13
 """The most latent positions of a picture without tiles with a context prior, so that little is decoded in vain."""
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A picture as indices.
-
-    indices: uint16 [P, h', w']; classes: uint8, what chooses their tables, [h, w] with the static
-    prior and [d, h, w] with the context prior; latents: int16 [d, h, w] in sixteenths of a step
-    with the context prior, else None; width and height in pixels; tile: side of the tiles, or 0.
-    """
-
-    indices: npt.NDArray[np.uint16]
-    classes: npt.NDArray[np.uint8]
-    latents: npt.NDArray[np.int16] | None
-    width: int
-    height: int
-    quality: float
-    tile: int = 0
+Parts = Iterable[tuple[Tile, Choice]]
+"""The tiles of a picture in raster order with what was chosen for each; a picture that is not cut is one tile."""
 
 
 class Size(NamedTuple):
@@ -53,21 +38,28 @@ class Size(NamedTuple):
     tile: int = 0
 
 
+class Encoded(NamedTuple):
+    """A whole picture as integers: what was chosen for all of it, and its size."""
+
+    choice: Choice
+    size: Size
+
+
 def pack(encoded: Encoded, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
-    """Return the .vqc file that holds these indices, in tiles if encoded.tile says so."""
-    tiles = tiles_of(latent_grid(encoded.height, encoded.width, metadata.stride), encoded.tile)
-    streams = []
-    for tile in tiles:
-        indices = tile.of(encoded.indices, metadata.factor)
-        streams.append((index_crc(indices), prior.encode(indices, tile.of(encoded.classes), encoded.quality)))
-    size = Size(encoded.width, encoded.height, encoded.quality, encoded.tile)
-    return write_file(streams, size, metadata, prior, icc)
+    """Return the .vqc file that holds these indices, in tiles if their size says so."""
+    indices, classes, codes = encoded.choice
+    parts = [
+        (tile, Choice(tile.of(indices, metadata.factor), tile.of(classes), tile.of(codes, metadata.factor)))
+        for tile in tiles_of(_grid(encoded.size, metadata), encoded.size.tile)
+    ]
+    return encode_tiles(parts, encoded.size, metadata, prior, icc)
 
 
-def write_file(
-    streams: list[tuple[int, bytes]], size: Size, metadata: Metadata, prior: Prior, icc: bytes | None
-) -> bytes:
-    """Return the .vqc file of the streams of all tiles, each with the CRC-32 of its indices."""
+def encode_tiles(parts: Parts, size: Size, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
+    """Return the .vqc file of a picture's tiles. Of each only the bytes are kept, so they may come one by one."""
+    streams = [
+        (index_crc(choice.indices), prior.encode(choice.indices, choice.classes, size.quality)) for _, choice in parts
+    ]
     crc = tiles_crc(streams) if size.tile else streams[0][0]
     header = make_header(size, metadata, prior, crc)
     return container.write(header, write_streams(streams) if size.tile else streams[0][1], icc)
@@ -96,36 +88,24 @@ def make_header(size: Size, metadata: Metadata, prior: Prior, crc: int) -> Heade
 
 def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> Encoded:
     """Return the indices in a parsed .vqc file; FormatError or ModelError where they are not what was encoded."""
-    header = parsed.header
-    size = Size(header.width, header.height, header.quality, header.tile)
-    return assemble(decode_tiles(parsed, metadata, prior), size, metadata)
+    return assemble(decode_tiles(parsed, metadata, prior), size_of(parsed.header), metadata)
 
 
-def assemble(decoded: Iterable[tuple[Tile, Choice]], size: Size, metadata: Metadata) -> Encoded:
+def assemble(parts: Parts, size: Size, metadata: Metadata) -> Encoded:
     """Return a picture's indices from those of its tiles."""
-    grid, parts = latent_grid(size.height, size.width, metadata.stride), list(decoded)
-    latents = [(tile, to_int16(part.latents)) for tile, part in parts if part.latents is not None]
+    tiles, choices = zip(*parts, strict=True)
+    grid = _grid(size, metadata)
     return Encoded(
-        _join(grid, ((tile, part.indices) for tile, part in parts)),
-        _join(grid, ((tile, part.classes) for tile, part in parts)),
-        _join(grid, latents) if latents else None,
-        size.width,
-        size.height,
-        size.quality,
-        size.tile,
+        Choice(*(_join(grid, zip(tiles, arrays, strict=True)) for arrays in zip(*choices, strict=True))), size
     )
 
 
-def unpack_codes(parsed: Container, metadata: Metadata, prior: Prior) -> npt.NDArray[Any]:
-    """Return only what pixels are made of, so that a large picture takes little memory; errors as in `unpack`.
+def join_codes(parts: Parts, size: Size, metadata: Metadata) -> npt.NDArray[Any]:
+    """Return only Choice.codes of a whole picture, which is what pixels are made of.
 
-    With the context prior that is Encoded.latents, with the static prior Encoded.indices.
+    Everything else of a tile is let go before the next one comes, so that a large picture takes little memory.
     """
-    grid = latent_grid(parsed.header.height, parsed.header.width, metadata.stride)
-    tiles = decode_tiles(parsed, metadata, prior)
-    return _join(
-        grid, ((tile, part.indices if part.latents is None else to_int16(part.latents)) for tile, part in tiles)
-    )
+    return _join(_grid(size, metadata), ((tile, choice.codes) for tile, choice in parts))
 
 
 def decode_tiles(parsed: Container, metadata: Metadata, prior: Prior) -> Iterator[tuple[Tile, Choice]]:
@@ -134,7 +114,7 @@ def decode_tiles(parsed: Container, metadata: Metadata, prior: Prior) -> Iterato
     check_model(header, metadata)
     check_size(header.height, header.width, metadata)
     _check_untiled(header, metadata)
-    tiles = tiles_of(latent_grid(header.height, header.width, metadata.stride), header.tile)
+    tiles = tiles_of(_grid(size_of(header), metadata), header.tile)
     streams = read_streams(parsed.indices, len(tiles)) if header.tile else [(header.index_crc, parsed.indices)]
     if header.tile and tiles_crc(streams) != header.index_crc:
         raise FormatError("the tiles' checksums do not match the header's; the file is damaged")
@@ -151,7 +131,7 @@ def check_model(header: Header, metadata: Metadata) -> None:
     """Raise ModelError if a file needs another model, FormatError if its header contradicts this one."""
     check_fingerprint(header.fingerprint, metadata)
     quantizer = metadata.quantizer
-    facts = {**quantizer, "layout": metadata.layout, "prior": "static" if metadata.context is None else "context"}
+    facts = {**quantizer, "layout": metadata.layout, "prior": metadata.prior}
     for key in ("layout", "K", "m", "d_star", "beta", "mode", "depth", "prior"):
         said, needed = getattr(header, key), facts[key]
         if said != needed:
@@ -174,10 +154,20 @@ def check_size(height: int, width: int, metadata: Metadata) -> None:
         raise FormatError(f"{width} x {height} pixels need {cells * metadata.planes} indices; at most 2^28 are allowed")
 
 
+def most_untiled(metadata: Metadata) -> int:
+    """Return the most latent positions of a file without tiles."""
+    return MAX_INDICES if metadata.context is None else MAX_UNTILED
+
+
 def _check_untiled(header: Header, metadata: Metadata) -> None:
-    h, w = latent_grid(header.height, header.width, metadata.stride)
-    if metadata.context is not None and not header.tile and h * w > MAX_UNTILED:
+    h, w = _grid(size_of(header), metadata)
+    if not header.tile and h * w > most_untiled(metadata):
         raise FormatError(f"{h} x {w} latents without tiles; with a context prior at most 2^13 are allowed")
+
+
+def size_of(header: Header) -> Size:
+    """Return what a header says of the picture."""
+    return Size(header.width, header.height, header.quality, header.tile)
 
 
 def latent_grid(height: int, width: int, stride: int) -> tuple[int, int]:
@@ -195,9 +185,8 @@ def tiles_crc(streams: list[tuple[int, bytes]]) -> int:
     return zlib.crc32(b"".join(struct.pack("<I", crc) for crc, _ in streams))
 
 
-def to_int16(latents: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:
-    """Return latents in sixteenths of a step as int16; what is beyond 2048 steps no picture needs."""
-    return np.clip(latents, -32768, 32767).astype(np.int16)
+def _grid(size: Size, metadata: Metadata) -> tuple[int, int]:
+    return latent_grid(size.height, size.width, metadata.stride)
 
 
 def _decode(prior: Prior, data: bytes, tile: Tile, header: Header) -> Choice:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +76,11 @@ class Metadata:
         return "stages" if self.quantizer["depth"] > 1 and not self.quantizer["wide"] else "shared"
 
     @property
+    def prior(self) -> str:
+        """The kind of the prior, as headers of files name it."""
+        return StaticPrior.kind if self.context is None else ContextPrior.kind
+
+    @property
     def planes(self) -> int:
         """The index planes P."""
         quantizer = self.quantizer
@@ -84,10 +89,7 @@ class Metadata:
 
 def fingerprint(metadata: Metadata, arrays: Arrays) -> str:
     """Return 16 hexadecimal digits that identify what decoding depends on."""
-    settings = {key: getattr(metadata, key) for key in _DECODING_KEYS}
-    if metadata.context is not None:
-        settings["context"] = metadata.context
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, separators=(",", ":")).encode())
+    digest = hashlib.sha256(json.dumps(_decoding_settings(metadata), sort_keys=True, separators=(",", ":")).encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         shape = ",".join(map(str, array.shape))
@@ -98,10 +100,8 @@ def fingerprint(metadata: Metadata, arrays: Arrays) -> str:
 
 def to_bytes(metadata: Metadata, arrays: Arrays) -> bytes:
     """Return the model file; its fingerprint is computed here."""
-    values = {key: getattr(metadata, key) for key in ("name", *_DECODING_KEYS, "training")}
+    values = _decoding_settings(metadata) | {"name": metadata.name, "training": metadata.training}
     values |= {"format": FORMAT, "fingerprint": fingerprint(metadata, arrays)}
-    if metadata.context is not None:
-        values["context"] = metadata.context
     if not metadata.proximal:
         values[_PROXIMAL_KEY] = False
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -142,7 +142,7 @@ def load_prior(path: Path, *, verify: bool = False) -> tuple[Metadata, Prior]:
 def make_prior(metadata: Metadata, arrays: Arrays) -> Prior:
     """Return the prior that a model's tensors hold; ModelError where they do not fit its settings."""
     try:
-        prior = _static_prior(metadata, arrays) if metadata.context is None else _context_prior(metadata, arrays)
+        prior = _PRIORS[metadata.prior](metadata, arrays)
         K, planes = metadata.quantizer["K"], metadata.planes
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ModelError(f"the model's quantizer settings are incomplete or damaged: {error}") from error
@@ -176,6 +176,12 @@ def _context_prior(metadata: Metadata, arrays: Arrays) -> ContextPrior:
     return ContextPrior(metadata.context, quantizer["scale"], metadata.table_bits, tensors)
 
 
+_PRIORS: dict[str, Callable[[Metadata, Arrays], Prior]] = {
+    StaticPrior.kind: _static_prior,
+    ContextPrior.kind: _context_prior,
+}
+
+
 def tensors_under(prefix: str, arrays: Arrays) -> Arrays:
     """Return the tensors whose names begin with a prefix, by their names without it."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
@@ -206,6 +212,26 @@ def find(wanted: bytes) -> Path | None:
         if read_metadata(path).fingerprint == wanted.hex():
             return path
     return None
+
+
+def needed(fingerprint: bytes, model: str | Path | None = None) -> Path:
+    """Return the model file that a .vqc file with this fingerprint needs.
+
+    `model` is what `resolve` takes, for files of a model that is not shipped; ModelError where it is None and needed.
+    """
+    path = find(fingerprint) if model is None else resolve(model)
+    if path is None:
+        raise ModelError(
+            f"the file was made by the model {fingerprint.hex()}, which is not shipped with this vqc; "
+            "name its file with --model"
+        )
+    return path
+
+
+def _decoding_settings(metadata: Metadata) -> dict[str, Any]:
+    """Return the settings that decoding depends on; `context` is left out where there is none, as files always did."""
+    settings = {key: getattr(metadata, key) for key in _DECODING_KEYS}
+    return settings | ({} if metadata.context is None else {"context": metadata.context})
 
 
 def _open(path: Path) -> Any:

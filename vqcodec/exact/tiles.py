@@ -8,7 +8,7 @@ is thrown away, so that no seam shows. bitstream/FORMAT.md, "Tiles", is the law;
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -38,9 +38,33 @@ class Tile:
         """The height and width of the tile in latents."""
         return self.bottom - self.top, self.right - self.left
 
+    def slices(self, factor: int = 1) -> tuple[slice, slice]:
+        """Return the rows and columns of this tile in a picture that is `factor` times as large as the whole grid."""
+        return slice(factor * self.top, factor * self.bottom), slice(factor * self.left, factor * self.right)
+
     def of(self, array: npt.NDArray[T], factor: int = 1) -> npt.NDArray[T]:
         """Return the view of this tile in an array [..., factor * h, factor * w] of the whole grid."""
-        return array[..., factor * self.top : factor * self.bottom, factor * self.left : factor * self.right]
+        return array[(..., *self.slices(factor))]
+
+    def widened(self, grid: tuple[int, int], margin: int) -> Tile:
+        """Return this tile with `margin` latents on each side, as far as the grid (h, w) reaches."""
+        return replace(
+            self,
+            top=max(0, self.top - margin),
+            bottom=min(grid[0], self.bottom + margin),
+            left=max(0, self.left - margin),
+            right=min(grid[1], self.right + margin),
+        )
+
+    def within(self, other: Tile) -> Tile:
+        """Return this tile as it lies in another one that surrounds it."""
+        return replace(
+            self,
+            top=self.top - other.top,
+            bottom=self.bottom - other.top,
+            left=self.left - other.left,
+            right=self.right - other.left,
+        )
 
     def __str__(self) -> str:
         row, column = divmod(self.number, self.columns)

@@ -33,7 +33,7 @@ from vqcodec.exact.indices import (
     make_header,
 )
 from vqcodec.exact.model_file import Metadata
-from vqcodec.exact.priors import ContextPrior, Prior
+from vqcodec.exact.priors import Prior
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 
@@ -59,21 +59,18 @@ class Tokens(NamedTuple):
     icc: bytes | None
 
 
-def to_npz(encoded: Encoded, metadata: Metadata, icc: bytes | None = None) -> bytes:
+def to_npz(encoded: Encoded, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
     """Return the .npz of a picture's indices."""
     values: dict[str, Any] = {
-        "indices": encoded.indices,
-        "width": encoded.width,
-        "height": encoded.height,
-        "quality": encoded.quality,
-        "tile": encoded.tile,
+        "indices": encoded.choice.indices,
+        **encoded.size._asdict(),
         "fingerprint": metadata.fingerprint,
         "model": metadata.name,
         "method": metadata.quantizer["name"],
         **{key: metadata.quantizer[key] for key in _QUANTIZER},
     }
-    if metadata.context is None:
-        values["classes"] = encoded.classes
+    if prior.free_classes:
+        values["classes"] = encoded.choice.classes
     if icc:
         values["icc"] = np.frombuffer(icc, np.uint8)
     file = io.BytesIO()
@@ -117,14 +114,12 @@ def complete(tokens: Tokens, metadata: Metadata, prior: Prior) -> Encoded:
     grid = latent_grid(size.height, size.width, metadata.stride)
     shape = (metadata.planes, *(metadata.factor * side for side in grid))
     indices = _checked("indices", tokens.indices, shape, prior.K).astype(np.uint16)
-    if isinstance(prior, ContextPrior):
-        tiles = tiles_of(grid, size.tile)
-        return assemble(((tile, prior.follow(tile.of(indices), size.quality)) for tile in tiles), size, metadata)
-    classes = np.zeros(grid, np.uint8) if tokens.classes is None and prior.classes == 1 else tokens.classes
-    if classes is None:
-        raise FormatError(f"the .npz holds no classes, of which this model has {prior.classes}; keep them with indices")
-    classes = _checked("classes", classes, grid, prior.classes).astype(np.uint8)
-    return Encoded(indices, classes, None, size.width, size.height, size.quality, size.tile)
+    classes = _classes(tokens.classes, grid, prior.free_classes)
+
+    def follow(tile: Tile) -> tuple[Tile, Choice]:
+        return tile, prior.follow(tile.of(indices, metadata.factor), tile.of(classes), size.quality)
+
+    return assemble(map(follow, tiles_of(grid, size.tile)), size, metadata)
 
 
 def sample(seed: int, size: Size, metadata: Metadata, prior: Prior) -> Encoded:
@@ -185,6 +180,15 @@ def _icc(values: npt.NDArray[Any] | None) -> bytes | None:
     if values.dtype != np.uint8 or values.ndim != 1 or not 1 <= len(values) <= MAX_ICC_BYTES:
         raise FormatError(f"the .npz has an icc that is not uint8 [n] with n of 1..{MAX_ICC_BYTES}")
     return values.tobytes()
+
+
+def _classes(said: npt.NDArray[Any] | None, grid: tuple[int, int], count: int) -> npt.NDArray[np.uint8]:
+    """Return classes uint8 [h, w] of which an encoder chose among `count`; zeros where there was no choice."""
+    if said is None and count > 1:
+        raise FormatError(f"the .npz holds no classes, of which this model has {count}; keep them with indices")
+    if said is None or not count:
+        return np.zeros(grid, np.uint8)
+    return _checked("classes", said, grid, count).astype(np.uint8)
 
 
 def _checked(name: str, values: npt.NDArray[Any], shape: tuple[int, ...], count: int) -> npt.NDArray[Any]:

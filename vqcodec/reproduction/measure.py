@@ -21,7 +21,8 @@ from vqcodec.codec import Codec
 from vqcodec.evaluation.analyze.usage import count, entropy, sharing, unit_counts
 from vqcodec.exact.accounting import bits_per_pixel, index_storage
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.indices import Encoded
+from vqcodec.exact.indices import Encoded, Size
+from vqcodec.exact.priors.tables import Choice
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.reproduction import scores
 from vqcodec.training.pictures.images import to_pictures
@@ -103,7 +104,8 @@ def _counted(indices: npt.NDArray[np.uint16], K: int) -> npt.NDArray[np.int64]:
 def _file(codec: Codec, indices: npt.NDArray[np.uint16], size: tuple[int, ...]) -> bytes:
     height, width = size
     grid = indices.shape[1] // codec.metadata.factor, indices.shape[2] // codec.metadata.factor
-    return codec.pack(Encoded(indices, np.zeros(grid, np.uint8), None, width, height, DEFAULT_QUALITY))
+    choice = Choice(indices, np.zeros(grid, np.uint8), indices)
+    return codec.pack(Encoded(choice, Size(width, height, DEFAULT_QUALITY)))
 
 
 def _usage(counts: npt.NDArray[np.int64], settings: QuantizerSettings) -> dict[str, Any]:

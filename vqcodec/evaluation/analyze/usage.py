@@ -34,10 +34,11 @@ class Usage:
 
     def plus(self, encoded: Encoded, prior: Prior) -> Usage:
         """Return this usage with one picture's indices counted in."""
-        costs = prior.index_bits(encoded.indices, encoded.classes, encoded.quality)
+        choice = encoded.choice
+        costs = prior.index_bits(choice.indices, choice.classes, encoded.size.quality)
         # What is coded costs something: no table gives a symbol the whole of its range.
         return Usage(
-            self.counts + count(encoded.indices, prior.K, costs > 0),
+            self.counts + count(choice.indices, prior.K, costs > 0),
             self.table_bits + costs.sum(axis=(1, 2), dtype=np.float64),
         )
 

@@ -32,6 +32,8 @@ class ContextPrior:
     """Integer networks and the tables that their classes choose among."""
 
     kind = "context"
+    free_classes = 0
+    """An encoder chooses no classes: they follow from the indices."""
 
     def __init__(
         self, settings: dict[str, Any], scale: float, table_bits: int, arrays: dict[str, npt.NDArray[Any]]
@@ -116,8 +118,11 @@ class ContextPrior:
         """Return a grid (h, w) drawn from the distribution that the tables are of."""
         return self._read(rans.Decoder.of_noise(noise, self.planes * grid[0] * grid[1]), grid, quality)
 
-    def follow(self, indices: IntArray, quality: float) -> Choice:
-        """Return what a decoder makes of indices [2m, h, w]; FormatError for a coarse one where none is coded."""
+    def follow(self, indices: IntArray, _classes: IntArray, quality: float) -> Choice:
+        """Return what a decoder makes of indices uint16 [2m, h, w], from which the classes follow.
+
+        FormatError for a coarse index where none is coded.
+        """
         walk, flat = self.walk(indices.shape[1:], quality), indices.reshape(len(indices), -1)
         self._check_uncoded(indices, quality)
         for step in walk.steps():

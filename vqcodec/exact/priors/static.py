@@ -74,6 +74,11 @@ class StaticPrior:
         """The number of classes C of latent positions."""
         return int(self.table_map.shape[1])
 
+    @property
+    def free_classes(self) -> int:
+        """How many classes of positions an encoder chooses among, so that whoever keeps indices keeps them too."""
+        return self.classes
+
     @cached_property
     def index_tables(self) -> TableSet:
         """The tables of indices, checked."""
@@ -130,6 +135,10 @@ class StaticPrior:
         symbols = (self.planes * self.factor**2 + 1) * grid[0] * grid[1]
         return self._read(rans.Decoder.of_noise(noise, symbols), grid, quality)
 
+    def follow(self, indices: npt.NDArray[np.uint16], classes: Classes, _quality: float) -> Choice:
+        """Return what a decoder makes of indices uint16 [P, h', w'] and classes uint8 [h, w]."""
+        return Choice(indices, classes, indices)
+
     def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Choice:
         row = self.row(quality)
         classes = self._decode_classes(decoder, grid, row)
@@ -138,7 +147,7 @@ class StaticPrior:
         flat = indices.reshape(-1)
         for places, numbers in self._passes(indices, classes, row):
             flat[places] = self.index_tables.read(decoder, numbers)
-        return Choice(indices, classes, None)
+        return Choice(indices, classes, indices)
 
     def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
         """Return the bits of the classes and of the indices under the tables."""

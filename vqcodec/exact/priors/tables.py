@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,13 @@ class Choice(NamedTuple):
     """What an encoder has chosen for a grid (h, w), and what a prior decodes: all that the stream of one tile says.
 
     indices: uint16 [P, h', w']; classes: uint8, what chose their tables, [h, w] with the static
-    prior and [d, h, w] with the context prior; latents: int32 [d, h, w] in sixteenths of a step
-    where the prior knows them, else None.
+    prior and [d, h, w] with the context prior; codes: what pixels are made of, with the static prior
+    the indices, with the context prior latents int16 [d, h, w] in sixteenths of a step.
     """
 
     indices: npt.NDArray[np.uint16]
     classes: npt.NDArray[np.uint8]
-    latents: npt.NDArray[np.int32] | None
+    codes: npt.NDArray[Any]
 
 
 class TableSet:

@@ -103,7 +103,9 @@ class IntegerWalk:
     def result(self) -> Choice:
         """Return what the passes have made known."""
         h, w = self.grid
-        return Choice(self._indices.reshape(-1, h, w), self._levels.reshape(-1, h, w), self._latents.reshape(-1, h, w))
+        # What is beyond 2048 steps no picture needs, and a large one takes half the memory.
+        latents = np.clip(self._latents, -32768, 32767).astype(np.int16)
+        return Choice(self._indices.reshape(-1, h, w), self._levels.reshape(-1, h, w), latents.reshape(-1, h, w))
 
     def _enter(self, group: passes.Group) -> None:
         """Start a group: the one before is complete and joins the inputs of the embedding."""

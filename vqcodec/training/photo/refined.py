@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vqcodec.encoder.by_table import TableAssigner
-from vqcodec.encoder.proximal import distortion, step_sizes
-from vqcodec.networks.photo import GREY_LEVELS, PhotoNetwork
+from vqcodec.encoder.proximal import Scene, proximal_steps
+from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.rate.context_rate import Seen, code
 
@@ -25,17 +25,11 @@ def refined(network: PhotoNetwork, x: Tensor, z: Tensor, quality: Tensor, quanti
     """
     if not steps:
         return z
-    weight = network.rate_lambda(quality) * GREY_LEVELS**2 * x.shape[2] * x.shape[3]
-    step_size = step_sizes(network, quality)
-    best, least = z, torch.full_like(weight, torch.inf)
-    for _ in range(steps + 1):
-        with torch.no_grad():
-            z_q, bits = quantise(z)
-        error, gradient = distortion(network, x, z_q, quality, weight)
-        better = bits + error < least
-        best = torch.where(better[:, None, None, None], z, best)
-        least = torch.where(better, bits + error, least)
-        z = z_q.detach() - step_size * gradient
+    best, least = z, torch.full_like(quality, torch.inf)
+    for latents, cost in proximal_steps(Scene(network, x, quality, z), z, lambda y: (y, *quantise(y)), steps):
+        better = cost < least
+        best = torch.where(better[:, None, None, None], latents, best)
+        least = torch.where(better, cost, least)
     return best
 
 

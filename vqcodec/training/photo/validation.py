@@ -26,7 +26,7 @@ def _figures(codec: Codec, pictures: PictureSet, quality: float) -> list[float]:
     for picture in pictures.pictures:
         pixels = picture.permute(1, 2, 0).cpu().numpy()
         encoded = codec.encode(pixels, quality)
-        used[np.unique(encoded.indices)] = True
+        used[np.unique(encoded.choice.indices)] = True
         bpp.append(8 * len(codec.pack(encoded)) / (pixels.shape[0] * pixels.shape[1]))
         error = np.square(codec.decode(encoded).astype(np.float64) - pixels).mean()
         psnr.append(10 * math.log10(255**2 / max(error, 1e-9)))
