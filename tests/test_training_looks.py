@@ -64,8 +64,8 @@ def _batch() -> tuple[Tensor, Tensor, torch.Generator]:
 
 def _squared_errors_and_bits(state: TrainingState, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        z_q, _, bits, _, _ = objective._context_latents(state, x, quality)
-        return (state.network.synthesis(z_q, quality) - x).square().mean((1, 2, 3)), bits / x[0, 0].numel()
+        seen = state.rate.seen(x, quality, torch.Generator())
+        return (state.network.synthesis(seen.z_q, quality) - x).square().mean((1, 2, 3)), seen.bits / x[0, 0].numel()
 
 
 def test_the_analysis_learns_from_the_losses(tmp_path: Path) -> None:

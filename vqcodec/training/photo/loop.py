@@ -14,12 +14,12 @@ from vqcodec.training.health import check_loss
 from vqcodec.training.photo import objective
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.begin_from import start_from
-from vqcodec.training.photo.context_fit import fit_pairs, start_context
-from vqcodec.training.photo.export import collect_latents, fit_prior, row_latents
 from vqcodec.training.photo.reach import cap_gains
+from vqcodec.training.photo.source import source_of
 from vqcodec.training.photo.state import NOISE, PRIOR, QUANTISED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.photo.validation import validate
 from vqcodec.training.pictures.picture_set import PictureSet
+from vqcodec.training.rate.contract import Source
 from vqcodec.training.stepping import StepTrainer, cosine, qualities
 from vqcodec.training.usage import usage_figures
 
@@ -60,37 +60,25 @@ class Trainer(StepTrainer[TrainingState]):
         fraction = self.fraction()
         if state.progress.stage == NOISE and fraction >= settings.quantised_from:
             state.average.settle()
-            self._start_codebook()
-            state.enter(QUANTISED if state.context is None else PRIOR)
+            state.rate.start(self._source())
+            state.enter(PRIOR if state.rate.networks else QUANTISED)
         if state.progress.stage == PRIOR and fraction >= 1 - settings.quantised_share - settings.synthesis_share:
             state.average.settle()
             state.enter(QUANTISED)
         if state.progress.stage == QUANTISED and fraction >= 1 - settings.synthesis_share:
             state.average.settle()
-            self._finish_tables()
+            self._finish()
             state.enter(SYNTHESIS)
-        if state.context is not None:
-            state.context.integer = state.progress.stage == SYNTHESIS or fraction >= 1 - settings.integer_share
+        state.rate.round(state.progress.stage == SYNTHESIS or fraction >= 1 - settings.integer_share)
 
-    def _start_codebook(self) -> None:
-        state, settings = self.state, self.state.settings
-        if state.context is None:
-            latents = collect_latents(state, self.training, settings.fit_crops, 2)
-            state.prior = fit_prior(state, latents, state.quantizer, new_codebook=True)
-        else:
-            start_context(state, self.training)
-
-    def _finish_tables(self) -> None:
+    def _finish(self) -> None:
         """Fit tables to what the encoder does; gains that leave the codebook's reach are capped first."""
-        state, crops = self.state, self.state.settings.fit_crops
-        highest, _ = row_latents(state, self.training, crops, 2, state.settings.table_rows - 1)
-        cap_gains(state.network, state.quantizer, highest)
-        if state.context is None:
-            latents = collect_latents(state, self.training, crops, 2)
-            state.prior = fit_prior(state, latents, state.quantizer, new_codebook=False)
-        else:
-            state.context.integer = True
-            state.set_pairs(fit_pairs(state, self.training, crops))
+        state, source = self.state, self._source()
+        cap_gains(state.network, state.quantizer, state.static.highest(source))
+        state.rate.finish(source)
+
+    def _source(self) -> Source:
+        return source_of(self.state, self.training, self.state.settings.fit_crops)
 
     def step(self, bar: tqdm[None]) -> None:
         """Enter the stage that it is time for, and take one step."""
@@ -105,9 +93,8 @@ class Trainer(StepTrainer[TrainingState]):
         check_loss(result.objective.item(), state.progress.step + 1, settings.learning_rate)
         state.optimizer.zero_grad(set_to_none=True)
         result.objective.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters_of(state.network), settings.clip)
-        if state.context is not None:
-            torch.nn.utils.clip_grad_norm_(parameters_of(state.context), settings.clip)
+        for module in (state.network, *state.rate.networks):
+            torch.nn.utils.clip_grad_norm_(parameters_of(module), settings.clip)
         state.optimizer.step()
         state.average.update()
         state.progress.step += 1
@@ -118,7 +105,7 @@ class Trainer(StepTrainer[TrainingState]):
         joint = 1 - settings.synthesis_share
         if stage == SYNTHESIS:
             factor = _SYNTHESIS_RATE * max(0.0, 1 - fraction) / settings.synthesis_share
-        elif stage == QUANTISED and self.state.context is not None:
+        elif stage == QUANTISED and self.state.rate.networks:
             start = joint - settings.quantised_share
             factor = _CONTEXT_RATE * cosine((fraction - start) / settings.quantised_share, _FINAL_RATE)
         else:
