@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,22 +69,15 @@ class TrainingState:
             {"params": [p for net in self.rate.networks for p in net.parameters()], "lr": rate * _CONTEXT_SHARE},
         ]
 
-    def enter(self, stage: str) -> None:
-        """Start a stage, which decides what learns.
-
-        In `prior` only the networks of the rate, in `synthesis` only the synthesis, in `quantised` all that may.
-        """
-        self.progress.stage = stage
-        frozen = stage == SYNTHESIS
-        gains_rest = stage == QUANTISED and not self.rate.gains_learn
+    def learn(self, network: Callable[[str], bool] = lambda name: True, rate: bool = True) -> None:
+        """Say what learns: which parameters of the network, by name, and whether density, codebook and rate do."""
         for name, parameter in self.network.named_parameters():
-            learns = name.startswith(self.network.synthesis_names) if frozen else stage != PRIOR
-            parameter.requires_grad_(learns and not (gains_rest and name == "log_gain"))
-        self.density.requires_grad_(not frozen)
-        self.quantizer.codebook.requires_grad_(not frozen and self.rate.codebook_learns)
-        self.quantizer.train(not frozen)
+            parameter.requires_grad_(network(name))
+        self.density.requires_grad_(rate)
+        self.quantizer.codebook.requires_grad_(rate and self.rate.codebook_learns)
+        self.quantizer.train(rate)
         for net in self.rate.networks:
-            net.requires_grad_(not frozen)
+            net.requires_grad_(rate)
 
     @property
     def context(self) -> ContextNet | None:
@@ -118,7 +112,6 @@ class TrainingState:
         self.rate.load_state_dict(state)
         self.average.load_state_dict(state["average"])
         self.progress = Progress(**state["progress"])
-        self.enter(self.progress.stage)
 
 
 def parameters_of(module: nn.Module) -> list[nn.Parameter]:

@@ -71,7 +71,7 @@ class ContextRate(Rate):
         self.round(True)
         self._set_pairs(self._counted(source))
 
-    def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator) -> Seen:
+    def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator | None) -> Seen:
         """Return quantised latents and their rate, without noise.
 
         The analysis learns where the encoder's proximal steps would move its latents: to their quantised values, less

@@ -102,7 +102,7 @@ class Rate(ABC):
         """Fit the last tables to what the encoder does, before the synthesis learns alone."""
 
     @abstractmethod
-    def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator) -> Seen:
+    def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator | None) -> Seen:
         """Return what the synthesis sees of pictures x [B, 3, H, W] at qualities [B], with gradients."""
 
     @abstractmethod

@@ -41,14 +41,14 @@ class StaticRate(Rate):
         """Fit the tables anew, with the codebook as it is."""
         self.prior = self._fit(source, _RUN, self.quantizer, new_codebook=False)
 
-    def rounded(self, x: Tensor, quality: Tensor, noise: torch.Generator) -> Seen:
+    def rounded(self, x: Tensor, quality: Tensor, noise: torch.Generator | None) -> Seen:
         """Return what the synthesis sees while there are no indices: rounded latents, and the rate of noisy ones."""
         z, classes, cells, rate = self._noisy(x, quality, noise)
         integers, hard = rate_aware_round(z.detach(), cells)
         counted = hard.sum((1, 2, 3)) + self._class_bits(classes)
         return Seen(z + (integers - z).detach(), rate, counted.detach(), z.new_zeros(()), None)
 
-    def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator) -> Seen:
+    def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator | None) -> Seen:
         """Return quantised latents, whose differentiable rate is still the density's of noisy ones."""
         z, classes, _, rate = self._noisy(x, quality, noise)
         indices, hard = self._assign(z.detach(), quality, classes)
@@ -108,7 +108,7 @@ class StaticRate(Rate):
             arrays = {name: value.numpy() for name, value in state["prior"].items()}
             self.prior = StaticPrior(self.form.bits, self.quantizer.settings.grid_factor, **arrays)
 
-    def _noisy(self, x: Tensor, quality: Tensor, noise: torch.Generator) -> tuple[Tensor, Tensor, Cells, Tensor]:
+    def _noisy(self, x: Tensor, quality: Tensor, noise: torch.Generator | None) -> tuple[Tensor, Tensor, Cells, Tensor]:
         """Return latents, their classes, the cells of the density and the rate [B] of latents with noise."""
         gain, z = self.network.gain(quality), self.network.analysis(x, quality)
         classes = self.density.classify(z.detach(), gain.detach())
