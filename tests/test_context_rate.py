@@ -73,7 +73,7 @@ def test_the_mean_learns_what_the_least_cost_changes_by(assigner: TableAssigner)
             return float((coded.bits.sum() + (z - coded.z_q).square().sum() / RATE_WEIGHT).double())
 
     bias = net.nets[1].bias_out
-    bits = code(net, assigner, z, rows).bits.sum()
+    bits = code(net, assigner, z, rows).rate.sum()
     (gradient,) = torch.autograd.grad(bits, bias)
     before, step = bias.detach().clone(), 1 / 16
     measured = []

@@ -151,7 +151,7 @@ def test_low_rates_are_drawn_more_often_the_higher_the_power(tiny_model: Path, t
     for power in (1.0, 3.0):
         state = Perceptual(settings_of(tiny_model, low_rates=power, batch=64), CPU)
         trainer = PerceptualTrainer(state, picture_set(), tmp_path / "checkpoint")
-        means.append(float(trainer._batch()[1].mean()))
+        means.append(float(trainer.batch().quality.mean()))
     assert means == pytest.approx([50.5, 25.75], abs=12)
 
 

@@ -48,7 +48,7 @@ def test_tilted_gains_scale_latents_and_undo_it_again() -> None:
     with torch.no_grad():
         before = network.analysis(x, quality)
         picture = network.synthesis(before, quality)
-        tilt_gains(network, None, dict.fromkeys(BANDS, 0.5))
+        tilt_gains(network, (), dict.fromkeys(BANDS, 0.5))
         after = network.analysis(x, quality)
         assert torch.allclose(after, before * math.exp(0.5), rtol=1e-4, atol=1e-4)
         assert torch.allclose(network.synthesis(after, quality), picture, atol=1e-4)
@@ -73,7 +73,7 @@ def test_the_lowest_quality_moves_most_and_the_highest_not_at_all() -> None:
     quality = torch.tensor([1.0, 34.0, 67.0, 100.0])
     expected = torch.exp(torch.tensor([-0.6, -0.4, -0.2, 0.0]))[:, None]
     gains, unit = network.gain(quality)[:, :, 0, 0], context.unit.clone()
-    tilt_gains(network, context, {LOWEST: -0.6})
+    tilt_gains(network, (context,), {LOWEST: -0.6})
     assert torch.allclose(network.gain(quality)[:, :, 0, 0], gains * expected)
     assert torch.allclose(context.unit, ((unit / 16).square() - 0.25).mul(expected**2).add(0.25).sqrt() * 16, atol=0.5)
     assert torch.allclose(slope(network, quality, {LOWEST: -0.6}), network.rate_lambda(quality) * expected[:, 0] ** 2)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny import TINY_CONTEXT, picture, picture_set, tiny_settings
+from torch import Tensor
 
 from vqcodec import training
 from vqcodec.codec import Codec
@@ -20,13 +21,14 @@ from vqcodec.errors import InputError, SettingsError
 from vqcodec.exact import model_file
 from vqcodec.image import Picture
 from vqcodec.networks.photo import PhotoNetwork
-from vqcodec.training.photo import objective
 from vqcodec.training.photo.basis import block_basis
+from vqcodec.training.photo.loop import Trainer
 from vqcodec.training.photo.reach import cap_gains, coarse_reach
 from vqcodec.training.photo.state import NOISE, TrainingState
 from vqcodec.training.pictures.picture_set import load_pictures
 from vqcodec.training.rate.density import ClassDensity, bits
 from vqcodec.training.recipe import make_settings
+from vqcodec.training.stage import Batch, Loss
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_every_kind_of_quantizer_trains_into_a_model_that_compresses(
     assert len(data) <= 1.01 * predicted + 48
 
 
-def test_training_lowers_the_loss() -> None:
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
     pictures, settings = picture_set(), tiny_settings(learning_rate=1e-3)
     state = TrainingState(settings, torch.device("cpu"))
     numbers, noise = state.random()
@@ -105,13 +107,13 @@ def test_training_lowers_the_loss() -> None:
         natural = state.network.analysis(x, quality) / state.network.gain(quality)
     state.density.fit(natural.movedim(1, -1).reshape(-1, settings.d), state.network.sigma)
     assert state.progress.stage == NOISE
-    seen = []
+    trainer, seen = Trainer(state, pictures, pictures, tmp_path / "none"), []
     for _ in range(25):
-        result = objective.compute(state, x, quality, noise)
+        loss, _ = trainer.shown(Batch(x, quality, noise))
         state.optimizer.zero_grad()
-        result.objective.backward()  # type: ignore[no-untyped-call]
+        loss.objective.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
-        seen.append(result.weighted)
+        seen.append(loss.figures["loss"])
     assert np.mean(seen[-5:]) < 0.97 * seen[0]
 
 
@@ -234,17 +236,16 @@ def test_ctrl_c_in_the_middle_of_a_step_loses_nothing(
     settings = tiny_settings(options={"online_clustering": "on"})
     whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
     assert training.run([folder], whole, settings, resume=False)
-    compute = objective.compute
+    shown = Trainer.shown
 
-    def interrupted(state: TrainingState, *rest: Any) -> objective.StepFigures:
-        result = compute(state, *rest)
-        if state.progress.step == at_step:
+    def interrupted(trainer: Trainer, batch: Batch) -> tuple[Loss, Tensor]:
+        if trainer.state.progress.step == at_step:
             signal.raise_signal(signal.SIGINT)
-        return result
+        return shown(trainer, batch)
 
-    monkeypatch.setattr(objective, "compute", interrupted)
+    monkeypatch.setattr(Trainer, "shown", interrupted)
     assert not training.run([folder], parts, settings, resume=False)
-    monkeypatch.setattr(objective, "compute", compute)
+    monkeypatch.setattr(Trainer, "shown", shown)
     assert training.run([folder], parts, settings, resume=True)
     assert model_file.load(whole)[0].fingerprint == model_file.load(parts)[0].fingerprint
 

@@ -21,11 +21,11 @@ from vqcodec.codec import Codec
 from vqcodec.errors import ModelError, SettingsError
 from vqcodec.exact import model_file
 from vqcodec.networks.photo import PhotoNetwork
-from vqcodec.training.photo import objective
 from vqcodec.training.photo.export import export
 from vqcodec.training.photo.loop import Trainer
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.photo.tilt import LOWEST, slope
+from vqcodec.training.stage import Batch, Loss
 
 LOOKS: dict[str, Any] = TINY_CONTEXT | {"losses": {"l2": 3.0}, "losses_weight": 20.0, "refine_steps": 0}
 
@@ -42,30 +42,35 @@ def test_losses_take_the_place_of_squared_error(tmp_path: Path, tilt: dict[str, 
     states = [_state(tmp_path / name, 5, **changes) for name, changes in (("a", TINY_CONTEXT), ("b", LOOKS))]
     states[1].load_state_dict(states[0].state_dict())
     states[1].settings = tiny_settings(**LOOKS, tilt=tilt, init="photo")
-    x, quality, noise = _batch()
+    batch = _batch()
+    x, quality, _ = batch
     network = PhotoNetwork(6, (8, 8, 8, 8))
     usual, weight = network.rate_lambda(quality), slope(network, quality, tilt)
-    error, looks = (objective.compute(state, x, quality, noise) for state in states)
-    assert (error.rate_bpp, error.mse) == (looks.rate_bpp, looks.mse)
+    error, looks = (_loss(state, batch) for state in states)
+    assert all(error.figures[name] == looks.figures[name] for name in ("bpp", "mse"))
     mse, bits = _squared_errors_and_bits(states[0], x, quality)
     scales = [(0.01 / each).sqrt() for each in (usual, weight)]
-    assert error.weighted == pytest.approx((scales[0] * (bits + usual * 255**2 * mse)).mean().item(), rel=1e-4)
+    assert error.figures["loss"] == pytest.approx((scales[0] * (bits + usual * 255**2 * mse)).mean().item(), rel=1e-4)
     expected = (scales[1] * (bits + 20.0 * weight**0.78 * 3.0 * mse)).mean().item()
-    assert looks.weighted == pytest.approx(expected, rel=1e-4)
+    assert looks.figures["loss"] == pytest.approx(expected, rel=1e-4)
     if not tilt:
-        beyond = [(each.objective - each.weighted).item() for each in (error, looks)]
+        beyond = [(each.objective - each.figures["loss"]).item() for each in (error, looks)]
         assert beyond[0] == pytest.approx(beyond[1], rel=1e-3), "what draws latents to indices is the same"
 
 
-def _batch() -> tuple[Tensor, Tensor, torch.Generator]:
+def _batch() -> Batch:
     crops = picture_set().crops(np.random.default_rng(0), 2, 64)
-    return crops, torch.tensor([10.0, 60.0]), torch.Generator()
+    return Batch(crops, torch.tensor([10.0, 60.0]), torch.Generator())
+
+
+def _loss(state: TrainingState, batch: Batch) -> Loss:
+    return Trainer(state, picture_set(), picture_set(), Path("none")).shown(batch)[0]
 
 
 def _squared_errors_and_bits(state: TrainingState, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        z_q, _, bits, _, _ = objective._context_latents(state, x, quality)
-        return (state.network.synthesis(z_q, quality) - x).square().mean((1, 2, 3)), bits / x[0, 0].numel()
+        seen = state.rate.seen(x, quality, torch.Generator())
+        return (state.network.synthesis(seen.z_q, quality) - x).square().mean((1, 2, 3)), seen.bits / x[0, 0].numel()
 
 
 def test_the_analysis_learns_from_the_losses(tmp_path: Path) -> None:
@@ -80,20 +85,20 @@ def test_the_analysis_learns_from_the_losses(tmp_path: Path) -> None:
 def _analysis_gradient(state: TrainingState, weight: float) -> Tensor:
     state.settings = replace(state.settings, losses_weight=weight)
     state.network.zero_grad()
-    objective.compute(state, *_batch()).objective.backward()  # type: ignore[no-untyped-call]
+    _loss(state, _batch()).objective.backward()  # type: ignore[no-untyped-call]
     gradient = state.network.block_analysis.grad
     assert gradient is not None
     return gradient.clone()
 
 
 def test_low_rates_are_drawn_more_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compute, drawn = objective.compute, []
+    shown, drawn = Trainer.shown, []
 
-    def seen(state: TrainingState, x: Tensor, quality: Tensor, noise: torch.Generator) -> objective.StepFigures:
-        drawn.append(quality)
-        return compute(state, x, quality, noise)
+    def seen(trainer: Trainer, batch: Batch) -> tuple[Loss, Tensor]:
+        drawn.append(batch.quality)
+        return shown(trainer, batch)
 
-    monkeypatch.setattr(objective, "compute", seen)
+    monkeypatch.setattr(Trainer, "shown", seen)
     for name, power in (("even", 1.0), ("low", 3.0)):
         _state(tmp_path / name, 2, low_rates=power)
     even, low = torch.cat(drawn[:2]), torch.cat(drawn[2:])

@@ -13,8 +13,9 @@ from tiny import TINY_CONTEXT, picture_set, tiny_settings, trained
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
 from vqcodec.training.photo.begin_from import start_from
-from vqcodec.training.photo.context_fit import start_context
+from vqcodec.training.photo.source import source_of
 from vqcodec.training.photo.state import TrainingState
+from vqcodec.training.rate.context import ContextRate
 
 
 @pytest.mark.parametrize("changes", [{}, TINY_CONTEXT], ids=["static", "context"])
@@ -33,10 +34,10 @@ def test_a_run_can_start_from_a_model(tmp_path: Path, changes: dict[str, Any]) -
 def test_a_run_starts_from_the_tables_of_a_context_prior(context_model: Path) -> None:
     state = TrainingState(tiny_settings(**TINY_CONTEXT, init=str(context_model)), torch.device("cpu"))
     start_from(state, str(context_model))
-    start_context(state, picture_set())
+    state.rate.start(source_of(state, picture_set(), 4))
     arrays = model_file.load(context_model)[1]
-    assert state.pairs is not None
-    for name, values in state.pairs.arrays(state.settings.table_bits).items():
+    assert isinstance(state.rate, ContextRate) and state.rate.pairs is not None
+    for name, values in state.rate.pairs.arrays(state.settings.table_bits).items():
         # Shares that are whole numbers already are rounded once more.
         assert np.allclose(values.astype(float), arrays[f"context.{name}"], atol=8, rtol=1e-3), name
     assert np.array_equal(state.quantizer.codebook.detach().numpy(), arrays["codebook"])

@@ -9,9 +9,10 @@ key is an error. Options of the command line win.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from vqcodec.errors import SettingsError
 from vqcodec.training.looks.settings import PerceptualSettings
@@ -24,14 +25,16 @@ else:
     import tomli as tomllib
 
 Settings = TrainingSettings | AutoencoderSettings | PerceptualSettings
-_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
-    "int": ((int,), "int"),
-    "float": ((int, float), "float"),
-    "str": ((str,), "str"),
-    "bool": ((bool,), "bool"),
-    "tuple[int, ...]": ((list,), "list"),
-    "tuple[float, ...]": ((list,), "list"),
+_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((int,), "int"),
+    float: ((int, float), "float"),
+    str: ((str,), "str"),
+    bool: ((bool,), "bool"),
+    tuple: ((list,), "list"),
+    Mapping: ((dict,), "table"),
+    Literal: ((str,), "str"),
 }
+"""What a recipe may say for a field of some type, and how that is called."""
 
 
 def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"recipe {path} is not valid TOML: {error}") from error
     base = values.pop("base", None)
-    known = {field.name: str(field.type) for kind in get_args(Settings) for field in fields(kind)}
+    known = {name: hint for kind in get_args(Settings) for name, hint in get_type_hints(kind).items()}
     for key, value in values.items():
         _check(path, key, value, known)
     if values.get("seconds") and "steps" not in values:
@@ -83,13 +86,13 @@ def make_settings(recipe: Path | None, options: dict[str, Any], resumed: dict[st
     return kind(**kind.completed(values))
 
 
-def _check(path: Path, key: str, value: Any, known: dict[str, str]) -> None:
+def _check(path: Path, key: str, value: Any, known: dict[str, Any]) -> None:
     if key not in known:
         raise SettingsError(f"recipe {path} has the unknown key {key!r}; known keys: {', '.join(sorted(known))}")
-    allowed, kind = _KINDS.get(known[key], ((dict,), "table"))
+    allowed, kind = _KINDS[get_origin(known[key]) or known[key]]
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
         raise SettingsError(f"recipe {path}: {key} must be a {kind}, not {value!r}")
-    if known[key] == "Mapping[str, float]":
+    if known[key] == Mapping[str, float]:
         _check_numbers(path, key, value)
 
 

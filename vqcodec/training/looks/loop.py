@@ -8,14 +8,13 @@ look at the new synthesis and may choose others.
 from __future__ import annotations
 
 import copy
-import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from vqcodec import losses
 from vqcodec.codec import EFFORT_STEPS, Codec
@@ -28,13 +27,14 @@ from vqcodec.losses.adversarial import (
     feature_matching,
     generator_hinge,
 )
-from vqcodec.training.health import check_loss
 from vqcodec.training.looks.settings import PerceptualSettings
 from vqcodec.training.pictures.picture_set import PictureSet
-from vqcodec.training.stepping import Progress, StepTrainer, cosine, qualities
+from vqcodec.training.stage import Batch, Loss, Stage
+from vqcodec.training.stepping import Progress, cosine, qualities
+from vqcodec.training.trainer import Trainer
 
 RECONSTRUCTION, ADVERSARIAL = "reconstruction", "adversarial"
-_LOG_STEPS, _WARM_UP_STEPS = 20, 50
+_WARM_UP_STEPS = 50
 _FINAL_RATE = 0.05
 _DISCRIMINATOR_BETAS = (0.5, 0.9)
 # One that knows nothing yet would have the synthesis make noise, and the weight make much of it.
@@ -70,6 +70,7 @@ class Perceptual:
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=settings.discriminator_rate, betas=_DISCRIMINATOR_BETAS
         )
+        self.base_rates = [settings.learning_rate]
         self.progress = Progress(stage=RECONSTRUCTION)
 
     def latents(self, x: Tensor, quality: Tensor) -> Tensor:
@@ -114,58 +115,61 @@ class Perceptual:
         self.progress = Progress(**state["progress"])
 
 
-class PerceptualTrainer(StepTrainer[Perceptual]):
+class Decoded(NamedTuple):
+    """What a decoder has of a batch: latents z_q [B, d, h, w]."""
+
+    z_q: Tensor
+
+
+class PerceptualTrainer(Trainer[Perceptual]):
     """Runs a Perceptual over pictures: first the losses alone, then a discriminator that has learnt a little."""
 
     def __init__(self, state: Perceptual, pictures: PictureSet, checkpoint_path: Path) -> None:
         super().__init__(state, checkpoint_path)
         self.pictures = pictures
-        self._recent: list[dict[str, float]] = []
 
-    def step(self, bar: tqdm[None]) -> None:
-        """Take one step of the synthesis and, in the second stage, one of the discriminator."""
-        state, settings = self.state, self.state.settings
-        fraction = self.fraction()
-        if settings.adversarial and fraction >= settings.adversarial_from:
-            state.progress.stage = ADVERSARIAL
-        leads = settings.adversarial > 0 and fraction >= settings.adversarial_from - _DISCRIMINATOR_LEAD
-        self._set_rates(fraction)
-        x, quality = self._batch()
-        latents = state.latents(x, quality)
-        y = state.network.synthesis(latents, quality)
-        gradient, values = self._gradient(x, y)
-        check_loss(values["loss"], state.progress.step + 1, settings.learning_rate)
-        state.optimizer.zero_grad(set_to_none=True)
-        y.backward(gradient)  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(state.learning.values(), settings.clip)
-        state.optimizer.step()
-        self._average()
-        if leads or state.progress.stage == ADVERSARIAL:
-            values |= self._judge(x, y.detach())
-        state.progress.step += 1
-        self._log(bar, values | {"mse": (y.detach().clamp(0, 1) - x).square().mean().item()})
+    def make_stages(self) -> list[Stage[Any]]:
+        """Return the two stages, or the first alone where no discriminator judges."""
+        settings = self.state.settings
+        first = Stage(RECONSTRUCTION, self._path, self._loss, self._rate, after=self._after)
+        if not settings.adversarial:
+            return [first]
+        # A checkpoint of the second stage goes on in it, however long the run is now to be.
+        second = Stage(ADVERSARIAL, self._path, self._adversarial_loss, self._rate, after=self._after_judged)
+        return [replace(first, until=settings.adversarial_from, after=self._after_led), second]
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
+    def batch(self) -> Batch:
         """Return the pictures of this step, of 8 bits, and their qualities in steps of 0.5."""
         settings = self.state.settings
         numbers = np.random.default_rng((settings.seed, self.state.progress.step))
         x = self.pictures.crops(numbers, settings.batch, settings.crop, settings.augmentation)
         quality = qualities(numbers, settings.batch, settings.low_rates)
         halves = torch.from_numpy(np.round(2 * quality) / 2).float()
-        return ((x * 255).round() / 255).to(self.state.device), halves.to(self.state.device)
+        return Batch(((x * 255).round() / 255).to(self.state.device), halves.to(self.state.device))
 
-    def _gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the gradient of all losses in the pictures y, and the losses by name."""
-        state = self.state
+    def clip(self) -> None:
+        """Limit the gradient of the synthesis."""
+        torch.nn.utils.clip_grad_norm_(self.state.learning.values(), self.state.settings.clip)
+
+    def _path(self, batch: Batch) -> Decoded:
+        return Decoded(self.state.latents(batch.x, batch.quality))
+
+    def _loss(self, batch: Batch, y: Tensor, _: Decoded) -> Loss:
+        gradient, values = self._reconstruction(batch.x, y.detach().requires_grad_(True))
+        return _along(gradient, batch, y, values)
+
+    def _adversarial_loss(self, batch: Batch, y: Tensor, _: Decoded) -> Loss:
         shown = y.detach().requires_grad_(True)
-        loss, values = state.losses(x, shown)
-        values = values | {"loss": loss.item()}
+        gradient, values = self._reconstruction(batch.x, shown)
+        against, hinge = self._against(batch.x, shown)
+        weight = self.state.settings.adversarial * self._weight(y, gradient, against)
+        return _along(gradient + weight * against, batch, y, values | {"hinge": hinge, "weight": weight.item()})
+
+    def _reconstruction(self, x: Tensor, shown: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Return the gradient of the losses in the pictures that they are shown, and the losses by name."""
+        loss, values = self.state.losses(x, shown)
         (gradient,) = torch.autograd.grad(loss, shown)
-        if state.progress.stage != ADVERSARIAL:
-            return gradient, values
-        against, hinge = self._against(x, shown)
-        weight = state.settings.adversarial * self._weight(y, gradient, against)
-        return gradient + weight * against, values | {"hinge": hinge, "weight": weight.item()}
+        return gradient, values | {"loss": loss.item()}
 
     def _against(self, x: Tensor, shown: Tensor) -> tuple[Tensor, float]:
         """Return the gradient of what the discriminator says in the pictures that it is shown, and the hinge loss."""
@@ -199,27 +203,28 @@ class PerceptualTrainer(StepTrainer[Perceptual]):
         return {"discriminator": loss.item(), "right": right.item()}
 
     @torch.no_grad()
-    def _average(self) -> None:
+    def _after(self, batch: Batch, y: Tensor) -> dict[str, float]:
+        """Count the weights in the average."""
         # Early on a young average would keep much of the weights that the run started from.
         decay = min(self.state.settings.average_decay, (1 + self.state.progress.step) / (10 + self.state.progress.step))
         for name, parameter in self.state.learning.items():
             self.state.average[name].lerp_(parameter, 1 - decay)
+        return {}
 
-    def _set_rates(self, fraction: float) -> None:
-        settings, step = self.state.settings, self.state.progress.step
-        factor = min(1.0, (step + 1) / _WARM_UP_STEPS) * cosine(fraction, _FINAL_RATE)
-        for group in self.state.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * factor
+    def _after_led(self, batch: Batch, y: Tensor) -> dict[str, float]:
+        """Count the weights, and let the discriminator learn a little before the synthesis listens to it."""
+        if self.fraction() >= self.state.settings.adversarial_from - _DISCRIMINATOR_LEAD:
+            return self._after_judged(batch, y)
+        return self._after(batch, y)
 
-    def _log(self, bar: tqdm[None], values: dict[str, float]) -> None:
-        self._recent.append(values)
-        progress = self.state.progress
-        if progress.step % _LOG_STEPS:
-            return
-        means = {name: float(np.mean([v[name] for v in self._recent if name in v])) for name in values}
-        psnr = -10 * math.log10(max(means.pop("mse"), 1e-12))
-        entry = {"step": progress.step, "stage": progress.stage, "seconds": round(progress.seconds, 1)}
-        entry |= {"psnr_db": round(psnr, 3)} | {name: round(value, 5) for name, value in means.items()}
-        self._recent.clear()
-        progress.log.append(entry)
-        bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)
+    def _after_judged(self, batch: Batch, y: Tensor) -> dict[str, float]:
+        return self._after(batch, y) | self._judge(batch.x, y)
+
+    def _rate(self, fraction: float) -> float:
+        return min(1.0, (self.state.progress.step + 1) / _WARM_UP_STEPS) * cosine(fraction, _FINAL_RATE)
+
+
+def _along(gradient: Tensor, batch: Batch, y: Tensor, values: dict[str, float]) -> Loss:
+    """Return the loss that has a gradient in the pictures y; its number is that of the losses alone."""
+    mse = (y.detach().clamp(0, 1) - batch.x).square().mean().item()
+    return Loss((y * gradient).sum(), values["loss"], values | {"mse": mse})

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,12 +14,12 @@ from tqdm import tqdm
 
 from vqcodec import networks, quantizers
 from vqcodec.training.begin_from import start_network
-from vqcodec.training.health import CollapseWatch, check_loss
+from vqcodec.training.health import CollapseWatch
 from vqcodec.training.papers.settings import AutoencoderSettings
-from vqcodec.training.stepping import Progress, StepTrainer, cosine
-from vqcodec.training.usage import usage_figures
+from vqcodec.training.stage import Batch, Loss, Stage
+from vqcodec.training.stepping import Progress, cosine
+from vqcodec.training.trainer import Trainer
 
-_LOG_STEPS = 50
 _WARM_UP_STEPS = 100
 _BEGUN = "begun"
 _LEAST_DEVIATION = 1e-4
@@ -39,26 +37,13 @@ class Autoencoder:
         self.network = networks.build(settings.network_settings()).to(device)
         self.quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
         self.progress = Progress()
+        self.base_rates = [settings.learning_rate]
         learning = [p for p in (*self.network.parameters(), *self.quantizer.parameters()) if p.requires_grad]
         self.optimizer = torch.optim.Adam(learning, lr=settings.learning_rate, betas=(0.9, settings.adam_beta2))
-
-    def advance(self, fraction: float) -> None:
-        """Set what depends on how much of the training is done, 0..1: the learning rate, and annealing quantizers."""
-        self.quantizer.advance(fraction)
-        if self.settings.schedule == "cosine":
-            rise = min(1.0, (self.progress.step + 1) / _WARM_UP_STEPS)
-            rate = self.settings.learning_rate * rise * cosine(fraction, 0.0)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
 
     def analyse(self, x: Tensor) -> Tensor:
         """Return latents [B, d, h, w] of pictures x [B, 3, H, W] in [0, 1]."""
         return self.network.analysis(x, _quality(x))
-
-    def reconstruct(self, x: Tensor) -> tuple[Tensor, quantizers.Quantized]:
-        """Return the pictures that a decoder shows for x [B, 3, H, W] in [0, 1], and what the quantizer did."""
-        quantized = self.quantizer(self.analyse(x))
-        return self.network.synthesis(quantized.z_q, _quality(x)), quantized
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything as tensors and plain values."""
@@ -97,11 +82,13 @@ def _standardise(layer: Any, z: Tensor) -> Tensor:
     return (z - mean.view(-1, 1, 1)) / deviation.view(-1, 1, 1)
 
 
-class AutoencoderTrainer(StepTrainer[Autoencoder]):
+class AutoencoderTrainer(Trainer[Autoencoder]):
     """Runs an Autoencoder over batches until its steps or seconds are spent.
 
     `init`: where the model lies whose network a new run begins with, if not where the settings say.
     """
+
+    log_steps = 50
 
     def __init__(
         self, state: Autoencoder, batches: Batches, variance: float, checkpoint_path: Path, init: str = ""
@@ -109,10 +96,12 @@ class AutoencoderTrainer(StepTrainer[Autoencoder]):
         super().__init__(state, checkpoint_path)
         self.batches, self.init = batches, init or state.settings.init
         self.variance = state.settings.variance or variance
-        self._recent: list[tuple[float, Tensor, int]] = []
+        self._seen = 0
         self._collapse = CollapseWatch()
-        state.network.train()
-        state.quantizer.train()
+
+    def make_stages(self) -> list[Stage[Any]]:
+        """Return the one stage of such a run."""
+        return [Stage(_BEGUN, self._path, self._loss, self._rate, learn=self._learn, advance=self._advance)]
 
     def start(self) -> None:
         """Begin with the network of another model, or with standardised latents, and with codevectors among them."""
@@ -128,22 +117,41 @@ class AutoencoderTrainer(StepTrainer[Autoencoder]):
             state.quantizer.begin(z, torch.Generator().manual_seed(state.settings.seed))
         state.progress.stage = _BEGUN
 
-    def step(self, bar: tqdm[None]) -> None:
-        """Take one step on the batch of its number."""
-        state = self.state
-        state.advance(self.fraction())
-        x = self.batches(state.progress.step).to(state.device)
-        shown, quantized = state.reconstruct(x)
-        mse = F.mse_loss(shown, x)
-        loss = self._objective(mse, quantized, x)
-        check_loss(loss.item(), state.progress.step + 1, state.settings.learning_rate)
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
-        state.progress.step += 1
-        self._recent.append((mse.item(), quantized.usage, quantized.indices.numel()))
-        if state.progress.step % _LOG_STEPS == 0:
-            self._log(bar)
+    def batch(self) -> Batch:
+        """Return the pictures of the step's number."""
+        x = self.batches(self.state.progress.step).to(self.state.device)
+        return Batch(x, _quality(x))
+
+    def noted(self, entry: dict[str, Any]) -> None:
+        """Say where the codebook collapses."""
+        said = self._collapse.see(
+            entry["step"], self.state.quantizer.K, self._seen, entry["usage"], entry["perplexity"]
+        )
+        if said:
+            tqdm.write(said, file=sys.stderr)
+        self._seen = 0
+
+    def _learn(self) -> None:
+        self.state.network.train()
+        self.state.quantizer.train()
+
+    def _advance(self, fraction: float) -> None:
+        self.state.quantizer.advance(fraction)
+
+    def _rate(self, fraction: float) -> float:
+        if self.state.settings.schedule == "constant":
+            return 1.0
+        return min(1.0, (self.state.progress.step + 1) / _WARM_UP_STEPS) * cosine(fraction, 0.0)
+
+    def _path(self, batch: Batch) -> quantizers.Quantized:
+        quantized: quantizers.Quantized = self.state.quantizer(self.state.analyse(batch.x))
+        return quantized
+
+    def _loss(self, batch: Batch, y: Tensor, quantized: quantizers.Quantized) -> Loss:
+        mse = F.mse_loss(y, batch.x)
+        objective = self._objective(mse, quantized, batch.x)
+        self._seen += quantized.indices.numel()
+        return Loss(objective, objective.item(), {"mse": mse.item()}, quantized.usage)
 
     @torch.no_grad()
     def _first_latents(self) -> Tensor:
@@ -160,19 +168,3 @@ class AutoencoderTrainer(StepTrainer[Autoencoder]):
             return 4 * mse / self.variance + weight * quantized.loss
         values = x.numel() * self.state.network.channels / x.shape[1]
         return mse.clamp(min=1e-12).log() + weight * 2 * quantized.z_q.numel() / values * quantized.loss
-
-    def _log(self, bar: tqdm[None]) -> None:
-        mse = float(np.mean([error for error, _, _ in self._recent]))
-        progress = self.state.progress
-        entry: dict[str, Any] = {
-            "step": progress.step,
-            "seconds": round(progress.seconds, 1),
-            "psnr_db": round(-10 * math.log10(max(mse, 1e-12)), 3),
-        } | usage_figures([usage for _, usage, _ in self._recent])
-        progress.log.append(entry)
-        K, seen = self.state.quantizer.K, sum(count for _, _, count in self._recent)
-        said = self._collapse.see(progress.step, K, seen, entry["usage"], entry["perplexity"])
-        if said:
-            tqdm.write(said, file=sys.stderr)
-        self._recent.clear()
-        bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)

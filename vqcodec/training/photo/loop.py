@@ -1,36 +1,37 @@
-"""The training loop: stages, schedule, validation in real bytes, checkpoints."""
+"""The stages of a run by rate and distortion, and what comes between its steps: validation in real bytes."""
 
 from __future__ import annotations
 
-import math
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from vqcodec.training.health import check_loss
-from vqcodec.training.photo import objective
+from vqcodec.training import trainer
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.begin_from import start_from
-from vqcodec.training.photo.context_fit import fit_pairs, start_context
-from vqcodec.training.photo.export import collect_latents, fit_prior, row_latents
+from vqcodec.training.photo.objective import weighed
 from vqcodec.training.photo.reach import cap_gains
+from vqcodec.training.photo.source import refine_of, source_of
 from vqcodec.training.photo.state import NOISE, PRIOR, QUANTISED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.photo.validation import validate
 from vqcodec.training.pictures.picture_set import PictureSet
-from vqcodec.training.stepping import StepTrainer, cosine, qualities
-from vqcodec.training.usage import usage_figures
+from vqcodec.training.rate.contract import Seen, Source
+from vqcodec.training.stage import Batch, Stage
+from vqcodec.training.stepping import cosine, qualities
 
 _FINAL_RATE, _SYNTHESIS_RATE = 0.0, 0.2
 # A network near its optimum must not start at a high rate: 1e-3 does damage that takes hundreds of steps to repair.
 _CONTEXT_RATE = 0.15
-_LOG_STEPS = 20
 _BASIS_CROPS, _DENSITY_CROPS = 1024, 192
 
 
-class Trainer(StepTrainer[TrainingState]):
+class Trainer(trainer.Trainer[TrainingState]):
     """Runs a TrainingState over pictures until its steps or seconds are spent."""
 
     def __init__(
@@ -38,8 +39,31 @@ class Trainer(StepTrainer[TrainingState]):
     ) -> None:
         super().__init__(state, checkpoint_path)
         self.training, self.validation = training, validation
-        self._recent: list[objective.StepFigures] = []
         self._validated = state.progress.seconds
+
+    def make_stages(self) -> list[Stage[Any]]:
+        """Return rounding alone, the networks of the rate alone, indices in the loop, and the synthesis alone."""
+        state, settings, rate = self.state, self.state.settings, self.state.rate
+        joint, alone = 1 - settings.synthesis_share, bool(rate.networks)
+        stage = partial(
+            Stage, loss=partial(weighed, state), rate=self._falling, advance=self._advance, after=self._after
+        )
+        all_but_gains = partial(state.learn, lambda name: rate.gains_learn or name != "log_gain")
+        noise = stage(NOISE, self._rounded, until=settings.quantised_from, learn=state.learn)
+        prior = stage(
+            PRIOR,
+            self._quantised,
+            until=1 - settings.quantised_share - settings.synthesis_share,
+            begin=self._start_rate,
+            learn=partial(state.learn, lambda name: False),
+        )
+        quantised = stage(QUANTISED, self._quantised, until=joint, begin=self._start_rate, learn=all_but_gains)
+        if alone:
+            quantised = replace(quantised, begin=state.average.settle, rate=self._again)
+        only_synthesis = partial(state.learn, lambda name: name.startswith(state.network.synthesis_names), False)
+        last = stage(SYNTHESIS, self._sent, begin=self._finish_rate, learn=only_synthesis)
+        last = replace(last, rate=self._last, advance=self._advance_last)
+        return [noise, *([prior] if alone else []), quantised, last]
 
     def start(self) -> None:
         """Start from a model, or from the pictures' block basis, as a transform codec; fit the density to either."""
@@ -55,96 +79,18 @@ class Trainer(StepTrainer[TrainingState]):
             natural = state.network.analysis(x, quality) / state.network.gain(quality)
         state.density.fit(natural.movedim(1, -1).reshape(-1, state.network.d), state.network.sigma)
 
-    def _enter_stage(self) -> None:
-        settings, state = self.state.settings, self.state
-        fraction = self.fraction()
-        if state.progress.stage == NOISE and fraction >= settings.quantised_from:
-            state.average.settle()
-            with self.long_work():
-                self._start_codebook()
-            state.enter(QUANTISED if state.context is None else PRIOR)
-        if state.progress.stage == PRIOR and fraction >= 1 - settings.quantised_share - settings.synthesis_share:
-            state.average.settle()
-            state.enter(QUANTISED)
-        if state.progress.stage == QUANTISED and fraction >= 1 - settings.synthesis_share:
-            state.average.settle()
-            with self.long_work():
-                self._finish_tables()
-            state.enter(SYNTHESIS)
-        if state.context is not None:
-            state.context.integer = state.progress.stage == SYNTHESIS or fraction >= 1 - settings.integer_share
-
-    def _start_codebook(self) -> None:
+    def batch(self) -> Batch:
+        """Return crops, qualities and noise of the step's number."""
         state, settings = self.state, self.state.settings
-        if state.context is None:
-            latents = collect_latents(state, self.training, settings.fit_crops, 2)
-            state.prior = fit_prior(state, latents, state.quantizer, new_codebook=True)
-        else:
-            start_context(state, self.training)
-
-    def _finish_tables(self) -> None:
-        """Fit tables to what the encoder does; gains that leave the codebook's reach are capped first."""
-        state, crops = self.state, self.state.settings.fit_crops
-        highest, _ = row_latents(state, self.training, crops, 2, state.settings.table_rows - 1)
-        cap_gains(state.network, state.quantizer, highest)
-        if state.context is None:
-            latents = collect_latents(state, self.training, crops, 2)
-            state.prior = fit_prior(state, latents, state.quantizer, new_codebook=False)
-        else:
-            state.context.integer = True
-            state.set_pairs(fit_pairs(state, self.training, crops))
-
-    def step(self, bar: tqdm[None]) -> None:
-        """Enter the stage that it is time for, and take one step."""
-        state, settings = self.state, self.state.settings
-        self._enter_stage()
-        self._set_rates()
         numbers, noise = state.random()
         x = self.training.crops(numbers, settings.batch, settings.crop, settings.augmentation)
         quality = torch.from_numpy(qualities(numbers, settings.batch, settings.low_rates)).float()
-        x = x.contiguous(memory_format=torch.channels_last)
-        result = objective.compute(state, x, quality.to(state.device), noise)
-        check_loss(result.objective.item(), state.progress.step + 1, settings.learning_rate)
-        state.optimizer.zero_grad(set_to_none=True)
-        result.objective.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(parameters_of(state.network), settings.clip)
-        if state.context is not None:
-            torch.nn.utils.clip_grad_norm_(parameters_of(state.context), settings.clip)
-        state.optimizer.step()
-        state.average.update()
-        state.progress.step += 1
-        self._log(bar, result)
+        return Batch(x.contiguous(memory_format=torch.channels_last), quality.to(state.device), noise)
 
-    def _set_rates(self) -> None:
-        settings, fraction, stage = self.state.settings, self.fraction(), self.state.progress.stage
-        joint = 1 - settings.synthesis_share
-        if stage == SYNTHESIS:
-            factor = _SYNTHESIS_RATE * max(0.0, 1 - fraction) / settings.synthesis_share
-        elif stage == QUANTISED and self.state.context is not None:
-            start = joint - settings.quantised_share
-            factor = _CONTEXT_RATE * cosine((fraction - start) / settings.quantised_share, _FINAL_RATE)
-        else:
-            factor = cosine(fraction / joint if joint else 1.0, _FINAL_RATE)
-        factor *= min(1.0, (self.state.progress.step + 1) / settings.warmup_steps)
-        for group, rate in zip(self.state.optimizer.param_groups, self.state.base_rates, strict=True):
-            group["lr"] = rate * factor
-
-    def _log(self, bar: tqdm[None], result: objective.StepFigures) -> None:
-        self._recent.append(result)
-        if self.state.progress.step % _LOG_STEPS:
-            return
-        count = len(self._recent)
-        entry = {
-            "step": self.state.progress.step,
-            "stage": self.state.progress.stage,
-            "seconds": round(self.state.progress.seconds, 1),
-            "loss": round(sum(r.weighted for r in self._recent) / count, 5),
-            "bpp": round(sum(r.rate_bpp for r in self._recent) / count, 4),
-            "psnr_db": round(10 * math.log10(255**2 * count / sum(r.mse for r in self._recent)), 3),
-        } | usage_figures([r.usage for r in self._recent if r.usage is not None])
-        self._recent.clear()
-        self.state.progress.log.append(entry)
-        bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)
+    def clip(self) -> None:
+        """Limit the gradients of the network and of those of the rate, each for itself."""
+        for module in (self.state.network, *self.state.rate.networks):
+            torch.nn.utils.clip_grad_norm_(parameters_of(module), self.state.settings.clip)
 
     def between(self) -> None:
         """Validate if it is time to."""
@@ -158,3 +104,52 @@ class Trainer(StepTrainer[TrainingState]):
         self._validated = progress.seconds + time.monotonic() - started
         progress.log.append({"step": progress.step, "validation": figures})
         tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}", file=sys.stderr)
+
+    def _source(self) -> Source:
+        return source_of(self.state, self.training, self.state.settings.fit_crops)
+
+    def _start_rate(self) -> None:
+        self.state.average.settle()
+        self.state.rate.start(self._source())
+
+    def _finish_rate(self) -> None:
+        """Fit tables to what the encoder does; gains that leave the codebook's reach are capped first."""
+        state, source = self.state, self._source()
+        state.average.settle()
+        cap_gains(state.network, state.quantizer, state.static.highest(source))
+        state.rate.finish(source)
+
+    def _rounded(self, batch: Batch) -> Seen:
+        return self.state.static.rounded(*batch)
+
+    def _quantised(self, batch: Batch) -> Seen:
+        return self.state.rate.seen(*batch)
+
+    @torch.no_grad()
+    def _sent(self, batch: Batch) -> Seen:
+        return self.state.rate.sent(batch.x, batch.quality, refine_of(self.state))
+
+    def _advance(self, fraction: float) -> None:
+        self.state.rate.round(fraction >= 1 - self.state.settings.integer_share)
+
+    def _advance_last(self, _: float) -> None:
+        self.state.rate.round(True)
+
+    def _after(self, batch: Batch, y: torch.Tensor) -> dict[str, float]:
+        self.state.average.update()
+        return {}
+
+    def _warm(self) -> float:
+        return min(1.0, (self.state.progress.step + 1) / self.state.settings.warmup_steps)
+
+    def _falling(self, fraction: float) -> float:
+        joint = 1 - self.state.settings.synthesis_share
+        return cosine(fraction / joint if joint else 1.0, _FINAL_RATE) * self._warm()
+
+    def _again(self, fraction: float) -> float:
+        settings = self.state.settings
+        start = 1 - settings.synthesis_share - settings.quantised_share
+        return _CONTEXT_RATE * cosine((fraction - start) / settings.quantised_share, _FINAL_RATE) * self._warm()
+
+    def _last(self, fraction: float) -> float:
+        return _SYNTHESIS_RATE * max(0.0, 1 - fraction) / self.state.settings.synthesis_share * self._warm()

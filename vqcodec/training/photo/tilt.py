@@ -7,7 +7,7 @@ all gains at quality 1 and those above it less and less, so that qualities begin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -36,8 +36,8 @@ def check_tilt(tilt: Mapping[str, float]) -> None:
 
 
 @torch.no_grad()
-def tilt_gains(network: PhotoNetwork, context: ContextNet | None, tilt: Mapping[str, float]) -> None:
-    """Multiply each channel's gain by e^x, x the tilt of its bands by their shares; a context prior follows suit."""
+def tilt_gains(network: PhotoNetwork, contexts: Iterable[ContextNet], tilt: Mapping[str, float]) -> None:
+    """Multiply each channel's gain by e^x, x the tilt of its bands by their shares; context priors follow suit."""
     shares = band_shares(network.block_synthesis)
     change = torch.zeros(network.d)
     for name, value in tilt.items():
@@ -46,7 +46,7 @@ def tilt_gains(network: PhotoNetwork, context: ContextNet | None, tilt: Mapping[
     lowest = tilt.get(LOWEST, 0.0)
     knots, change = len(network.log_gain), change.to(network.log_gain.device)
     network.log_gain.add_(change + lowest * _fading(knots).to(change)[:, None])
-    if context is not None:
+    for context in contexts:
         context.scale_unit((change + lowest * _fading(context.rows).to(change)[:, None]).exp())
 
 

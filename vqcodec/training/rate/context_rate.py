@@ -8,8 +8,6 @@ to the mean that of the error, to the class the difference between neighbouring 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -17,23 +15,16 @@ from vqcodec.encoder.by_table import TableAssigner, UnitChoice
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 from vqcodec.training.rate.context_net import ContextNet, FloatPrediction
+from vqcodec.training.rate.contract import Seen
 
-
-class Seen(NamedTuple):
-    """What the synthesis sees of one batch: quantised latents [B, d, h, w], their counted bits [B], usage [K].
-
-    `bits` carry the gradient of error / RATE_WEIGHT + bits to the prior.
-    """
-
-    z_q: Tensor
-    bits: Tensor
-    usage: Tensor
+__all__ = ["Seen", "code"]
 
 
 def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, counts: Tensor | None = None) -> Seen:
     """Send latents z float32 [B, d, h, w] of table rows int64 [B] through the passes of a context prior.
 
-    `counts` float32 [T, K] is added to: how often each table coded each index.
+    The rate has the gradient of error / RATE_WEIGHT + bits to the prior. `counts` float32 [T, K] is added to: how
+    often each table coded each index.
     """
     batch, d, height, width = z.shape
     flat = z.detach().movedim(1, 3).reshape(batch, height * width, d)
@@ -60,7 +51,7 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
         walk.put(channels, places, quantised)
         groups[-1] = groups[-1].index_copy(1, places, quantised.reshape(batch, len(places), -1))
     z_q = torch.cat(groups, 2).reshape(batch, height, width, d).movedim(3, 1)
-    return Seen(z_q, bits, usage / usage.sum())
+    return Seen(z_q, bits, bits.detach(), z.new_zeros(()), usage / usage.sum())
 
 
 def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tensor:

@@ -1,0 +1,55 @@
+"""vqc train: what its options change, and that an interrupted run goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import Run
+
+from vqcodec import training
+from vqcodec.cli.console import EXIT_INTERRUPTED
+from vqcodec.exact import model_file
+from vqcodec.training.recipe import make_settings
+
+SMALL: dict[str, Any] = {"network": "vqvae", "quantizer": "vq", "K": 16, "d": 8, "batch": 2, "crop": 32, "threads": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--network", "vqgan"], {"network": "vqgan", "quantizer": "looc"}),
+        (["--network", "photo"], {"network": "photo", "prior": "static"}),
+        (["--prior", "context"], {"network": "photo", "prior": "context", "wide": 160}),
+        (["--network", "vqvae", "--beta", 2], {"beta": 2, "mode": "all"}),
+        (["--network", "vqvae", "--beta", 4, "--beta-mode", "smooth"], {"beta": 4, "mode": "smooth"}),
+        (["--network", "vqvae", "--beta", 2, "--beta-mode", "conditional"], {"beta": 2, "mode": "conditional"}),
+    ],
+)
+def test_options_are_settings(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[Any], expected: dict[str, Any]
+) -> None:
+    seen: list[dict[str, Any]] = []
+    monkeypatch.setattr(training, "run", lambda _, __, settings, resume: seen.append(settings.as_dict()))
+    assert run("train", tmp_path, "-o", tmp_path / "model.safetensors", *options).code == EXIT_INTERRUPTED
+    assert {key: seen[0][key] for key in expected} == expected
+    assert seen[0]["name"] == "model"
+
+
+def test_resume_goes_on_with_the_settings_of_the_run(run: Run, photo: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.safetensors"
+    assert "there is no checkpoint" in run("train", photo, "--resume", "-o", output).err
+    assert not training.run([photo], output, make_settings(None, SMALL | {"steps": 4}), resume=False, stop_after=2)
+    assert "go on with it by --resume, or start anew with -f" in run("train", photo, "-o", output).err
+    assert "with other settings (K=16)" in run("train", photo, "--resume", "-K", 32, "-o", output).err
+    assert not output.exists()
+    assert run("train", photo, "--resume", "--steps", 5, "-o", output).code == 0
+    metadata = model_file.read_metadata(output)
+    assert (metadata.training["steps"], metadata.quantizer["K"]) == (5, 16)
+
+
+def test_a_recipe_may_name_the_schedule(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('quantizer = "cvq"\nschedule = "cosine"\n')
+    assert make_settings(recipe, {}).as_dict()["schedule"] == "cosine"

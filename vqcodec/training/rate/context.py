@@ -1,0 +1,213 @@
+"""The rate under a context prior: its networks, its tables for pairs of classes, and how both start and finish."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vqcodec.encoder.by_table import TableAssigner
+from vqcodec.errors import SettingsError
+from vqcodec.exact import model_file
+from vqcodec.exact.model_file import Arrays, Metadata
+from vqcodec.exact.priors.context import PREFIX
+from vqcodec.exact.priors.integer_net import SIXTEENTHS
+from vqcodec.exact.priors.static import row_quality
+from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.quantizers import Learned
+from vqcodec.quantizers.layout.settings import RATE_WEIGHT
+from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet
+from vqcodec.training.rate.context_rate import code
+from vqcodec.training.rate.context_tensors import context_settings, float_parent, integer_tensors
+from vqcodec.training.rate.contract import Parts, Rate, Refine, Seen, Source, TableForm
+from vqcodec.training.rate.pair_tables import PairTables, hexagonal_codebook, logistic_tables, written_tables
+
+_FIT_ROUNDS, _FIT_ROWS, _FIT_BATCH = 2, 12, 4
+_UNIT_CROPS = 64
+_RIDGE = 1e-3
+# A group of which less than one latent in a thousand would be anything but zero is not worth the time of coding it.
+_MATTERS, _CODED_SHARE = 0.8, 0.001
+_START, _FIT = 3, 4
+
+
+class ContextRate(Rate):
+    """A ContextNet, and from `start` on the tables for pairs of classes that it names.
+
+    The gains do not learn: the gradient that goes straight through the choice of indices takes for real an error
+    that does not shrink with the step, and pulls them up without end.
+    """
+
+    codebook_learns = gains_learn = False
+
+    def __init__(self, network: PhotoNetwork, quantizer: Learned, net: ContextNet, form: TableForm) -> None:
+        self.network, self.quantizer, self.net, self.form = network, quantizer, net, form
+        self.networks = (net,)
+        self.is_trained = False
+        self.pairs: PairTables | None = None
+        self._assigner: TableAssigner | None = None
+
+    @torch.no_grad()
+    def start(self, source: Source) -> None:
+        """Set codebook, scales and first tables, unless a model gave them; it then predicts as a static prior does."""
+        if self.is_trained:
+            return
+        codebook, network, rows = hexagonal_codebook(self.quantizer.K, self.form.spacing), self.network, self.net.rows
+        self.quantizer.codebook.copy_(codebook)
+        self._set_pairs(logistic_tables(codebook, self.quantizer.settings.scale))
+        x = source.crops(source.numbers(_START), _UNIT_CROPS)
+        qualities = torch.tensor([row_quality(row, rows) for row in range(rows)], device=x.device)
+        middle = qualities[rows // 2 : rows // 2 + 1]
+        z = torch.cat([network.analysis(part, middle.expand(len(part))) for part in torch.chunk(x, 8)])
+        deviation = z.movedim(1, 0).flatten(1).square().mean(1).sqrt()
+        gains = network.gain(qualities)[:, :, 0, 0] / network.gain(middle)[:, :, 0, 0]
+        self.net.set_unit(deviation * gains, _fit_linear(self.net, z, rows // 2) / deviation)
+        self.net.starts.copy_(_starts(self.net, z, gains))
+
+    def finish(self, source: Source) -> None:
+        """Count the last tables under integer networks."""
+        self.round(True)
+        self._set_pairs(self._counted(source))
+
+    def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator | None) -> Seen:
+        """Return quantised latents and their rate, without noise.
+
+        The analysis learns where the encoder's proximal steps would move its latents: to their quantised values, less
+        a step against the gradient of the picture's error (encoder/proximal.py). For that its rate is the distance
+        to those values in bits, and the picture's error passes straight through. Gains learn nothing from it.
+        """
+        gain = self.network.gain(quality)
+        z = self.network.analysis(x, quality) / gain * gain.detach()
+        coded = code(self.net, self._assigner_now(), z, self.net.rows_of(quality))
+        pull = (z - coded.z_q).square().sum((1, 2, 3)) / RATE_WEIGHT
+        return coded._replace(z_q=z + (coded.z_q - z).detach(), rate=coded.rate + pull)
+
+    def sent(self, x: Tensor, quality: Tensor, refine: Refine) -> Seen:
+        """Return what the decoder would have, under the tables at hand."""
+        return self._send(self._assigner_now(), x, quality, refine)
+
+    def parts(self, source: Source, finished: bool) -> Parts:
+        """Return the codebook and the integer tensors, on the way with tables counted for them."""
+        assert self.pairs is not None
+        was_integer, pairs = self.net.integer, self.pairs
+        if not finished:
+            self.round(True)
+            pairs = self._counted(source)
+            self.round(was_integer)
+        codebook = self.quantizer.codebook.detach()
+        tensors = integer_tensors(self.net) | pairs.arrays(self.form.bits)
+        tensors["codebook16"] = (codebook * SIXTEENTHS).round().cpu().numpy().astype("int16")
+        return Parts(codebook, {PREFIX + name: array for name, array in tensors.items()}, context_settings(self.net))
+
+    def take_over(self, metadata: Metadata, arrays: Arrays) -> None:
+        """Begin with networks, codebook and tables of a model's context prior, if it has one."""
+        if metadata.context is None:
+            return
+        tensors = model_file.tensors_under(PREFIX, arrays)
+        parent = float_parent(metadata.context, tensors)
+        shape, wanted = _shape(parent), _shape(self.net)
+        if shape != wanted:
+            raise SettingsError(
+                f"the model's context prior has groups, patterns, rows and widths {shape}, this run has {wanted}"
+            )
+        mine, its = self.quantizer.settings.as_dict(), metadata.quantizer
+        if mine != its:
+            changed = ", ".join(f"{key}={its.get(key)}" for key in mine if mine[key] != its.get(key))
+            raise SettingsError(f"the model's context prior is for {changed}; set these as it has them")
+        self.net.load_state_dict(parent.state_dict())
+        with torch.no_grad():
+            self.quantizer.codebook.copy_(torch.from_numpy(arrays["codebook"]))
+        self._set_pairs(written_tables(tensors))
+        self.is_trained = True
+
+    @property
+    def trained(self) -> tuple[ContextNet, ...]:
+        """The networks, if they come from a model."""
+        return self.networks if self.is_trained else ()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return networks and tables; whether rounding is on follows from the time of the run."""
+        pairs = {} if self.pairs is None else self.pairs.tensors()
+        return {"context": self.net.state_dict(), "context_is_trained": self.is_trained, "pairs": pairs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over networks and, if there were any, tables."""
+        self.net.load_state_dict(state["context"])
+        self.is_trained = state["context_is_trained"]
+        if state["pairs"]:
+            self._set_pairs(PairTables(**{name: value.numpy() for name, value in state["pairs"].items()}))
+
+    def _set_pairs(self, pairs: PairTables) -> None:
+        self.pairs, self._assigner = pairs, None
+
+    def _assigner_now(self) -> TableAssigner:
+        assert self.pairs is not None
+        if self._assigner is None:
+            self._assigner = self.pairs.assigner(self.quantizer.codebook.detach(), self.quantizer.settings.scale)
+        return self._assigner
+
+    def _send(
+        self, assigner: TableAssigner, x: Tensor, quality: Tensor, refine: Refine, counts: Tensor | None = None
+    ) -> Seen:
+        """Return what the decoder would have of x [B, 3, H, W]; `counts` [T, K] is added to, see code."""
+        quantise = partial(code, self.net, assigner, rows=self.net.rows_of(quality))
+
+        def decoded(latents: Tensor) -> tuple[Tensor, Tensor]:
+            coded = quantise(latents)
+            return coded.z_q, coded.bits
+
+        z = self.network.analysis(x, quality)
+        return quantise(refine(x, z, quality, decoded), counts=counts)
+
+    @torch.no_grad()
+    def _counted(self, source: Source) -> PairTables:
+        """Return tables counted on what the encoder does to crops at each of some qualities, in a few rounds."""
+        assert self.pairs is not None
+        codebook, scale, pairs = self.quantizer.codebook.detach(), self.quantizer.settings.scale, self.pairs
+        batches = [(row, n) for row in range(_FIT_ROWS) for n in range(0, source.count, _FIT_BATCH)]
+        for _ in range(_FIT_ROUNDS):
+            assigner = pairs.assigner(codebook, scale)
+            counts = torch.zeros(pairs.probabilities.shape, device=codebook.device)
+            for row, n in tqdm(batches, desc="fitting tables", unit="batch", leave=False, disable=None):
+                x = source.crops(source.numbers(_FIT, row, n), min(_FIT_BATCH, source.count - n))
+                half = round(2 * row_quality(row, _FIT_ROWS)) / 2
+                self._send(assigner, x, torch.full((len(x),), half, device=x.device), source.refine, counts)
+            pairs = pairs.counted(counts, codebook, scale)
+        return pairs
+
+
+def _shape(net: ContextNet) -> tuple[object, ...]:
+    return net.sizes, net.patterns, net.rows, net.embed, net.hidden
+
+
+def _fit_linear(net: ContextNet, z: Tensor, row: int) -> Tensor:
+    """Set linear predictions to the best for latents z [B, d, h, w]; return the deviations [d] that they leave."""
+    batch, d, height, width = z.shape
+    flat = z.movedim(1, 3).reshape(batch, height * width, d)
+    left = torch.zeros(d, dtype=torch.float64, device=z.device)
+    walk = net.begin(batch, height, width, torch.full((batch,), row, device=z.device))
+    for number, phase, channels, places in walk.passes():
+        group: FloatGroupNet = net.nets[number]  # type: ignore[assignment]
+        y = flat[:, places, channels].reshape(-1, group.n)
+        error = y.double()
+        if (weights := group.linear_of(phase)) is not None:
+            near = walk.neighbours(number, phase, places).filled
+            ridge = _RIDGE * near.square().sum() / near.shape[1] * torch.eye(near.shape[1], device=z.device)
+            # What is not known for sure stays at the mean of the neighbours, which the weights start as.
+            change = torch.linalg.solve(near.T @ near + ridge, near.T @ (error - near @ weights[0].double()))
+            weights[0].add_(change.float())
+            error = error - near @ weights[0].double()
+        left[channels] += error.square().sum(0)
+        walk.put(channels, places, y)
+    return (left / (batch * height * width)).sqrt().float()
+
+
+def _starts(net: ContextNet, z: Tensor, gains: Tensor) -> Tensor:
+    """Return for each group the first row of gains [rows, d] at which enough of its latents z [B, d, h, w] matter."""
+    parts, starts = torch.split(z.movedim(1, 0).flatten(1).abs(), list(net.sizes)), []
+    for part, gain in zip(parts, torch.split(gains, list(net.sizes), 1), strict=True):
+        shares = torch.stack([(part * row[:, None] > _MATTERS).float().mean() for row in gain])
+        starts.append(int((shares < _CODED_SHARE).sum()))
+    return torch.tensor(starts)

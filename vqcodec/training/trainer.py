@@ -1,0 +1,162 @@
+"""The loop of every run: stage, batch, path, synthesis, loss, backward, clip, step, log; checkpoints between steps."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from vqcodec.training import checkpoint
+from vqcodec.training.health import check_loss
+from vqcodec.training.interrupt import Interrupt, interrupt_flag
+from vqcodec.training.stage import Batch, Loss, Stage
+from vqcodec.training.stepping import Stepped
+from vqcodec.training.usage import usage_figures
+
+R = TypeVar("R", bound=Stepped)
+
+
+class Trainer(ABC, Generic[R]):
+    """Runs stages until the run is over; a subclass says which, and what a batch is."""
+
+    log_steps = 20
+
+    def __init__(self, state: R, checkpoint_path: Path) -> None:
+        self.state, self.checkpoint_path = state, checkpoint_path
+        self._saved = state.progress.seconds
+        self._interrupt = Interrupt()
+        self.stages = {stage.name: stage for stage in self.make_stages()}
+        # A run that has not begun may have no stage yet.
+        self.stage = self.stages.get(state.progress.stage, next(iter(self.stages.values())))
+        self.stage.learn()
+        self._recent: list[Loss] = []
+
+    def run(self, stop_after: int | None = None) -> bool:
+        """Train to the end and return True, or return False after `stop_after` steps or on Ctrl-C; saves either way."""
+        try:
+            with interrupt_flag(self._interrupt) as interrupted:
+                finished = self._run(stop_after, interrupted)
+        except KeyboardInterrupt:
+            return False  # from the middle of a step or of long work: the checkpoint before it counts
+        checkpoint.save(self.checkpoint_path, self.state)
+        return finished
+
+    @contextmanager
+    def long_work(self) -> Iterator[None]:
+        """Save what is whole, then let Ctrl-C end the run at once instead of after the step."""
+        checkpoint.save(self.checkpoint_path, self.state)
+        with self._interrupt.at_once():
+            yield
+
+    def fraction(self) -> float:
+        """How much of the run is done, 0..1, in steps or in seconds."""
+        settings, progress = self.state.settings, self.state.progress
+        return progress.step / settings.steps if settings.steps else progress.seconds / settings.seconds
+
+    @abstractmethod
+    def make_stages(self) -> list[Stage[Any]]:
+        """Return the stages in their order."""
+
+    @abstractmethod
+    def batch(self) -> Batch:
+        """Return the batch of the next step, the same for the same step."""
+
+    def start(self) -> None:
+        """Do what comes before the first step; its time does not count."""
+
+    def between(self) -> None:
+        """Do what is due between steps; its time counts."""
+
+    def clip(self) -> None:
+        """Limit gradients."""
+
+    def noted(self, entry: dict[str, Any]) -> None:
+        """Do what is due when an entry has been added to the log."""
+
+    def step(self, bar: tqdm[None]) -> None:
+        """Take one step of the stage that it is time for."""
+        state, fraction = self.state, self.fraction()
+        self._enter(fraction)
+        self.stage.advance(fraction)
+        self.set_rates(fraction)
+        batch = self.batch()
+        loss, y = self.shown(batch)
+        check_loss(loss.value, state.progress.step + 1, state.base_rates[0])
+        state.optimizer.zero_grad(set_to_none=True)
+        loss.objective.backward()  # type: ignore[no-untyped-call]
+        self.clip()
+        state.optimizer.step()
+        more = self.stage.after(batch, y.detach())
+        state.progress.step += 1
+        self._log(bar, loss._replace(figures=loss.figures | more))
+
+    def shown(self, batch: Batch) -> tuple[Loss, Tensor]:
+        """Return the loss of a batch in the present stage, and the pictures [B, 3, H, W] that the synthesis shows."""
+        seen = self.stage.path(batch)
+        y: Tensor = self.state.network.synthesis(seen.z_q, batch.quality)
+        return self.stage.loss(batch, y, seen), y
+
+    def set_rates(self, fraction: float) -> None:
+        """Set the learning rates for a fraction of the run, 0..1."""
+        factor = self.stage.rate(fraction)
+        for group, rate in zip(self.state.optimizer.param_groups, self.state.base_rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _run(self, stop_after: int | None, interrupted: Callable[[], bool]) -> bool:
+        settings, progress = self.state.settings, self.state.progress
+        if progress.step == 0:
+            with self.long_work():
+                self.start()
+            checkpoint.save(self.checkpoint_path, self.state)
+        with tqdm(
+            total=settings.steps or None, initial=progress.step, unit="step", desc=settings.name, disable=None
+        ) as bar:
+            while self.fraction() < 1:
+                if interrupted() or (stop_after is not None and progress.step >= stop_after):
+                    return False
+                self._count(self.step, bar)
+                bar.update()
+                self._count(self.between)
+                if progress.seconds - self._saved >= 60 * settings.checkpoint_minutes:
+                    self._saved = progress.seconds
+                    checkpoint.save(self.checkpoint_path, self.state)
+        return True
+
+    def _count(self, work: Callable[..., None], *values: Any) -> None:
+        started = time.monotonic()
+        work(*values)
+        self.state.progress.seconds += time.monotonic() - started
+
+    def _enter(self, fraction: float) -> None:
+        following = iter(list(self.stages.values())[list(self.stages).index(self.stage.name) + 1 :])
+        while fraction >= self.stage.until:
+            self.stage = next(following)
+            with self.long_work():
+                self.stage.begin()
+            self.stage.learn()
+            self.state.progress.stage = self.stage.name
+
+    def _log(self, bar: tqdm[None], loss: Loss) -> None:
+        self._recent.append(loss._replace(objective=loss.objective.detach()))
+        progress = self.state.progress
+        if progress.step % self.log_steps:
+            return
+        figures = [each.figures for each in self._recent]
+        means = {name: float(np.mean([f[name] for f in figures if name in f])) for name in loss.figures}
+        psnr = -10 * math.log10(max(means.pop("mse"), 1e-12))
+        entry: dict[str, Any] = {"step": progress.step, "stage": self.stage.name}
+        entry |= {"seconds": round(progress.seconds, 1), "psnr_db": round(psnr, 3)}
+        entry |= {name: round(value, 5) for name, value in means.items()}
+        entry |= usage_figures([each.usage for each in self._recent if each.usage is not None])
+        self._recent.clear()
+        progress.log.append(entry)
+        self.noted(entry)
+        bar.set_postfix({k: v for k, v in entry.items() if k not in ("step", "seconds")}, refresh=False)
