@@ -10,7 +10,11 @@ from tiny import Run
 
 from vqcodec import training
 from vqcodec.cli.console import EXIT_INTERRUPTED
+from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
+from vqcodec.training.looks.settings import PerceptualSettings
+from vqcodec.training.papers.settings import AutoencoderSettings
+from vqcodec.training.photo.settings import TrainingSettings
 from vqcodec.training.recipe import make_settings
 
 SMALL: dict[str, Any] = {"network": "vqvae", "quantizer": "vq", "K": 16, "d": 8, "batch": 2, "crop": 32, "threads": 1}
@@ -53,3 +57,30 @@ def test_a_recipe_may_name_the_schedule(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('quantizer = "cvq"\nschedule = "cosine"\n')
     assert make_settings(recipe, {}).as_dict()["schedule"] == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ({"kind": "photo"}, TrainingSettings),
+        ({"kind": "looks"}, PerceptualSettings),
+        ({"kind": "papers", "quantizer": "vq"}, AutoencoderSettings),
+        ({"quantizer": "vq"}, TrainingSettings),
+        ({"quantizer": "pq"}, AutoencoderSettings),
+        ({"network": "vqgan"}, AutoencoderSettings),
+        ({"objective": "perceptual"}, PerceptualSettings),
+    ],
+)
+def test_a_recipe_says_its_kind_or_leaves_it_to_network_and_quantizer(
+    values: dict[str, str], kind: type, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("".join(f'{key} = "{value}"\n' for key, value in values.items()))
+    assert type(make_settings(recipe, {})) is kind
+
+
+def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('kind = "films"\n')
+    with pytest.raises(SettingsError, match="kind 'films' is unknown; choose one of photo, looks, papers"):
+        make_settings(recipe, {})

@@ -209,14 +209,14 @@ def test_resuming_from_another_model_is_refused(tiny_model: Path, context_model:
         ({"losses": {}}, "needs losses"),
         ({"adversarial_from": 1.5}, "adversarial_from=1.5 is outside"),
         ({"steps": 0}, "needs steps or a time"),
-        ({"K": 16}, "objective 'perceptual' has no setting K"),
+        ({"K": 16}, "kind 'looks' has no setting K"),
         ({"crop": 32}, "crop=32 is outside"),
         ({"init": "photo", "resume": 1}, "has no setting resume"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        make_settings(None, {"objective": "perceptual"} | changes)
+        make_settings(None, {"kind": "looks"} | changes)
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str
 )
 def test_bad_recipes_are_one_sentence(recipe: str, said: str, folder: Path, tmp_path: Path, run: Run) -> None:
     path = tmp_path / "recipe.toml"
-    path.write_text(f'objective = "perceptual"\nsteps = 2\n{recipe}\n')
+    path.write_text(f'kind = "looks"\nsteps = 2\n{recipe}\n')
     result = run("train", folder, "--recipe", path, "-o", tmp_path / "new.safetensors")
     assert result.code == 1 and said in result.err
     assert not (tmp_path / "new.safetensors").exists()

@@ -20,7 +20,6 @@ from vqcodec.evaluation.analyze.run import find_sources
 from vqcodec.exact import model_file
 from vqcodec.folders import list_folder
 from vqcodec.image import list_pictures, read_picture
-from vqcodec.training.photo import loop
 from vqcodec.training.photo.loop import Trainer
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.pictures.picture_set import load_pictures
@@ -171,7 +170,7 @@ def test_compare_eval_and_analyze_show_the_notes_of_pictures(run: Run, tmp_path:
     assert (result.code, "photo.jpg: comments are not kept" in result.err) == (0, True)
 
 
-@pytest.mark.parametrize("where", ["start", "_start_codebook", "_finish_tables"])
+@pytest.mark.parametrize("where", ["start", "_start_rate", "_finish_rate"])
 def test_ctrl_c_in_long_work_stops_at_once_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -201,7 +200,7 @@ def test_the_first_ctrl_c_answers_and_the_second_keeps_a_checkpoint(
         assert "stopping after this step" in capsys.readouterr().err
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(loop.objective, "compute", twice)
+    monkeypatch.setattr(Trainer, "shown", twice)
     state, pictures = TrainingState(tiny_settings(), torch.device("cpu")), picture_set()
     assert not Trainer(state, pictures, pictures, tmp_path / "checkpoint").run()
     assert (tmp_path / "checkpoint").is_file()

@@ -1,8 +1,9 @@
-"""What the settings of every kind of run are checked for."""
+"""What the settings of every kind of run have in common, and are checked for."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 from vqcodec.errors import SettingsError
 
@@ -25,14 +26,40 @@ def check_ranges(settings: Any, ranges: Ranges) -> None:
             raise SettingsError(f"{key}={value} is outside {low:g}..{high:g}")
 
 
-def check_length(steps: int, seconds: float) -> None:
-    """Raise SettingsError for a run without an end."""
-    if steps <= 0 and seconds <= 0:
-        raise SettingsError("a run needs steps or a time; give --steps N or --time 30m")
-
-
 def unit_channels(d: int, m: int) -> int:
     """Return d_star, the channels of each of m units; SettingsError where they do not divide d."""
     if m < 1 or d % m:
         raise SettingsError(f"d={d} latent channels do not divide into m={m} units; choose m that divides d")
     return d // m
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What runs of every kind depend on besides their pictures; SettingsError for a field outside `ranges`.
+
+    `data` says what the pictures are, and `init` is a model, by name or path, that the run starts from. It lasts
+    `steps` steps or, if that is 0, `seconds` seconds. `crop` is the side of training crops.
+    """
+
+    ranges: ClassVar[Ranges] = {}
+
+    name: str = "model"
+    data: str = ""
+    init: str = ""
+    steps: int = 2000
+    seconds: float = 0.0
+    batch: int = 8
+    crop: int = 128
+    learning_rate: float = 1e-3
+    checkpoint_minutes: float = 3.0
+    seed: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, self.ranges)
+        if self.steps <= 0 and self.seconds <= 0:
+            raise SettingsError("a run needs steps or a time; give --steps N or --time 30m")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self)

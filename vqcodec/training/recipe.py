@@ -1,7 +1,7 @@
 """Settings of a run from defaults, TOML recipes and options.
 
-A recipe is a TOML file whose keys are the fields of TrainingSettings or, for the networks of the papers,
-AutoencoderSettings, or with `objective = "perceptual"` PerceptualSettings. `base = "other.toml"` names a recipe
+A recipe is a TOML file. `kind` says what run it is of: `photo`, whose keys are the fields of TrainingSettings, `looks`,
+those of PerceptualSettings, or `papers`, those of AutoencoderSettings. `base = "other.toml"` names a recipe
 beside it whose values hold where this one is silent, so that a recipe shows just what is different. An unknown
 key is an error. Options of the command line win.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_origin, get_type_hints
 
 from vqcodec.errors import SettingsError
 from vqcodec.training.looks.settings import PerceptualSettings
@@ -25,7 +25,12 @@ else:
     import tomli as tomllib
 
 Settings = TrainingSettings | AutoencoderSettings | PerceptualSettings
-_KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+KINDS: dict[str, type[Settings]] = {
+    "photo": TrainingSettings,
+    "looks": PerceptualSettings,
+    "papers": AutoencoderSettings,
+}
+_TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
     int: ((int,), "int"),
     float: ((int, float), "float"),
     str: ((str,), "str"),
@@ -49,7 +54,8 @@ def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"recipe {path} is not valid TOML: {error}") from error
     base = values.pop("base", None)
-    known = {name: hint for kind in get_args(Settings) for name, hint in get_type_hints(kind).items()}
+    hints = {kind: get_type_hints(kind) for kind in KINDS.values()}
+    known = {"kind": str} | {field.name: hints[kind][field.name] for kind in hints for field in fields(kind)}
     for key, value in values.items():
         _check(path, key, value, known)
     if values.get("seconds") and "steps" not in values:
@@ -71,13 +77,10 @@ def make_settings(recipe: Path | None, options: dict[str, Any], resumed: dict[st
     values |= {key: value for key, value in options.items() if value is not None}
     if options.get("seconds") is not None:
         values["steps"] = 0
-    if "objective" in values:
-        kind: type[Settings] = PerceptualSettings
-        said = f"objective {values['objective']!r}"
-    else:
-        values.setdefault("network", "photo" if values.get("quantizer", QUANTIZERS[0]) in QUANTIZERS else "vqvae")
-        kind = AutoencoderSettings if values["network"] in NETWORK_NAMES else TrainingSettings
-        said = f"network {values['network']!r}"
+    name = values.pop("kind", None) or _kind_of(values)
+    if name not in KINDS:
+        raise SettingsError(f"kind {name!r} is unknown; choose one of {', '.join(KINDS)}")
+    kind, said = KINDS[name], f"kind {name!r}"
     known = {field.name for field in fields(kind)}
     if unknown := sorted(set(values) - known):
         if resumed and set(unknown) & set(resumed):
@@ -86,10 +89,18 @@ def make_settings(recipe: Path | None, options: dict[str, Any], resumed: dict[st
     return kind(**kind.completed(values))
 
 
+def _kind_of(values: Mapping[str, Any]) -> str:
+    """Return the kind of a run that does not say it: a recipe's from before there were kinds, or options alone."""
+    if "objective" in values:
+        return "looks"
+    usual = "photo" if values.get("quantizer", QUANTIZERS[0]) in QUANTIZERS else NETWORK_NAMES[0]
+    return "papers" if values.get("network", usual) in NETWORK_NAMES else "photo"
+
+
 def _check(path: Path, key: str, value: Any, known: dict[str, Any]) -> None:
     if key not in known:
         raise SettingsError(f"recipe {path} has the unknown key {key!r}; known keys: {', '.join(sorted(known))}")
-    allowed, kind = _KINDS[get_origin(known[key]) or known[key]]
+    allowed, kind = _TYPES[get_origin(known[key]) or known[key]]
     if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
         raise SettingsError(f"recipe {path}: {key} must be a {kind}, not {value!r}")
     if known[key] == Mapping[str, float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from vqcodec.errors import SettingsError
-from vqcodec.training.limits import Ranges, check_length, check_ranges
+from vqcodec.training.limits import Ranges, RunSettings
 from vqcodec.training.pictures.augmentation import Augmentation
 
 OBJECTIVE = "perceptual"
@@ -30,7 +30,7 @@ _RANGES: Ranges = {
 
 
 @dataclass(frozen=True)
-class PerceptualSettings:
+class PerceptualSettings(RunSettings):
     """Everything that such a run depends on besides its pictures.
 
     The model `init`, by name or path, is taken as it is, but for its synthesis, which learns on what an encoder
@@ -41,8 +41,9 @@ class PerceptualSettings:
     of the weights. A run lasts `steps` steps or, if that is 0, `seconds` seconds.
     """
 
+    ranges: ClassVar[Ranges] = _RANGES
+
     name: str = "perceptual"
-    data: str = ""
     objective: str = OBJECTIVE
     init: str = "photo"
     losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "structure": 1.0})
@@ -54,8 +55,6 @@ class PerceptualSettings:
     average_decay: float = 0.99
     low_rates: float = 2.5
     effort: int = 1
-    steps: int = 2000
-    seconds: float = 0.0
     batch: int = 4
     crop: int = 256
     learning_rate: float = 1e-4
@@ -63,13 +62,9 @@ class PerceptualSettings:
     rescale_share: float = 0.3
     color_share: float = 0.0
     drawn_share: float = 0.0
-    checkpoint_minutes: float = 3.0
-    seed: int = 0
-    threads: int = 0
 
     def __post_init__(self) -> None:
-        check_ranges(self, _RANGES)
-        check_length(self.steps, self.seconds)
+        super().__post_init__()
         if self.objective != OBJECTIVE:
             raise SettingsError(f"objective {self.objective!r} is unknown; the only one with a name is {OBJECTIVE}")
         if not self.losses:
@@ -87,4 +82,4 @@ class PerceptualSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
-        return asdict(self) | {"losses": dict(self.losses)}
+        return super().as_dict() | {"losses": dict(self.losses)}

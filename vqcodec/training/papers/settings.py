@@ -7,12 +7,12 @@ of the published code of CVQ-VAE and LooC.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, get_args
 
 from vqcodec.errors import SettingsError
 from vqcodec.quantizers import QuantizerSettings, method, settings_of
-from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
+from vqcodec.training.limits import CODEBOOK, Ranges, RunSettings, unit_channels
 
 Schedule = Literal["constant", "cosine"]
 NETWORK_NAMES = ("vqvae", "vqgan")
@@ -28,7 +28,7 @@ _RANGES: Ranges = {
 
 
 @dataclass(frozen=True)
-class AutoencoderSettings:
+class AutoencoderSettings(RunSettings):
     """Everything that a run depends on besides its pictures.
 
     network: vqvae or vqgan, with `d` latent channels, `width` (of vqgan; 0 is the published one) and
@@ -43,8 +43,8 @@ class AutoencoderSettings:
     Resumed with other `steps`, a cosine goes on as if they had been said at first.
     """
 
-    name: str = "model"
-    data: str = ""
+    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK
+
     network: str = "vqvae"
     d: int = 128
     channels: int = 3
@@ -60,24 +60,18 @@ class AutoencoderSettings:
     levels: tuple[int, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 10_000
-    seconds: float = 0.0
     batch: int = 128
-    crop: int = 128
     learning_rate: float = 3e-4
     schedule: Schedule = "constant"
     adam_beta2: float = 0.999
     variance: float = 0.0
     standardised: bool = False
-    init: str = ""
     quantizer_weight: float = 1.0
     table_bits: int = 20
-    checkpoint_minutes: float = 3.0
     seed: int = 42
-    threads: int = 0
 
     def __post_init__(self) -> None:
-        check_ranges(self, _RANGES | CODEBOOK)
-        check_length(self.steps, self.seconds)
+        super().__post_init__()
         if self.network not in NETWORK_NAMES:
             raise SettingsError(f"network {self.network!r} is unknown; choose one of {', '.join(NETWORK_NAMES)}")
         if self.schedule not in get_args(Schedule):
@@ -117,4 +111,4 @@ class AutoencoderSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
-        return asdict(self) | {"levels": list(self.levels), "options": dict(self.options)}
+        return super().as_dict() | {"levels": list(self.levels), "options": dict(self.options)}

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from vqcodec import losses
 from vqcodec.errors import SettingsError
 from vqcodec.networks.photo import LAMBDAS
 from vqcodec.quantizers import QuantizerSettings, settings_of
 from vqcodec.training import optimizers
-from vqcodec.training.limits import CODEBOOK, Ranges, check_length, check_ranges, unit_channels
+from vqcodec.training.limits import CODEBOOK, Ranges, RunSettings, unit_channels
 from vqcodec.training.photo.tilt import LOWEST, check_tilt
 from vqcodec.training.pictures.augmentation import Augmentation
 
-DEFAULT_STEPS = 2000
 MOST_COUNTS = 1 << 28
 """Most index counts that fitting tables keeps in memory (1 GiB)."""
 QUANTIZERS = ("looc", "vq")
@@ -56,7 +55,7 @@ _RANGES: Ranges = {
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(RunSettings):
     """Everything that a training run depends on besides its pictures.
 
     The run has these stages: `noise` (scalar rounding, a density per channel), with a context
@@ -72,8 +71,8 @@ class TrainingSettings:
     with u even in 0..1. `optimizer` is adam or soap, see optimizers.py.
     """
 
-    name: str = "model"
-    data: str = ""
+    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK
+
     network: str = "photo"
     quantizer: str = "looc"
     K: int = 256
@@ -86,9 +85,6 @@ class TrainingSettings:
     wide: int = 48
     scale: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
-    steps: int = DEFAULT_STEPS
-    seconds: float = 0.0
-    init: str = ""
     tilt: Mapping[str, float] = field(default_factory=dict)
     losses: Mapping[str, float] = field(default_factory=dict)
     losses_weight: float = 45.0
@@ -99,9 +95,7 @@ class TrainingSettings:
     integer_share: float = 0.4
     synthesis_share: float = 0.15
     refine_steps: int = 2
-    batch: int = 8
     crop: int = 192
-    learning_rate: float = 1e-3
     optimizer: str = "adam"
     warmup_steps: int = 50
     clip: float = 1.0
@@ -111,7 +105,6 @@ class TrainingSettings:
     drawn_share: float = 0.0
     validation_pictures: int = 8
     validation_minutes: float = 10.0
-    checkpoint_minutes: float = 3.0
     groups: tuple[int, ...] = ()
     lambdas: tuple[float, ...] = LAMBDAS
     context_width: int = 256
@@ -123,15 +116,13 @@ class TrainingSettings:
     table_bits: int = 20
     fit_crops: int = 128
     bf16: bool = False
-    seed: int = 0
-    threads: int = 0
 
     def __post_init__(self) -> None:
         for name in ("groups", "lambdas"):  # a recipe and a checkpoint have lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.lambdas) < 2 or self.lambdas[0] <= 0 or sorted(set(self.lambdas)) != list(self.lambdas):
             raise SettingsError(f"lambdas={list(self.lambdas)} must be two or more numbers above 0 that grow")
-        check_ranges(self, _RANGES | CODEBOOK)
+        super().__post_init__()
         if self.network != "photo" or self.quantizer not in QUANTIZERS:
             raise SettingsError(
                 f"network {self.network!r} with quantizer {self.quantizer!r} is not trained by rate and distortion; "
@@ -140,7 +131,6 @@ class TrainingSettings:
         if self.optimizer not in optimizers.NAMES:
             raise SettingsError(f"optimizer {self.optimizer!r} is unknown; choose {' or '.join(optimizers.NAMES)}")
         quantizer = self.quantizer_settings()
-        check_length(self.steps, self.seconds)
         check_tilt(self.tilt)
         if self.tilt and not self.init:
             raise SettingsError("tilt changes the gains of a model that the run starts from; name it with init")
@@ -239,7 +229,3 @@ class TrainingSettings:
     def widths(self) -> tuple[int, int, int, int]:
         """Return the channels of the convolutional branches from 1/16 to 1/4 of the resolution."""
         return 3 * self.width, 2 * self.width, 3 * self.width // 2, self.width
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return asdict(self)

@@ -79,11 +79,6 @@ class TrainingState:
         for net in self.rate.networks:
             net.requires_grad_(rate)
 
-    @property
-    def context(self) -> ContextNet | None:
-        """The network of a context prior, if the run has one."""
-        return next(iter(self.rate.networks), None)
-
     def random(self) -> tuple[np.random.Generator, torch.Generator]:
         """Return this step's own random generators, so that a resumed run draws what it would have drawn."""
         numbers = np.random.default_rng((self.settings.seed, self.progress.step))
