@@ -24,7 +24,6 @@ from vqcodec.networks.base import Network
 from vqcodec.networks.layers import Modulation, ResidualBlock, conv3
 
 STRIDE = 16
-BLOCK_VALUES = 3 * STRIDE * STRIDE
 GREY_LEVELS = 255.0
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LAMBDAS = (0.0008, 0.0023, 0.0067, 0.0192, 0.0555, 1.28)
