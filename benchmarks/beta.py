@@ -5,7 +5,7 @@
 Analysis and synthesis are the model's. For each variant a static prior is fitted to crops of the training
 pictures in the same way (48 wide units, a hexagonal lattice as the codebook), at the qualities at which the
 test pictures are then made into files, without refinement (effort 1). Interpolating by two and
-averaging again blurs latents even if nothing is quantised, so each mode is measured with the blur left
+averaging again blurs latents even if nothing is quantized, so each mode is measured with the blur left
 in, taken back at the encoder, and taken back at the decoder. With a model that has a context prior two
 more things are measured: `smooth` on top of it, and a lower bound of `conditional` with it.
 
@@ -204,13 +204,13 @@ def context_rows(base: Codec, shot: Shot) -> list[Row]:
     return [row | {"codec": on_context(row["codec"])} for row in rows]
 
 
-def bound_rows(base: Codec, variant: Variant, rows: list[Row], neighbour_bits: float, shot: Shot) -> list[Row]:
+def bound_rows(base: Codec, variant: Variant, rows: list[Row], neighbor_bits: float, shot: Shot) -> list[Row]:
     """Return rows whose base indices cost what the context prior says, the others what the static one does."""
     prior = base.prior
     assert isinstance(prior, ContextPrior)
     first = interpolated(variant.before(shot.z))[:, :, ::BETA, ::BETA]
     chosen = ContextEncoder(prior).choose(first, shot.quality, RATE_WEIGHT)
-    bits = sum(prior.bits(chosen.indices, chosen.classes, shot.quality)) + neighbour_bits
+    bits = sum(prior.bits(chosen.indices, chosen.classes, shot.quality)) + neighbor_bits
     height, width = shot.picture.pixels.shape[:2]
     return [
         row | {"codec": on_context(row["codec"]), "bytes": bits / 8, "bpp": bits / (height * width)} for row in rows
@@ -224,12 +224,12 @@ def measure(base: Codec, variants: list[Variant], pictures: list[Path], qualitie
     for path in tqdm(pictures, unit="picture"):
         picture = read_picture(path)
         for quality in qualities:
-            shot = Shot(path.name, picture, quality, base.analyse(picture.pixels, quality))
+            shot = Shot(path.name, picture, quality, base.analyze(picture.pixels, quality))
             for variant in variants:
-                more, neighbour_bits = static_rows(variant, base, shot)
+                more, neighbor_bits = static_rows(variant, base, shot)
                 rows += more
                 if has_context and variant.mode == "conditional":
-                    rows += bound_rows(base, variant, more, neighbour_bits, shot)
+                    rows += bound_rows(base, variant, more, neighbor_bits, shot)
             if has_context:
                 rows += context_rows(base, shot)
     return rows

@@ -202,7 +202,7 @@ def _draw_weight(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArra
 
 
 def _draw_linear(rng: np.random.Generator, count: int, n: int) -> npt.NDArray[np.int16]:
-    """Weights that predict about the mean of `count` neighbours; a few are as large as can be."""
+    """Weights that predict about the mean of `count` neighbors; a few are as large as can be."""
     weight = np.tile(np.eye(n), (count, 1)) * LINEAR_ONE / count + rng.normal(0, LINEAR_ONE / 20, (count * n, n))
     weight[rng.random(weight.shape) < 0.01] = -(1 << 15)
     fixed: npt.NDArray[np.int16] = weight.astype(np.int16)

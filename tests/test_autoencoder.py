@@ -94,7 +94,7 @@ def test_the_encoder_takes_the_indices_that_training_saw(folder: Path, tmp_path:
     assert training.run([folder], model, settings_of(method), resume=False)
     codec = Codec.open(model)
     pixels = picture(32, 32, seed=5)
-    z = codec.analyse(pixels, 50.0)
+    z = codec.analyze(pixels, 50.0)
     assert np.array_equal(codec.encode(pixels).choice.indices, codec.quantizer.encode(z)[0].numpy())
 
 
@@ -187,5 +187,5 @@ def test_options_of_a_method_are_checked(run: Run, folder: Path, tmp_path: Path)
     assert "not of the form NAME=VALUE" in run(*common, "-O", "anchor").err
     wrong = run(*common, "-O", "anchor=farthest")
     assert wrong.code == 1 and "choose one of" in wrong.err
-    unknown = run(*common, "-O", "colour=red")
-    assert unknown.code == 1 and "has no option 'colour'" in unknown.err
+    unknown = run(*common, "-O", "color=red")
+    assert unknown.code == 1 and "has no option 'color'" in unknown.err

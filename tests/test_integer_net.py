@@ -35,4 +35,4 @@ def test_proof_means_levels_and_inputs_are_those_of_integers() -> None:
     for y in (-extreme, extreme, -1, 0, 1, 18, 19, -18, -19, 1000):
         inputs = [min(max((32 * y + u) // (2 * u), -127), 127) for u in units]
         latents = np.full(len(units), y, np.int32)
-        assert integer_net.normalise(latents, np.array(units)).tolist() == inputs
+        assert integer_net.normalize(latents, np.array(units)).tolist() == inputs

@@ -19,15 +19,15 @@ from vqcodec.training.rate.context_net import CLASSES_PER_OCTAVE, ContextNet
 from vqcodec.training.recipe import make_settings
 
 
-def wave(cycles: float, colour: tuple[float, float, float]) -> Tensor:
-    """A basis vector [3, 16, 16] of one frequency along the rows and one colour."""
+def wave(cycles: float, color: tuple[float, float, float]) -> Tensor:
+    """A basis vector [3, 16, 16] of one frequency along the rows and one color."""
     line = torch.cos(2 * math.pi * cycles * torch.arange(16) / 16)
-    return torch.tensor(colour)[:, None, None] * line.expand(16, 16)
+    return torch.tensor(color)[:, None, None] * line.expand(16, 16)
 
 
-def test_channels_are_in_the_band_of_their_frequency_and_colour() -> None:
-    grey, blue = (1.0, 1.0, 1.0), (-1.0, -1.0, 2.0)
-    basis = torch.stack([wave(0, grey), wave(1, grey), wave(2, grey), wave(3, grey), wave(6, grey)])
+def test_channels_are_in_the_band_of_their_frequency_and_color() -> None:
+    gray, blue = (1.0, 1.0, 1.0), (-1.0, -1.0, 2.0)
+    basis = torch.stack([wave(0, gray), wave(1, gray), wave(2, gray), wave(3, gray), wave(6, gray)])
     basis = torch.cat([basis, torch.stack([wave(0, blue), wave(1, blue), wave(4, blue)])])
     shares = band_shares(basis)
     assert tuple(shares) == BANDS

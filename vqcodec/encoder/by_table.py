@@ -69,7 +69,7 @@ class TableAssigner:
     def slopes(self, assigned: UnitChoice, classes: Tensor) -> Tensor:
         """Return float32 [N, 2]: how the bits of the same indices grow with each class of their units.
 
-        The mean difference to the two neighbouring classes; a neighbour under which an index cannot be
+        The mean difference to the two neighboring classes; a neighbor under which an index cannot be
         written, because there the unit is not wide, does not count.
         """
         most = len(self.tables.coarse) - 1
@@ -78,7 +78,7 @@ class TableAssigner:
             step = torch.tensor([1 - which, which], device=classes.device)
             lower, upper = (classes - step).clamp(min=0), (classes + step).clamp(max=most)
             cheap, dear = self._bits(assigned, lower), self._bits(assigned, upper)
-            # A class at the end of the range or without a neighbour has a difference to one side only.
+            # A class at the end of the range or without a neighbor has a difference to one side only.
             span = torch.isfinite(cheap).float() * (classes - lower)[:, which]
             span = span + torch.isfinite(dear).float() * (upper - classes)[:, which]
             cheap, dear = (torch.where(torch.isfinite(bits), bits, assigned.bits) for bits in (cheap, dear))

@@ -1,4 +1,4 @@
-"""Indices as NumPy arrays in an .npz, for programs that analyse or generate them, and back to a file; no torch.
+"""Indices as NumPy arrays in an .npz, for programs that analyze or generate them, and back to a file; no torch.
 
 indices      uint16 [P, h', w'], values 0..K-1
 classes      uint8 [h, w], what chose the tables, where the prior is static

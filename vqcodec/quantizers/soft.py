@@ -47,7 +47,7 @@ class SoftQuantizer(Learned):
         self.temperature.fill_(self.start * (self.end / self.start) ** fraction)
 
     def forward(self, z: Tensor, indices: Tensor | None = None) -> Quantized:
-        """Quantise z [B, d, h, w]; in training z_q is a sample unless `indices` say what it is."""
+        """Quantize z [B, d, h, w]; in training z_q is a sample unless `indices` say what it is."""
         if not self.training:
             return super().forward(z, indices)
         if indices is None:

@@ -1,4 +1,4 @@
-"""SQ-VAE: stochastic quantisation whose noise is learned and falls by itself as training goes on.
+"""SQ-VAE: stochastic quantization whose noise is learned and falls by itself as training goes on.
 
 Takida et al. 2022: "SQ-VAE: Variational Bayes on Discrete Representation with Self-annealed Stochastic
 Quantization", the Gaussian SQ-VAE (I), with one variance for all latents. A feature z belongs to codevector c

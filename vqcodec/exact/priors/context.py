@@ -2,7 +2,7 @@
 
 Pass by pass (priors/passes.py) a network gives every latent a mean and a class of deviation. The
 unit's two classes choose the frequency tables of its indices, and what the indices say is added
-to the means. Everything is integers: latents count sixteenths of a quantiser step.
+to the means. Everything is integers: latents count sixteenths of a quantizer step.
 
 bitstream/FORMAT.md, "Context prior", is the law; bitstream/reference_decoder.py is a second
 decoder that shares no code with this one.

@@ -22,7 +22,7 @@ FRACTION_BITS = 4
 FRACTION = 1 << FRACTION_BITS
 """An activation of 16 stands for 1."""
 SIXTEENTHS = 16
-"""Latents are counted in sixteenths of a quantiser step."""
+"""Latents are counted in sixteenths of a quantizer step."""
 ACTIVATION_MAX = 127
 WEIGHT_MAX = 127
 SHIFT_MAX = 14
@@ -78,7 +78,7 @@ class Dense:
         return scaled
 
 
-def normalise(latents: IntArray, unit: IntArray) -> FloatArray:
+def normalize(latents: IntArray, unit: IntArray) -> FloatArray:
     """Return network inputs -127..127 for latents [..., n] in sixteenths and their units [n]."""
     wide = latents.astype(np.int64)
     x = (2 * FRACTION * wide + unit) // (2 * unit)

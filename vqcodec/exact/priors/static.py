@@ -102,7 +102,7 @@ class StaticPrior:
     def choose_classes(self, costs: npt.NDArray[np.float32], quality: float) -> IntArray:
         """Return classes [h, w] for costs float32 [C, h, w], the bits of each position's indices under each class.
 
-        Greedy in raster order: the bits of the class itself, given its neighbours, are counted.
+        Greedy in raster order: the bits of the class itself, given its neighbors, are counted.
         """
         if self.class_map is None or self.class_tables is None:
             return np.zeros(costs.shape[1:], dtype=np.uint8)

@@ -96,7 +96,7 @@ class IntegerWalk:
         self._levels[step.channels, step.places] = prediction.level.T
         self._latents[step.channels, step.places] = latents.T
         rows = passes.padded(step.places, self.grid[1])
-        self._own[rows] = integer_net.normalise(latents, self._unit[step.channels])
+        self._own[rows] = integer_net.normalize(latents, self._unit[step.channels])
         if len(self._exact):
             self._exact[rows] = latents
 

@@ -122,7 +122,7 @@ class Decoded(NamedTuple):
 
 
 class PerceptualTrainer(Trainer[Perceptual]):
-    """Runs a Perceptual over pictures: first the losses alone, then a discriminator that has learnt a little."""
+    """Runs a Perceptual over pictures: first the losses alone, then a discriminator that has learned a little."""
 
     def __init__(self, state: Perceptual, pictures: PictureSet, checkpoint_path: Path) -> None:
         super().__init__(state, checkpoint_path)

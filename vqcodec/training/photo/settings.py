@@ -145,7 +145,7 @@ class TrainingSettings(RunSettings):
                 f"the encoder's search looks for less squared error and not for less of the losses; set refine_steps=0 "
                 f"instead of {self.refine_steps}, or leave losses out"
             )
-        if self.quantised_from < 0:
+        if self.quantized_from < 0:
             raise SettingsError("prior_share + quantised_share + synthesis_share must not be above 1")
         self._check_prior(quantizer)
         if self.crop % 16:
@@ -172,7 +172,7 @@ class TrainingSettings(RunSettings):
         return {"wide": max(1, round(share * m)) if depth == 2 else 0} | values
 
     @property
-    def quantised_from(self) -> float:
+    def quantized_from(self) -> float:
         """The fraction of the run at which the stage after `noise` starts."""
         prior_share = self.prior_share if self.prior == "context" else 0.0
         # Shares such as 0.95 and 0.05 are to leave nothing over.

@@ -72,9 +72,9 @@ class ContextRate(Rate):
         self._set_pairs(self._counted(source))
 
     def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator | None) -> Seen:
-        """Return quantised latents and their rate, without noise.
+        """Return quantized latents and their rate, without noise.
 
-        The analysis learns where the encoder's proximal steps would move its latents: to their quantised values, less
+        The analysis learns where the encoder's proximal steps would move its latents: to their quantized values, less
         a step against the gradient of the picture's error (encoder/proximal.py). For that its rate is the distance
         to those values in bits, and the picture's error passes straight through. Gains learn nothing from it.
         """
@@ -152,14 +152,14 @@ class ContextRate(Rate):
         self, assigner: TableAssigner, x: Tensor, quality: Tensor, refine: Refine, counts: Tensor | None = None
     ) -> Seen:
         """Return what the decoder would have of x [B, 3, H, W]; `counts` [T, K] is added to, see code."""
-        quantise = partial(code, self.net, assigner, rows=self.net.rows_of(quality))
+        quantize = partial(code, self.net, assigner, rows=self.net.rows_of(quality))
 
         def decoded(latents: Tensor) -> tuple[Tensor, Tensor]:
-            coded = quantise(latents)
+            coded = quantize(latents)
             return coded.z_q, coded.bits
 
         z = self.network.analysis(x, quality)
-        return quantise(refine(x, z, quality, decoded), counts=counts)
+        return quantize(refine(x, z, quality, decoded), counts=counts)
 
     @torch.no_grad()
     def _counted(self, source: Source) -> PairTables:
@@ -193,9 +193,9 @@ def _fit_linear(net: ContextNet, z: Tensor, row: int) -> Tensor:
         y = flat[:, places, channels].reshape(-1, group.n)
         error = y.double()
         if (weights := group.linear_of(phase)) is not None:
-            near = walk.neighbours(number, phase, places).filled
+            near = walk.neighbors(number, phase, places).filled
             ridge = _RIDGE * near.square().sum() / near.shape[1] * torch.eye(near.shape[1], device=z.device)
-            # What is not known for sure stays at the mean of the neighbours, which the weights start as.
+            # What is not known for sure stays at the mean of the neighbors, which the weights start as.
             change = torch.linalg.solve(near.T @ near + ridge, near.T @ (error - near @ weights[0].double()))
             weights[0].add_(change.float())
             error = error - near @ weights[0].double()

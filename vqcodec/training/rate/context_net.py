@@ -40,7 +40,7 @@ class FloatPrediction(NamedTuple):
     level: Tensor
 
 
-class Neighbours(NamedTuple):
+class Neighbors(NamedTuple):
     """Latents in steps around N places, float64: `latents` [N, offsets, n], 0 where not `here` [N, offsets, 1].
 
     `filled` [N, offsets * n] has the mean of the others where one is not here.
@@ -135,7 +135,7 @@ class FloatGroupNet(nn.Module):
         self.own = nn.ParameterList([_weight(len(p.offsets) * n, hidden, fan_in) for p in seeing])
         linear = seeing if of.pattern.linear else []
         self.rough = nn.ParameterList([_weight(n, hidden, fan_in) for _ in linear])
-        self.linear = nn.ParameterList([nn.Parameter(_mean_of_neighbours(len(p.offsets), n)) for p in linear])
+        self.linear = nn.ParameterList([nn.Parameter(_mean_of_neighbors(len(p.offsets), n)) for p in linear])
         self.bias_first = nn.Parameter(0.1 * torch.randn(len(self.phases), KNOTS, hidden))
         self.second = _weight(hidden, hidden, hidden)
         self.bias_second = nn.Parameter(torch.zeros(hidden))
@@ -156,7 +156,7 @@ class FloatGroupNet(nn.Module):
 
 
 class FloatWalk:
-    """One batch on its way through the passes: the latents known so far, normalised and padded."""
+    """One batch on its way through the passes: the latents known so far, normalized and padded."""
 
     def __init__(self, net: ContextNet, batch: int, height: int, width: int, rows: Tensor) -> None:
         self.net, self.batch, self.height, self.width, self.rows = net, batch, height, width, rows
@@ -197,7 +197,7 @@ class FloatWalk:
             first = first + _gather(self.own, rows, offsets, self.width) @ round_weight(own, shift)
         linear: Tensor | float = 0.0
         if (weights := net.linear_of(phase)) is not None:
-            linear, roughness = self._linear(self.neighbours(group, phase, places), weights[0])
+            linear, roughness = self._linear(self.neighbors(group, phase, places), weights[0])
             first = first + roughness @ round_weight(weights[1], shift)
         hidden = activate(first, integer)
         hidden = activate(dense(hidden, net.second, net.bias_second, integer), integer)
@@ -211,16 +211,16 @@ class FloatWalk:
             level = round_through(level)
         return FloatPrediction(mean + linear, level.clamp(0, CLASSES - 1))
 
-    def neighbours(self, group: int, phase: int, places: Tensor) -> Neighbours:
+    def neighbors(self, group: int, phase: int, places: Tensor) -> Neighbors:
         """Return what is known around the batch's latents at `places` of a group with linear predictions."""
         net: FloatGroupNet = self.net.nets[group]  # type: ignore[assignment]
         rows = self._spread(places)[:, None]
         around = rows + torch.from_numpy(passes.steps(net.phases[phase].offsets, self.width)).to(rows.device)
         latents, here = self.exact[around], self.is_inside[around][:, :, None]
         mean = torch.floor(SIXTEENTHS * latents.sum(1) / here.sum(1) + 0.5) / SIXTEENTHS
-        return Neighbours(latents, here, torch.where(here, latents, mean[:, None]).flatten(1))
+        return Neighbors(latents, here, torch.where(here, latents, mean[:, None]).flatten(1))
 
-    def _linear(self, near: Neighbours, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _linear(self, near: Neighbors, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return the linear prediction [N, n] in steps, and the roughness [N, n], as priors/linear.py has them."""
         if self.net.integer:
             linear = round_through(near.filled @ fixed_point(weight).double() * SIXTEENTHS) / SIXTEENTHS
@@ -274,8 +274,8 @@ def _weight(inputs: int, outputs: int, fan_in: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(inputs, outputs) * math.sqrt(2 / fan_in))
 
 
-def _mean_of_neighbours(count: int, n: int) -> Tensor:
-    """Return the weights [count * n, n] that predict the mean of `count` neighbours."""
+def _mean_of_neighbors(count: int, n: int) -> Tensor:
+    """Return the weights [count * n, n] that predict the mean of `count` neighbors."""
     return torch.eye(n).repeat(count, 1) / count
 
 

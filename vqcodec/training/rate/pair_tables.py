@@ -43,16 +43,16 @@ def pair_probabilities(codebook: Tensor, deviations: FloatArray) -> FloatArray:
     """Return the masses [C, C, K] of the cells of codebook [K, 2] under pairs of C deviations in steps."""
     edge = float(codebook.abs().max()) + 2 * _GRID_STEP
     edges = np.arange(-edge, edge, _GRID_STEP)
-    centres = torch.from_numpy((edges[1:] + edges[:-1]) / 2).float()
-    points = torch.cartesian_prod(centres, centres)
+    centers = torch.from_numpy((edges[1:] + edges[:-1]) / 2).float()
+    points = torch.cartesian_prod(centers, centers)
     cell = assign(points[None], codebook)[1][0].numpy()
     mass = _masses(edges, deviations)
     result = np.empty((len(deviations), len(deviations), len(codebook)))
     for i, first in enumerate(mass):
         # Sum over the first value once for each i: weights per (cell, second grid place).
-        place = cell * len(centres) + np.tile(np.arange(len(centres)), len(centres))
-        weights = np.repeat(first, len(centres))
-        summed = np.bincount(place, weights, minlength=len(codebook) * len(centres)).reshape(len(codebook), -1)
+        place = cell * len(centers) + np.tile(np.arange(len(centers)), len(centers))
+        weights = np.repeat(first, len(centers))
+        summed = np.bincount(place, weights, minlength=len(codebook) * len(centers)).reshape(len(codebook), -1)
         result[i] = mass @ summed.T
     return result
 
