@@ -34,7 +34,7 @@ from vqcodec.encoder import ContextEncoder, StaticEncoder
 from vqcodec.evaluation.eval.curves import Row, bd_rate, mean_curve
 from vqcodec.evaluation.metrics import psnr
 from vqcodec.exact.bitstream.header import MODES
-from vqcodec.exact.indices import Encoded, Size
+from vqcodec.exact.indices import PictureChoice, Size
 from vqcodec.exact.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Metadata, fingerprint
 from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.priors.static import row_quality
@@ -171,7 +171,7 @@ def static_rows(variant: Variant, base: Codec, shot: Shot) -> tuple[list[Row], f
     height, width = shot.picture.pixels.shape[:2]
     codec = variant.codec
     chosen = StaticEncoder(variant.prior, codec.quantizer).choose(variant.before(shot.z), shot.quality, RATE_WEIGHT)
-    data = codec.pack(Encoded(chosen, Size(width, height, shot.quality)))
+    data = codec.pack(PictureChoice(chosen, Size(width, height, shot.quality)))
     rows = []
     for name, after in variant.names():
         if after is keep:
@@ -193,7 +193,7 @@ def context_rows(base: Codec, shot: Shot) -> list[Row]:
     for before, ways in ((keep, {AS_IT_IS: keep, DECODER: unblurred}), (unblurred, {ENCODER: keep})):
         encoder = ContextEncoder(prior)
         chosen = encoder.choose(before(shot.z), shot.quality, RATE_WEIGHT)
-        encoded = Encoded(chosen, Size(width, height, shot.quality))
+        encoded = PictureChoice(chosen, Size(width, height, shot.quality))
         size = len(base.pack(encoded))
         if before is keep:
             rows.append(shot.row(CONTEXT, size, base.decode(encoded)))

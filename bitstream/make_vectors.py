@@ -61,7 +61,9 @@ MODELS: Final = (
     ModelPlan("pq", quantizer(20, 3, 2, name="pq"), 14, tables=4, rows=2, classes=2, stride=4, own_codebooks=True),
     ModelPlan("rq", quantizer(16, 1, 4, name="rq", depth=5), table_bits=12, tables=5, rows=1, stride=8),
     ContextPlan("context", zeros=(5, 11), patterns=("fine", "coarse")),
-    ContextPlan("groups", groups=(2, 2, 4), K=27, embed=3, hidden=6, rows=1, levels=12, table_bits=20, scale=9.0),
+    ContextPlan(
+        "groups", groups=(2, 2, 4), K=27, embed=3, hidden=6, rows=1, deviation_classes=12, table_bits=20, scale=9.0
+    ),
     ContextPlan("starts", groups=(4, 2, 2), rows=4, patterns=("fine", "coarse", "deep"), starts=(0, 3, 2)),
 )
 

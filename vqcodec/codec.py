@@ -39,7 +39,7 @@ from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.indices import (
-    Encoded,
+    PictureChoice,
     Size,
     assemble,
     check_size,
@@ -129,27 +129,27 @@ class Codec:
     @pinned_torch()
     def encode(
         self, pixels: npt.NDArray[np.uint8], quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT
-    ) -> Encoded:
+    ) -> PictureChoice:
         """Return the indices of pixels uint8 [H, W, 3]; in tiles where the prior decodes such a picture only so."""
         size = self._size(pixels, quality, most_untiled(self.metadata))
         return assemble(self._choose_tiles(pixels, size, check_effort(effort)), size, self.metadata)
 
     @pinned_torch()
-    def decode(self, encoded: Encoded) -> npt.NDArray[np.uint8]:
+    def decode(self, encoded: PictureChoice) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for indices."""
         with _memory_errors(encoded.size):
             return self._synthesize(encoded.choice.codes, encoded.size)
 
     @pinned_torch()
-    def latents(self, encoded: Encoded) -> Tensor:
+    def latents(self, encoded: PictureChoice) -> Tensor:
         """Return the latents float32 [1, d, h, w] that a decoder has of indices."""
         return self.encoder.latents(encoded.choice.codes)
 
-    def pack(self, encoded: Encoded, icc: bytes | None = None) -> bytes:
+    def pack(self, encoded: PictureChoice, icc: bytes | None = None) -> bytes:
         """Return the .vqc file that holds these indices."""
         return pack(encoded, self.metadata, self.prior, icc)
 
-    def unpack(self, parsed: Container) -> Encoded:
+    def unpack(self, parsed: Container) -> PictureChoice:
         """Return the indices in a parsed .vqc file; see indices.unpack."""
         return unpack(parsed, self.metadata, self.prior)
 

@@ -16,7 +16,7 @@ from vqcodec.quantizers.layout.assignment import assign
 _BLOCK = 4096
 
 
-class FrequencyTables(NamedTuple):
+class IndexCosts(NamedTuple):
     """What indices cost and which table codes which: classes are 0..S-1.
 
     costs: float32 [T, K] bits; fine: int64 [S, S, 2], the table of a fine index, last axis 1 where
@@ -39,7 +39,7 @@ class UnitChoice(NamedTuple):
 class TableAssigner:
     """Chooses indices by squared error + weight * bits. codebook float32 [K, 2] holds zero exactly at `zero`."""
 
-    def __init__(self, codebook: Tensor, scale: float, tables: FrequencyTables) -> None:
+    def __init__(self, codebook: Tensor, scale: float, tables: IndexCosts) -> None:
         self.codebook, self.scale, self.tables = codebook, scale, tables
         norms = codebook.norm(dim=1)
         self.zero = int(norms.argmin())

@@ -46,7 +46,7 @@ class Network(nn.Module, ABC):
         return torch.zeros(len(quality), device=quality.device)
 
     def gain(self, quality: Tensor) -> Tensor:
-        """Return latent units per gray level [B, d, 1, 1] at qualities [B] in 1..100: 1 in a network without rates."""
+        """Return steps per gray level [B, d, 1, 1] at qualities [B] in 1..100: 1 in a network without rates."""
         return torch.ones(len(quality), self.d, 1, 1, device=quality.device)
 
     @abstractmethod

@@ -45,7 +45,7 @@ def at_knots(values: Tensor, quality: Tensor) -> Tensor:
 class PhotoNetwork(Network):
     """Analysis and synthesis between pictures [B, 3, 16h, 16w] in [0, 1] and latents [B, d, h, w].
 
-    One latent unit is one quantizer step at the quality in use: the gain of a channel
+    1 in a latent is one quantizer step at the quality in use: the gain of a channel
     starts at sqrt(lambda / 26) per gray level, the step at which a uniform quantizer
     behind an orthonormal transform has slope lambda, and is learned from there.
     """
@@ -105,7 +105,7 @@ class PhotoNetwork(Network):
         return at_knots(logarithms, quality)[:, 0].exp()
 
     def gain(self, quality: Tensor) -> Tensor:
-        """Return latent units per gray level [B, d, 1, 1] for qualities [B] in 1..100."""
+        """Return steps per gray level [B, d, 1, 1] for qualities [B] in 1..100."""
         return at_knots(self.log_gain, quality).exp()[:, :, None, None]
 
     def analysis(self, x: Tensor, quality: Tensor) -> Tensor:

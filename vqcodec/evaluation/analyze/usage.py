@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqcodec.exact.indices import Encoded
+from vqcodec.exact.indices import PictureChoice
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
 
@@ -32,7 +32,7 @@ class Usage:
         """Return the usage of no pictures."""
         return Usage(np.zeros((planes, K), dtype=np.int64), np.zeros(planes))
 
-    def plus(self, encoded: Encoded, prior: Prior) -> Usage:
+    def plus(self, encoded: PictureChoice, prior: Prior) -> Usage:
         """Return this usage with one picture's indices counted in."""
         choice = encoded.choice
         costs = prior.index_bits(choice.indices, choice.classes, encoded.size.quality)

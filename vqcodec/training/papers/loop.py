@@ -149,9 +149,9 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
 
     def _loss(self, batch: Batch, y: Tensor, quantized: quantizers.Quantized) -> Loss:
         mse = F.mse_loss(y, batch.x)
-        objective = self._objective(mse, quantized, batch.x)
+        total = self._total(mse, quantized, batch.x)
         self._seen += quantized.indices.numel()
-        return Loss(objective, objective.item(), {"mse": mse.item()}, quantized.usage)
+        return Loss(total, total.item(), {"mse": mse.item()}, quantized.usage)
 
     @torch.no_grad()
     def _first_latents(self) -> Tensor:
@@ -161,7 +161,7 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
             found.append(self.state.analyze(self.batches(len(found)).to(self.state.device)))
         return torch.cat(found)
 
-    def _objective(self, mse: Tensor, quantized: quantizers.Quantized, x: Tensor) -> Tensor:
+    def _total(self, mse: Tensor, quantized: quantizers.Quantized, x: Tensor) -> Tensor:
         """Return 4 MSE / variance + the quantizer's loss, or for one of a likelihood the bound times 2 / values."""
         weight = self.state.settings.quantizer_weight
         if not self.state.quantizer.likelihood:

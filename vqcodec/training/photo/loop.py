@@ -15,7 +15,7 @@ from tqdm import tqdm
 from vqcodec.training import trainer
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.begin_from import start_from
-from vqcodec.training.photo.objective import weighed
+from vqcodec.training.photo.loss import weighed
 from vqcodec.training.photo.reach import cap_gains
 from vqcodec.training.photo.source import refine_of, source_of
 from vqcodec.training.photo.state import NOISE, PRIOR, QUANTIZED, SYNTHESIS, TrainingState, parameters_of

@@ -47,7 +47,7 @@ def tilt_gains(network: PhotoNetwork, contexts: Iterable[ContextNet], tilt: Mapp
     knots, change = len(network.log_gain), change.to(network.log_gain.device)
     network.log_gain.add_(change + lowest * _fading(knots).to(change)[:, None])
     for context in contexts:
-        context.scale_unit((change + lowest * _fading(context.rows).to(change)[:, None]).exp())
+        context.scale_spread((change + lowest * _fading(context.rows).to(change)[:, None]).exp())
 
 
 def slope(network: PhotoNetwork, quality: Tensor, tilt: Mapping[str, float]) -> Tensor:

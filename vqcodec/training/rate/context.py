@@ -26,7 +26,7 @@ from vqcodec.training.rate.contract import Parts, Rate, Refine, Seen, Source, Ta
 from vqcodec.training.rate.pair_tables import PairTables, hexagonal_codebook, logistic_tables, written_tables
 
 _FIT_ROUNDS, _FIT_ROWS, _FIT_BATCH = 2, 12, 4
-_UNIT_CROPS = 64
+_SPREAD_CROPS = 64
 _RIDGE = 1e-3
 # A group of which less than one latent in a thousand would be anything but zero is not worth the time of coding it.
 _MATTERS, _CODED_SHARE = 0.8, 0.001
@@ -57,13 +57,13 @@ class ContextRate(Rate):
         codebook, network, rows = hexagonal_codebook(self.quantizer.K, self.form.spacing), self.network, self.net.rows
         self.quantizer.codebook.copy_(codebook)
         self._set_pairs(logistic_tables(codebook, self.quantizer.settings.scale))
-        x = source.crops(source.numbers(_START), _UNIT_CROPS)
+        x = source.crops(source.numbers(_START), _SPREAD_CROPS)
         qualities = torch.tensor([row_quality(row, rows) for row in range(rows)], device=x.device)
         middle = qualities[rows // 2 : rows // 2 + 1]
         z = torch.cat([network.analysis(part, middle.expand(len(part))) for part in torch.chunk(x, 8)])
         deviation = z.movedim(1, 0).flatten(1).square().mean(1).sqrt()
         gains = network.gain(qualities)[:, :, 0, 0] / network.gain(middle)[:, :, 0, 0]
-        self.net.set_unit(deviation * gains, _fit_linear(self.net, z, rows // 2) / deviation)
+        self.net.set_spread(deviation * gains, _fit_linear(self.net, z, rows // 2) / deviation)
         self.net.starts.copy_(_starts(self.net, z, gains))
 
     def finish(self, source: Source) -> None:
@@ -134,7 +134,9 @@ class ContextRate(Rate):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over networks and, if there were any, tables."""
-        self.net.load_state_dict(state["context"])
+        # Checkpoints from before the word was spread call it unit.
+        context = {"spread" if name == "unit" else name: value for name, value in state["context"].items()}
+        self.net.load_state_dict(context)
         self.is_trained = state["context_is_trained"]
         if state["pairs"]:
             self._set_pairs(PairTables(**{name: value.numpy() for name, value in state["pairs"].items()}))

@@ -56,14 +56,14 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
 
 def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tensor:
     """Return zeros [N, n] with the gradients of the cost to means and classes."""
-    mean, level = (part - part.detach() for part in prediction)
-    return slopes.reshape(level.shape) * level - 2 / RATE_WEIGHT * error * mean
+    mean, deviation_class = (part - part.detach() for part in prediction)
+    return slopes.reshape(deviation_class.shape) * deviation_class - 2 / RATE_WEIGHT * error * mean
 
 
 @torch.no_grad()
 def _quantize(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -> tuple[Tensor, UnitChoice, Tensor]:
     """Return y [N, n] as the decoder would have it, the indices of its units and their classes [N n / 2, 2]."""
     mean = torch.floor(prediction.mean * SIXTEENTHS + 0.5) / SIXTEENTHS
-    classes = torch.floor(prediction.level + 0.5).long().reshape(-1, 2)
+    classes = torch.floor(prediction.deviation_class + 0.5).long().reshape(-1, 2)
     assigned = assigner.assign((y - mean).reshape(-1, 2), classes, RATE_WEIGHT)
     return mean + assigner.decode(assigned).reshape(mean.shape), assigned, classes
