@@ -47,6 +47,8 @@ class TrainingState:
         )
         self.static = StaticRate(self.network, quantizer, self.density, form)
         self.rate: Rate = self.static
+        self.coder: Rate = self.static
+        self.is_final = False
         if settings.prior == "context":
             embed = settings.context_width // 2
             net = ContextNet(settings.group_sizes(), settings.context_rows, embed, settings.context_width)
@@ -69,8 +71,18 @@ class TrainingState:
             {"params": [p for net in self.rate.networks for p in net.parameters()], "lr": rate * _CONTEXT_SHARE},
         ]
 
-    def learn(self, network: Callable[[str], bool] = lambda name: True, rate: bool = True) -> None:
-        """Say what learns: which parameters of the network, by name, and whether density, codebook and rate do."""
+    def learn(
+        self,
+        network: Callable[[str], bool] = lambda name: True,
+        rate: bool = True,
+        coder: Rate | None = None,
+        final: bool = False,
+    ) -> None:
+        """Say what learns: which parameters of the network, by name, and whether density, codebook and rate do.
+
+        A model on the way has the tables of `coder`, usually the rate; `final` ones are not fitted anew.
+        """
+        self.coder, self.is_final = coder or self.rate, final
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(network(name))
         self.density.requires_grad_(rate)
