@@ -23,7 +23,8 @@ def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[
         stride=state.network.stride,
         quantizer=state.quantizer.settings.as_dict(),
         table_bits=state.settings.table_bits,
-        context=parts.context,
+        prior=state.coder.kind,
+        prior_settings=parts.settings,
         training=facts(state) | {"pictures": len(pictures)},
         proximal=state.losses is None,
     )

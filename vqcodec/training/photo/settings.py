@@ -14,11 +14,11 @@ from vqcodec.training import optimizers
 from vqcodec.training.limits import CODEBOOK, Ranges, RunSettings, unit_channels
 from vqcodec.training.photo.tilt import LOWEST, check_tilt
 from vqcodec.training.pictures.augmentation import SHARES, Augmented
+from vqcodec.training.rate import rate_of
 
 MOST_COUNTS = 1 << 28
 """Most index counts that fitting tables keeps in memory (1 GiB)."""
 _COARSE_FILL = 0.9
-_WIDE_SHARE = 0.3
 _GROUP_EDGES = (0.0125, 0.05, 0.15, 0.3, 0.55)
 _MOST_CHANNELS = 768
 _RANGES: Ranges = {
@@ -139,7 +139,9 @@ class TrainingSettings(Augmented, RunSettings):
             )
         if self.quantized_from < 0:
             raise SettingsError("prior_share + quantised_share + synthesis_share must not be above 1")
-        self._check_prior(quantizer)
+        if self.groups and (sum(self.groups) != self.d or any(n < 2 or n % 2 for n in self.groups)):
+            raise SettingsError(f"groups={list(self.groups)} must be even numbers of channels that sum to d={self.d}")
+        rate_of(self.prior).check(quantizer)
         if self.crop % 16:
             raise SettingsError(f"crop={self.crop} must be a multiple of 16")
         if max(self.K, self.classes) > 1 << (self.table_bits - 2):
@@ -155,34 +157,21 @@ class TrainingSettings(Augmented, RunSettings):
     def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return values with what follows from them unless it is said.
 
-        There are no more units and stages than the method can have; with depth 2 three tenths of the units are wide,
-        with a context prior all of them.
+        There are no more units and stages than the method can have; with depth 2 as many units are wide as
+        the prior prefers.
         """
         most = method(values.get("quantizer", cls.quantizer))
         values = {"m": min(cls.m, most.units), "depth": min(cls.depth, most.depth)} | dict(values)
         depth, m = values.get("depth", cls.depth), values.get("m", cls.m)
-        share = 1.0 if values.get("prior") == "context" else _WIDE_SHARE
+        share = rate_of(values.get("prior", cls.prior)).wide_share
         return {"wide": max(1, round(share * m)) if depth == 2 else 0} | values
 
     @property
     def quantized_from(self) -> float:
         """The fraction of the run at which the stage after `noise` starts."""
-        prior_share = self.prior_share if self.prior == "context" else 0.0
+        prior_share = self.prior_share if rate_of(self.prior).has_networks else 0.0
         # Shares such as 0.95 and 0.05 are to leave nothing over.
         return round(1 - self.quantised_share - self.synthesis_share - prior_share, 9)
-
-    def _check_prior(self, quantizer: QuantizerSettings) -> None:
-        if self.groups and (sum(self.groups) != self.d or any(n < 2 or n % 2 for n in self.groups)):
-            raise SettingsError(f"groups={list(self.groups)} must be even numbers of channels that sum to d={self.d}")
-        if self.prior not in ("static", "context"):
-            raise SettingsError(f"prior {self.prior!r} is unknown; choose static or context")
-        fixed = (quantizer.d_star, quantizer.beta, quantizer.depth, quantizer.wide)
-        if self.prior == "context" and (fixed != (2, 1, 2, self.m) or quantizer.scale % 1):
-            raise SettingsError(
-                "a context prior needs units of two channels (d = 2 m), beta 1, depth 2, every unit wide "
-                f"(wide = m) and a whole scale; this run has d={self.d}, m={self.m}, beta={self.beta}, "
-                f"depth={self.depth}, wide={self.wide}, scale={quantizer.scale:g}"
-            )
 
     def group_sizes(self) -> tuple[int, ...]:
         """Return the channels of the context prior's groups: even numbers that sum to d, a few strong ones first."""
@@ -211,8 +200,7 @@ class TrainingSettings(Augmented, RunSettings):
 
         K cells of a lattice fill a ball whose radius, counted in cells, grows as K^(1 / d_star).
         """
-        digits = 0 if self.prior == "context" else 1
-        return self.scale or round(_COARSE_FILL * self.K ** (1 / d_star), digits)
+        return self.scale or round(_COARSE_FILL * self.K ** (1 / d_star), rate_of(self.prior).scale_digits)
 
     def widths(self) -> tuple[int, int, int, int]:
         """Return the channels of the convolutional branches from 1/16 to 1/4 of the resolution."""
