@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.networks import RatedNetwork
 from vqcodec.quantizers import Learned
 
 _DENSE_SHARE = 0.9
@@ -23,7 +23,7 @@ def coarse_reach(quantizer: Learned) -> float:
 
 
 @torch.no_grad()
-def cap_gains(network: PhotoNetwork, quantizer: Learned, z: Tensor) -> int:
+def cap_gains(network: RatedNetwork, quantizer: Learned, z: Tensor) -> int:
     """Lower the gain at the highest quality of wide channels whose latents there leave the reach.
 
     z float [B, d, h, w] are latents of training pictures at that quality. Returns how many
