@@ -5,7 +5,7 @@
 Analysis and synthesis are the model's. For each variant a static prior is fitted to crops of the training
 pictures in the same way (48 wide units, a hexagonal lattice as the codebook), at the qualities at which the
 test pictures are then made into files, without refinement (effort 1). Interpolating by two and
-averaging again blurs latents even if nothing is quantised, so each mode is measured with the blur left
+averaging again blurs latents even if nothing is quantized, so each mode is measured with the blur left
 in, taken back at the encoder, and taken back at the decoder. With a model that has a context prior two
 more things are measured: `smooth` on top of it, and a lower bound of `conditional` with it.
 
@@ -34,7 +34,7 @@ from vqcodec.encoder import ContextEncoder, StaticEncoder
 from vqcodec.evaluation.eval.curves import Row, bd_rate, mean_curve
 from vqcodec.evaluation.metrics import psnr
 from vqcodec.exact.bitstream.header import MODES
-from vqcodec.exact.indices import Encoded, Size
+from vqcodec.exact.indices import PictureChoice, Size
 from vqcodec.exact.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Metadata, fingerprint
 from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.priors.static import row_quality
@@ -171,7 +171,7 @@ def static_rows(variant: Variant, base: Codec, shot: Shot) -> tuple[list[Row], f
     height, width = shot.picture.pixels.shape[:2]
     codec = variant.codec
     chosen = StaticEncoder(variant.prior, codec.quantizer).choose(variant.before(shot.z), shot.quality, RATE_WEIGHT)
-    data = codec.pack(Encoded(chosen, Size(width, height, shot.quality)))
+    data = codec.pack(PictureChoice(chosen, Size(width, height, shot.quality)))
     rows = []
     for name, after in variant.names():
         if after is keep:
@@ -193,7 +193,7 @@ def context_rows(base: Codec, shot: Shot) -> list[Row]:
     for before, ways in ((keep, {AS_IT_IS: keep, DECODER: unblurred}), (unblurred, {ENCODER: keep})):
         encoder = ContextEncoder(prior)
         chosen = encoder.choose(before(shot.z), shot.quality, RATE_WEIGHT)
-        encoded = Encoded(chosen, Size(width, height, shot.quality))
+        encoded = PictureChoice(chosen, Size(width, height, shot.quality))
         size = len(base.pack(encoded))
         if before is keep:
             rows.append(shot.row(CONTEXT, size, base.decode(encoded)))
@@ -204,13 +204,13 @@ def context_rows(base: Codec, shot: Shot) -> list[Row]:
     return [row | {"codec": on_context(row["codec"])} for row in rows]
 
 
-def bound_rows(base: Codec, variant: Variant, rows: list[Row], neighbour_bits: float, shot: Shot) -> list[Row]:
+def bound_rows(base: Codec, variant: Variant, rows: list[Row], neighbor_bits: float, shot: Shot) -> list[Row]:
     """Return rows whose base indices cost what the context prior says, the others what the static one does."""
     prior = base.prior
     assert isinstance(prior, ContextPrior)
     first = interpolated(variant.before(shot.z))[:, :, ::BETA, ::BETA]
     chosen = ContextEncoder(prior).choose(first, shot.quality, RATE_WEIGHT)
-    bits = sum(prior.bits(chosen.indices, chosen.classes, shot.quality)) + neighbour_bits
+    bits = sum(prior.bits(chosen.indices, chosen.classes, shot.quality)) + neighbor_bits
     height, width = shot.picture.pixels.shape[:2]
     return [
         row | {"codec": on_context(row["codec"]), "bytes": bits / 8, "bpp": bits / (height * width)} for row in rows
@@ -224,12 +224,12 @@ def measure(base: Codec, variants: list[Variant], pictures: list[Path], qualitie
     for path in tqdm(pictures, unit="picture"):
         picture = read_picture(path)
         for quality in qualities:
-            shot = Shot(path.name, picture, quality, base.analyse(picture.pixels, quality))
+            shot = Shot(path.name, picture, quality, base.analyze(picture.pixels, quality))
             for variant in variants:
-                more, neighbour_bits = static_rows(variant, base, shot)
+                more, neighbor_bits = static_rows(variant, base, shot)
                 rows += more
                 if has_context and variant.mode == "conditional":
-                    rows += bound_rows(base, variant, more, neighbour_bits, shot)
+                    rows += bound_rows(base, variant, more, neighbor_bits, shot)
             if has_context:
                 rows += context_rows(base, shot)
     return rows

@@ -57,7 +57,7 @@ def rounding_loss(codec: Codec, arrays: model_file.Arrays, folder: Path, quality
     rows, assigner = twin.rows_of(torch.tensor([quality])), ContextEncoder(codec.prior).assigner
     total, errors = np.zeros(2), np.zeros(2)
     for path in find_pictures(folder):
-        z = codec.analyse(read_picture(path).pixels, quality).clone()
+        z = codec.analyze(read_picture(path).pixels, quality).clone()
         for place, integer in enumerate((True, False)):
             twin.integer = integer
             coded = code(twin, assigner, z, rows)

@@ -4,7 +4,7 @@
 
 Prints, as one JSON object: how far file sizes are from what the tables predict, the share
 of codevectors used and their perplexity, and each picture's lead over JPEG (Pillow, 4:2:0,
-optimised, progressive) at equal bytes, read both ways: at the bytes of our file of quality
+optimized, progressive) at equal bytes, read both ways: at the bytes of our file of quality
 80, and at the bytes of a JPEG of quality 80.
 """
 

@@ -25,7 +25,7 @@ from random_models import ContextPlan, ModelPlan, draw_context, draw_static, mak
 
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.bitstream.container import COLOUR_SPACE, ICC_PROFILE, INDICES, Section
+from vqcodec.exact.bitstream.container import COLOR_SPACE, ICC_PROFILE, INDICES, Section
 from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.indices import index_crc, latent_grid, tiles_crc
 from vqcodec.exact.priors import StaticPrior
@@ -61,13 +61,15 @@ MODELS: Final = (
     ModelPlan("pq", quantizer(20, 3, 2, name="pq"), 14, tables=4, rows=2, classes=2, stride=4, own_codebooks=True),
     ModelPlan("rq", quantizer(16, 1, 4, name="rq", depth=5), table_bits=12, tables=5, rows=1, stride=8),
     ContextPlan("context", zeros=(5, 11), patterns=("fine", "coarse")),
-    ContextPlan("groups", groups=(2, 2, 4), K=27, embed=3, hidden=6, rows=1, levels=12, table_bits=20, scale=9.0),
+    ContextPlan(
+        "groups", groups=(2, 2, 4), K=27, embed=3, hidden=6, rows=1, deviation_classes=12, table_bits=20, scale=9.0
+    ),
     ContextPlan("starts", groups=(4, 2, 2), rows=4, patterns=("fine", "coarse", "deep"), starts=(0, 3, 2)),
 )
 
 ICC: Final = Section(ICC_PROFILE, zlib.compress(PROFILE, 9))
-COLOUR: Final = Section(COLOUR_SPACE, b"\1")
-NEW_COLOUR: Final = Section(COLOUR_SPACE, b"\xc8")
+COLOR: Final = Section(COLOR_SPACE, b"\1")
+NEW_COLOR: Final = Section(COLOR_SPACE, b"\xc8")
 UNKNOWN: Final = (Section(0x90, b"skip me"), Section(0xFF, b""), Section(0x90, b"and me"))
 FILES: Final = (
     FilePlan("plain", "plain", 40, 33, 50, "one row of tables, no classes"),
@@ -75,8 +77,8 @@ FILES: Final = (
     FilePlan("plain_zeros", "plain", 16, 16, 100, "every index is 0: the stream is empty", zeros=True),
     FilePlan("plain_icc", "plain", 50, 40, 50, "with an ICC profile", extra=(ICC,)),
     FilePlan("plain_icc_first", "plain", 50, 40, 50, "sections in the other order", extra=(ICC,), extra_first=True),
-    FilePlan("plain_colour", "plain", 20, 20, 50, "a colour space by its number", extra=(COLOUR,)),
-    FilePlan("plain_new_colour", "plain", 20, 20, 50, "a number of a colour space still to come", extra=(NEW_COLOUR,)),
+    FilePlan("plain_colour", "plain", 20, 20, 50, "a color space by its number", extra=(COLOR,)),
+    FilePlan("plain_new_colour", "plain", 20, 20, 50, "a number of a color space still to come", extra=(NEW_COLOR,)),
     FilePlan("plain_unknown", "plain", 20, 20, 75.5, "unknown optional sections are skipped", extra=UNKNOWN),
     FilePlan("wide_low", "wide", 100, 70, 1, "depth 2, three classes, first row"),
     FilePlan("wide_mid", "wide", 70, 100, 37.5, "depth 2, three classes, a row between"),

@@ -54,7 +54,7 @@ class ContextPlan:
     embed: int = 4
     hidden: int = 8
     rows: int = 3
-    levels: int = 9
+    deviation_classes: int = 9
     tables: int = 12
     table_bits: int = 14
     stride: int = 16
@@ -108,10 +108,10 @@ def draw_context(rng: np.random.Generator, prior: ContextPrior, grid: tuple[int,
     walk = prior.walk(grid, quality)
     for step in walk.steps():
         prediction = walk.predict(step)
-        coarse_tables, wide = prior.coarse_tables(prediction.level)
+        coarse_tables, wide = prior.coarse_tables(prediction.deviation_class)
         coarse = np.full(len(wide), prior.zero)
         coarse[wide] = draw_symbols(rng, prior.tables.frequencies[coarse_tables])
-        fine = draw_symbols(rng, prior.tables.frequencies[prior.fine_tables(prediction.level, coarse)])
+        fine = draw_symbols(rng, prior.tables.frequencies[prior.fine_tables(prediction.deviation_class, coarse)])
         walk.put(step, prediction, coarse, fine)
     return walk.result()
 
@@ -141,7 +141,7 @@ def _make_static(plan: ModelPlan, base: Metadata, rng: np.random.Generator) -> t
 
 
 def _make_context(plan: ContextPlan, base: Metadata, rng: np.random.Generator) -> tuple[Metadata, Arrays]:
-    m, S = sum(plan.groups) // 2, plan.levels
+    m, S = sum(plan.groups) // 2, plan.deviation_classes
     codebook = rng.integers(-40, 41, (plan.K, 2)).astype(np.int16)
     codebook[~codebook.any(axis=1)] = 1
     codebook[list(plan.zeros)] = 0
@@ -170,7 +170,7 @@ def _make_context(plan: ContextPlan, base: Metadata, rng: np.random.Generator) -
 
 
 def _draw_group(rng: np.random.Generator, plan: ContextPlan, group: passes.Group) -> Arrays:
-    """The tensors of one group's networks: activations, means and levels use the whole of their ranges."""
+    """The tensors of one group's networks: activations, means and deviation classes use the whole of their ranges."""
     n, E, H, R, phases = group.n, plan.embed, plan.hidden, plan.rows, group.pattern.phases
     seeing = [(p, len(phase.offsets)) for p, phase in enumerate(phases) if phase.offsets]
     shapes = {f"own.{p}.weight": (count * n, H) for p, count in seeing}
@@ -183,9 +183,9 @@ def _draw_group(rng: np.random.Generator, plan: ContextPlan, group: passes.Group
     tensors |= _draw_hidden(rng, "second", _spread([tensors["second.weight"]]), (H,))
     tensors["out.weight"] = _draw_weight(rng, (H, 2 * n))
     spread = _spread([tensors["out.weight"]])
-    spread[n:] *= 5 / plan.levels
+    spread[n:] *= 5 / plan.deviation_classes
     shift = np.log2(spread / 16).round().clip(0, SHIFT_MAX)
-    middle = np.where(np.arange(2 * n) < n, 0, 16 * 2**shift * plan.levels / 2.5)
+    middle = np.where(np.arange(2 * n) < n, 0, 16 * 2**shift * plan.deviation_classes / 2.5)
     tensors["out.bias"] = (middle + rng.normal(0, 0.3, (R, 2 * n)) * spread).astype(np.int32)
     tensors["out.shift"] = shift.astype(np.uint8)
     if group.pattern.linear:
@@ -202,7 +202,7 @@ def _draw_weight(rng: np.random.Generator, shape: tuple[int, ...]) -> npt.NDArra
 
 
 def _draw_linear(rng: np.random.Generator, count: int, n: int) -> npt.NDArray[np.int16]:
-    """Weights that predict about the mean of `count` neighbours; a few are as large as can be."""
+    """Weights that predict about the mean of `count` neighbors; a few are as large as can be."""
     weight = np.tile(np.eye(n), (count, 1)) * LINEAR_ONE / count + rng.normal(0, LINEAR_ONE / 20, (count * n, n))
     weight[rng.random(weight.shape) < 0.01] = -(1 << 15)
     fixed: npt.NDArray[np.int16] = weight.astype(np.int16)

@@ -34,7 +34,7 @@ class Context:
     zero: int  # ZERO, the lowest number of a codevector (0, 0)
     table_bits: int
     codebook16: Integers  # [K, 2], in sixteenths
-    unit: Integers  # [R, d]
+    spread: Integers  # [R, d]
     fine_map: Integers  # [S, S, 2], numbers of tables
     coarse_map: Integers  # [S, S], numbers of tables or NO_COARSE
     tables: Integers  # [T, K], every row sums to 2^table_bits
@@ -43,7 +43,7 @@ class Context:
     @property
     def row_count(self) -> int:
         """R, how many rows of qualities there are."""
-        return len(self.unit)
+        return len(self.spread)
 
 
 # Reading a model, section 4.3
@@ -127,8 +127,8 @@ def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: in
     codebook16 = take_tensor(tensors, "context.codebook16", "int16", (K, 2))
     zeros = np.flatnonzero((codebook16 == 0).all(axis=1))
     require(len(zeros) > 0, "model", "The model has no codevector (0, 0).")
-    unit = take_tensor(tensors, "context.unit", "int32", (None, 2 * m))
-    require(int(unit.min()) >= 1, "model", "The model's context.unit has an entry below 1.")
+    spread = take_tensor(tensors, "context.unit", "int32", (None, 2 * m))
+    require(int(spread.min()) >= 1, "model", "The model's context.unit has an entry below 1.")
     tables = take_tensor(tensors, "context.tables", "uint32", (None, K))
     count = check_tables("context.tables", tables, K, table_bits)
     coarse_map = take_tensor(tensors, "context.coarse_map", "uint16", (None, None))
@@ -139,7 +139,7 @@ def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: in
     require(named < count, "model", f"The model's context maps name table {named} of {count}.")
     nets = []
     for group in range(len(groups)):
-        wanted = net_tensors(group, groups, patterns[group], len(unit), E, H)
+        wanted = net_tensors(group, groups, patterns[group], len(spread), E, H)
         nets.append({name: take_tensor(tensors, f"context.{group}.{name}", *wanted[name]) for name in wanted})
         check_net(group, nets[-1], bound)
     return Context(
@@ -150,7 +150,7 @@ def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: in
         int(zeros[0]),
         table_bits,
         codebook16,
-        unit,
+        spread,
         fine_map,
         coarse_map,
         tables,
@@ -170,9 +170,9 @@ class Known:
     y16: Integers  # [h, w, n], the group's latents in sixteenths
 
 
-def network_input(y16: Integers, unit: Integers) -> Integers:
-    """x of latents y16 [.., n] in sixteenths: in units of their channel, 16 to the unit."""
-    return ((32 * y16 + unit) // (2 * unit)).clip(-MAX_INPUT, MAX_INPUT)
+def network_input(y16: Integers, spread: Integers) -> Integers:
+    """x of latents y16 [.., n] in sixteenths: divided by the spread of their channel, 16 to 1."""
+    return ((32 * y16 + spread) // (2 * spread)).clip(-MAX_INPUT, MAX_INPUT)
 
 
 def activate(sums: Integers, shift: Integers) -> Integers:
@@ -180,14 +180,14 @@ def activate(sums: Integers, shift: Integers) -> Integers:
     return ((sums + ((1 << shift) >> 1)) >> shift).clip(0, MAX_INPUT)
 
 
-def mean_of(out: Integers, unit: Integers, shift: Integers, linear: Integers | int) -> Integers:
+def mean_of(out: Integers, spread: Integers, shift: Integers, linear: Integers | int) -> Integers:
     """mean16 out of sums [.., n] of the last layer and the linear prediction."""
-    return (((out * unit + (1 << (shift + 3))) >> (shift + 4)) + linear).clip(-32768, 32767)
+    return (((out * spread + (1 << (shift + 3))) >> (shift + 4)) + linear).clip(-32768, 32767)
 
 
-def level_of(out: Integers, shift: Integers, levels: int) -> Integers:
+def deviation_class(out: Integers, shift: Integers, count: int) -> Integers:
     """Levels 0..S-1 out of sums [.., n] of the last layer."""
-    return ((out + (1 << (shift + 3))) >> (shift + 4)).clip(0, levels - 1)
+    return ((out + (1 << (shift + 3))) >> (shift + 4)).clip(0, count - 1)
 
 
 def predict_linear(
@@ -240,7 +240,7 @@ def decode_units(rans: Rans, context: Context, numbers: Integers, coded: npt.NDA
 
 def decode_context(rans: Rans, context: Context, row: int, rows: int, columns: int) -> Indices:
     """uint16 [2m, rows, columns], the indices of a tile: the coarse ones of all units, then the fine ones."""
-    m = context.unit.shape[1] // 2
+    m = context.spread.shape[1] // 2
     x = np.zeros((rows, columns, 2 * m), np.int64)
     indices = np.full((2 * m, rows, columns), context.zero, np.uint16)
     start = 0
@@ -257,7 +257,11 @@ def decode_group(
 ) -> None:
     """Write a group's indices, and its part of x [h, w, 2m]."""
     net, pattern, m = context.nets[group], PATTERNS[context.patterns[group]], len(indices) // 2
-    unit, units, n = context.unit[row, channels], slice(channels.start // 2, channels.stop // 2), context.groups[group]
+    spread, units, n = (
+        context.spread[row, channels],
+        slice(channels.start // 2, channels.stop // 2),
+        context.groups[group],
+    )
     e = np.zeros((*x.shape[:2], 0), np.int64)
     if group > 0:
         e = activate(x[:, :, : channels.start] @ net["embed.weight"] + net["embed.bias"], net["embed.shift"])
@@ -267,15 +271,15 @@ def decode_group(
         if len(places[0]) == 0:
             continue
         out, lin = predict(context, group, phase, row, places, known)
-        mean16 = mean_of(out[:, :n], unit, net["out.shift"][:n], lin)
-        levels = level_of(out[:, n:], net["out.shift"][n:], len(context.coarse_map))
-        i, j = levels[:, 0::2], levels[:, 1::2]
+        mean16 = mean_of(out[:, :n], spread, net["out.shift"][:n], lin)
+        classes = deviation_class(out[:, n:], net["out.shift"][n:], len(context.coarse_map))
+        i, j = classes[:, 0::2], classes[:, 1::2]
         coarse_tables = context.coarse_map[i, j]
         coarse = decode_units(rans, context, coarse_tables, coarse_tables != NO_COARSE)
         fine_tables = context.fine_map[i, j, (coarse != context.zero).astype(np.int64)]
         fine = decode_units(rans, context, fine_tables, np.ones(fine_tables.shape, np.bool_))
         vectors = context.scale * context.codebook16[coarse] + context.codebook16[fine]
         known.y16[places] = mean16 + vectors.reshape(mean16.shape)
-        known.x[places] = network_input(known.y16[places], unit)
+        known.x[places] = network_input(known.y16[places], spread)
         indices[:m][(units, *places)] = coarse.T
         indices[m:][(units, *places)] = fine.T

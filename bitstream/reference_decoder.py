@@ -28,7 +28,7 @@ MODES: Final = ("all", "conditional", "smooth")
 LAYOUTS: Final = dict.fromkeys(range(1, 13), "shared") | {3: "own", 4: "stages", 5: "own"}  # section 3.1
 PRIORS: Final = ("static", "context")
 TILE_STEP: Final = 16  # latents along a tile's side for each 1 of the tile code
-INDICES, ICC, COLOUR = 0x01, 0x81, 0x82  # section types
+INDICES, ICC, COLOR = 0x01, 0x81, 0x82  # section types
 MAX_PIXELS: Final = 1 << 27
 MAX_INDICES: Final = 1 << 28
 MAX_UNTILED: Final = 1 << 13
@@ -164,13 +164,13 @@ def read_sections(cursor: Cursor) -> dict[int, bytes]:
         kind = cursor.byte("a section's type", "section")
         length = cursor.varint("length of a section", "section")
         payload = cursor.take(length, f"section 0x{kind:02x}", "section")
-        known = kind in (INDICES, ICC, COLOUR)
+        known = kind in (INDICES, ICC, COLOR)
         require(known or kind >= 0x80, "section", f"Section 0x{kind:02x} is mandatory and unknown: a newer file.")
         require(not known or kind not in payloads, "section", f"Section 0x{kind:02x} is there twice.")
         payloads[kind] = payload
     require(INDICES in payloads, "section", "The file has no index section.")
-    require(len(payloads.get(COLOUR, b"1")) == 1, "section", "The colour space is not one byte.")
-    require(not {ICC, COLOUR} <= payloads.keys(), "section", "The file has an ICC profile and a colour space.")
+    require(len(payloads.get(COLOR, b"1")) == 1, "section", "The color space is not one byte.")
+    require(not {ICC, COLOR} <= payloads.keys(), "section", "The file has an ICC profile and a color space.")
     return payloads
 
 

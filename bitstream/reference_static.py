@@ -68,7 +68,7 @@ def read_static(tensors: Tensors, K: int, planes: int, factor: int, mode: str, t
 
 
 def decode_classes(rans: Rans, static: Static, row: int, shape: tuple[int, int]) -> Integers:
-    """The class plane [h, w]: in raster order, each class with a table chosen by its left and upper neighbour."""
+    """The class plane [h, w]: in raster order, each class with a table chosen by its left and upper neighbor."""
     classes = np.zeros((shape[0] + 1, shape[1] + 1), np.int64)  # bordered by 0 = none, then 1 + class
     if static.class_map is None or static.class_tables is None:
         return classes[1:, 1:]

@@ -27,13 +27,13 @@ def read_pixels(source: Path | io.BytesIO) -> Pixels:
 
 
 def psnr_db(a: Pixels, b: Pixels) -> float:
-    """Peak signal-to-noise ratio over the three colours."""
+    """Peak signal-to-noise ratio over the three colors."""
     error = np.square(a.astype(np.float64) - b).mean()
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def best_jpeg(pixels: Pixels, size_bytes: int) -> bytes:
-    """The finest JPEG (4:2:0, optimised) of at most `size_bytes`, or the smallest one there is."""
+    """The finest JPEG (4:2:0, optimized) of at most `size_bytes`, or the smallest one there is."""
     best = b""
     for quality in range(1, 96):
         file = io.BytesIO()

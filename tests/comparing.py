@@ -17,7 +17,7 @@ def batch(*pictures: Pixels) -> Tensor:
 
 
 def noisy(pixels: Pixels, deviation: float, seed: int = 0) -> Pixels:
-    """A copy with noise of the given deviation in grey levels."""
+    """A copy with noise of the given deviation in gray levels."""
     noise = np.random.default_rng(seed).normal(0, deviation, pixels.shape)
     return (pixels + noise).round().clip(0, 255).astype(np.uint8)
 

@@ -176,12 +176,12 @@ class Encoder:
         start, n, m = sum(self.groups[:group]), self.groups[group], sum(self.groups) // 2
         outputs = {place: self._outputs(group, p, place, offsets) for place in places}
         symbols = [(place, v) for place in places for v in range(n // 2)]
-        levels = {(place, v): outputs[place][1][2 * v : 2 * v + 2] for place, v in symbols}
+        classes = {(place, v): outputs[place][1][2 * v : 2 * v + 2] for place, v in symbols}
         coarse = dict.fromkeys(symbols, self.zero)
-        numbers = {symbol: self.tensors["coarse_map"][i][j] for symbol, (i, j) in levels.items()}
+        numbers = {symbol: self.tensors["coarse_map"][i][j] for symbol, (i, j) in classes.items()}
         coarse |= self._draw({symbol: t for symbol, t in numbers.items() if t != NONE})
         far = {symbol: int(index != self.zero) for symbol, index in coarse.items()}
-        fine = self._draw({symbol: self.tensors["fine_map"][i][j][far[symbol]] for symbol, (i, j) in levels.items()})
+        fine = self._draw({symbol: self.tensors["fine_map"][i][j][far[symbol]] for symbol, (i, j) in classes.items()})
         for (y, x), v in symbols:
             a, b, unit = coarse[(y, x), v], fine[(y, x), v], start // 2 + v
             self.indices[unit, y, x], self.indices[m + unit, y, x] = a, b
@@ -236,12 +236,12 @@ class Encoder:
         hidden = [_act(*pair) for pair in zip(first, self.tensors[f"{group}.first.shift"], strict=True)]
         hidden = self._layer(group, "second", hidden, self.tensors[f"{group}.second.bias"])
         o = _dense(hidden, self.tensors[f"{group}.out.weight"], self.tensors[f"{group}.out.bias"][self.row])
-        shift, unit = self.tensors[f"{group}.out.shift"], self.tensors["unit"][self.row][start:]
-        means = [(o[i] * unit[i] + 8 * 2 ** shift[i]) // (16 * 2 ** shift[i]) + linear[i] for i in range(n)]
+        shift, spread = self.tensors[f"{group}.out.shift"], self.tensors["unit"][self.row][start:]
+        means = [(o[i] * spread[i] + 8 * 2 ** shift[i]) // (16 * 2 ** shift[i]) + linear[i] for i in range(n)]
         means = [min(max(mean, -32768), 32767) for mean in means]
         top = len(self.tensors["coarse_map"]) - 1
-        levels = [min(max((o[i] + 8 * 2 ** shift[i]) // (16 * 2 ** shift[i]), 0), top) for i in range(n, 2 * n)]
-        return means, levels
+        classes = [min(max((o[i] + 8 * 2 ** shift[i]) // (16 * 2 ** shift[i]), 0), top) for i in range(n, 2 * n)]
+        return means, classes
 
 
 def varint(value: int) -> bytes:

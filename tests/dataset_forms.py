@@ -40,7 +40,7 @@ def webp(pixels: Bytes) -> Bytes:
 
 
 def write_xz(folder: Path, pixels: Bytes, labels: Bytes, split: Split, others: dict[str, Any] | None = None) -> Path:
-    """The packed form of grey pictures."""
+    """The packed form of gray pictures."""
     stream = np.frombuffer(lzma.compress(pixels.tobytes()), np.uint8)
     path = folder / f"mnist_{split}.npz"
     np.savez(path, **({"shape": np.array(pixels.shape), "labels": labels, "xz": stream} | (others or {})))
@@ -50,7 +50,7 @@ def write_xz(folder: Path, pixels: Bytes, labels: Bytes, split: Split, others: d
 def write_strips(
     folder: Path, pixels: Bytes, labels: Bytes, split: Split, others: dict[str, Any] | None = None
 ) -> Path:
-    """The packed form of pictures in colour, in strips of three."""
+    """The packed form of pictures in color, in strips of three."""
     strips = {f"strip{i:03}": webp(pixels[start : start + 3]) for i, start in enumerate(range(0, len(pixels), 3))}
     path = folder / f"cifar10_{split}.npz"
     np.savez(path, **({"shape": np.array(pixels.shape), "labels": labels} | strips | (others or {})))

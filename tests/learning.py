@@ -54,10 +54,10 @@ CASES = {
 
 
 def clustered(seed: int, d: int = 4) -> Tensor:
-    """Latents [4, d, 12, 12] around eight centres that are the same for all seeds."""
-    centres = torch.randn(8, d, generator=torch.Generator().manual_seed(99)) * 2
+    """Latents [4, d, 12, 12] around eight centers that are the same for all seeds."""
+    centers = torch.randn(8, d, generator=torch.Generator().manual_seed(99)) * 2
     generator = torch.Generator().manual_seed(seed)
-    vectors = centres[torch.randint(8, (4 * 144,), generator=generator)]
+    vectors = centers[torch.randint(8, (4 * 144,), generator=generator)]
     vectors = vectors + 0.3 * torch.randn(vectors.shape, generator=generator)
     return vectors.reshape(4, 12, 12, d).movedim(-1, 1).contiguous()
 

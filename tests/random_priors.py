@@ -24,10 +24,18 @@ PLANS = {
     plan.name: plan
     for plan in (
         random_models.ContextPlan("two_groups"),
-        random_models.ContextPlan("one_group", groups=(6,), levels=5, rows=1, zeros=(0, 15)),
-        random_models.ContextPlan("three_groups", groups=(4, 4, 8), embed=8, hidden=16, levels=31, K=40, scale=9.0),
+        random_models.ContextPlan("one_group", groups=(6,), deviation_classes=5, rows=1, zeros=(0, 15)),
         random_models.ContextPlan(
-            "wide_layers", groups=(16, 48), embed=32, hidden=64, levels=31, tables=40, patterns=("fine", "coarse")
+            "three_groups", groups=(4, 4, 8), embed=8, hidden=16, deviation_classes=31, K=40, scale=9.0
+        ),
+        random_models.ContextPlan(
+            "wide_layers",
+            groups=(16, 48),
+            embed=32,
+            hidden=64,
+            deviation_classes=31,
+            tables=40,
+            patterns=("fine", "coarse"),
         ),
         random_models.ContextPlan(
             "some_qualities",

@@ -59,7 +59,7 @@ def ssimulacra2(original: Pixels, copy: Pixels) -> float:
 
 
 def _plane(a: Array, b: Array) -> tuple[float, float, float, float, float, float]:
-    """Means of first and fourth power of the three maps of one colour plane."""
+    """Means of first and fourth power of the three maps of one color plane."""
     mean_a, mean_b = _blur(a), _blur(b)
     both = _blur(a * b) - mean_a * mean_b
     spread = _blur(a * a) - mean_a**2 + _blur(b * b) - mean_b**2

@@ -78,7 +78,7 @@ def test_sections_that_are_not_known_are_counted() -> None:
 
 def test_figures_without_the_model() -> None:
     parsed, _, _ = vector("plain")
-    facts = storage.analyse(parsed, None, None)
+    facts = storage.analyze(parsed, None, None)
     assert facts["model"] is facts["quantizer"] is facts["indices"] is None
     assert facts["layout"] == "shared"
     assert facts["K"] == parsed.header.K
@@ -88,8 +88,8 @@ def test_figures_without_the_model() -> None:
 def test_damage_and_other_models_are_errors() -> None:
     parsed, metadata, prior = vector("plain")
     with pytest.raises(ModelError, match="name the right one with --model"):
-        storage.analyse(parsed, *vector("wide_mid")[1:])
+        storage.analyze(parsed, *vector("wide_mid")[1:])
     for field, value in (("K", 512), ("m", 9), ("index_crc", 1)):
         header = replace(parsed.header, **{field: value})  # type: ignore[arg-type]
         with pytest.raises(FormatError):
-            storage.analyse(replace(parsed, header=header), metadata, prior)
+            storage.analyze(replace(parsed, header=header), metadata, prior)

@@ -1,4 +1,4 @@
-"""What is changed in training crops: scale, colours, drawn content; and the basis that training begins with."""
+"""What is changed in training crops: scale, colors, drawn content; and the basis that training begins with."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def test_scales_are_as_often_above_one_as_their_range_says() -> None:
     assert {Augmentation().source(generator, 256) for _ in range(20)} == {256}
 
 
-def test_other_colours_leave_greys_grey_and_keep_the_mean() -> None:
-    grey = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0)).expand(3, -1, -1) / 2 + 0.25
+def test_other_colors_leave_grays_gray_and_keep_the_mean() -> None:
+    gray = torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0)).expand(3, -1, -1) / 2 + 0.25
     for seed in range(8):
-        changed = recolor(random(seed), grey)
+        changed = recolor(random(seed), gray)
         assert torch.allclose(changed[0], changed[1], atol=1e-5) and torch.allclose(changed[0], changed[2], atol=1e-5)
-        assert changed.mean() == pytest.approx(float(grey.mean()), abs=0.02)
+        assert changed.mean() == pytest.approx(float(gray.mean()), abs=0.02)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_drawn_content_is_of_few_colours_or_of_hard_edges(kind: object) -> None:
-    """A photograph of this size has thousands of colours; and no two drawings are the same."""
+def test_drawn_content_is_of_few_colors_or_of_hard_edges(kind: object) -> None:
+    """A photograph of this size has thousands of colors; and no two drawings are the same."""
     pictures = [kind(random(seed), 96, 64) for seed in range(6)]  # type: ignore[operator]
     assert {p.shape for p in pictures} == {(64, 96, 3)} and {p.dtype for p in pictures} == {np.dtype(np.uint8)}
     assert len({p.tobytes() for p in pictures}) == 6
@@ -68,12 +68,12 @@ def test_shares_are_of_0_to_1(name: str) -> None:
         tiny_settings(**{name: 1.5})
 
 
-def test_the_basis_is_a_dct_of_decorrelated_colours() -> None:
+def test_the_basis_is_a_dct_of_decorrelated_colors() -> None:
     basis, deviations = block_basis(picture_set(), random(), 64)
     assert torch.allclose(basis @ basis.T, torch.eye(768), atol=1e-5)
     assert (deviations[1:] <= deviations[:-1]).all()
     blocks = basis.reshape(768, 3, 256)
-    # Each row is one colour times one pattern, and the patterns are the 256 of the DCT, three times each.
+    # Each row is one color times one pattern, and the patterns are the 256 of the DCT, three times each.
     _, strengths, _ = torch.linalg.svd(blocks)
     assert (strengths[:, 1:] < 1e-4).all()
     mean = basis.reshape(768, 3, 256).mean(2).norm(dim=1)

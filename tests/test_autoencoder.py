@@ -94,7 +94,7 @@ def test_the_encoder_takes_the_indices_that_training_saw(folder: Path, tmp_path:
     assert training.run([folder], model, settings_of(method), resume=False)
     codec = Codec.open(model)
     pixels = picture(32, 32, seed=5)
-    z = codec.analyse(pixels, 50.0)
+    z = codec.analyze(pixels, 50.0)
     assert np.array_equal(codec.encode(pixels).choice.indices, codec.quantizer.encode(z)[0].numpy())
 
 
@@ -106,18 +106,18 @@ def test_reconstruction_improves(folder: Path, tmp_path: Path) -> None:
     assert {"usage", "perplexity", "step", "seconds"} <= set(log[0])
 
 
-def test_the_objective_is_the_papers(folder: Path, tmp_path: Path) -> None:
+def test_the_loss_is_the_papers(folder: Path, tmp_path: Path) -> None:
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for method in ("vq", "sq"):
         state = Autoencoder(settings_of(method, quantizer_weight=0.5), torch.device("cpu"))
         trainer = AutoencoderTrainer(state, lambda step: x, 0.07, tmp_path / "none")
         mse, loss, z_q = torch.tensor(0.02), torch.tensor(3.0), torch.zeros(2, 16, 8, 8)
         quantized = Quantized(z_q, torch.zeros(1), loss, torch.zeros(1))
-        objective = float(trainer._objective(mse, quantized, x))
+        total = float(trainer._total(mse, quantized, x))
         # VQ-VAE: pixels of -1..1 over the variance of those of 0..1. SQ-VAE: D / 2 log(mse) + n loss, over D / 2.
         signed = F.mse_loss(2 * x - 1, 2 * (x + mse.sqrt()) - 1) / 0.07 + 0.5 * 3
         bound = (3072 / 2 * math.log(0.02) + 0.5 * 16 * 64 * 3) / (3072 / 2)
-        assert objective == pytest.approx(float(signed) if method == "vq" else bound, rel=1e-4)
+        assert total == pytest.approx(float(signed) if method == "vq" else bound, rel=1e-4)
 
 
 def test_the_learning_rate_rises_and_falls_along_half_a_cosine() -> None:
@@ -187,5 +187,5 @@ def test_options_of_a_method_are_checked(run: Run, folder: Path, tmp_path: Path)
     assert "not of the form NAME=VALUE" in run(*common, "-O", "anchor").err
     wrong = run(*common, "-O", "anchor=farthest")
     assert wrong.code == 1 and "choose one of" in wrong.err
-    unknown = run(*common, "-O", "colour=red")
-    assert unknown.code == 1 and "has no option 'colour'" in unknown.err
+    unknown = run(*common, "-O", "color=red")
+    assert unknown.code == 1 and "has no option 'color'" in unknown.err

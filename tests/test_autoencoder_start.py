@@ -1,4 +1,4 @@
-"""Training that begins with standardised latents or with the network of a model, and with codevectors among them."""
+"""Training that begins with standardized latents or with the network of a model, and with codevectors among them."""
 
 from __future__ import annotations
 

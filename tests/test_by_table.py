@@ -13,7 +13,7 @@ from random_priors import PLANS, latents, prior
 from torch import Tensor
 
 from vqcodec.encoder import ContextEncoder, by_table
-from vqcodec.encoder.by_table import FrequencyTables, TableAssigner, UnitChoice
+from vqcodec.encoder.by_table import IndexCosts, TableAssigner, UnitChoice
 from vqcodec.training.rate.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
 
 WEIGHTS = (0.0, 0.15, 3.0)
@@ -39,7 +39,7 @@ def make_case(seed: int, K: int = 20, S: int = 5, count: int = 300, wide: float 
     fine = torch.randint(T, (S, S, 2), generator=random)
     coarse = torch.randint(T, (S, S), generator=random)
     coarse[torch.rand(S, S, generator=random) > wide] = -1
-    tables = FrequencyTables(-torch.log2(shares / shares.sum(1, keepdim=True)), fine, coarse)
+    tables = IndexCosts(-torch.log2(shares / shares.sum(1, keepdim=True)), fine, coarse)
     scale = 2.0 + 6.0 * torch.rand(1, generator=random).item()
     x = torch.randn(count, 2, generator=random) * torch.logspace(-1.5, 1, count)[:, None]
     return Case(TableAssigner(codebook, scale, tables), x, torch.randint(S, (count, 2), generator=random))
@@ -167,7 +167,7 @@ def test_the_assigner_of_a_prior_has_its_tables(name: str) -> None:
     made, assigner = prior(name), ContextEncoder(prior(name)).assigner
     assert assigner.zero == made.zero
     x = latents(2, (10, 12), seed=1).reshape(2, -1).t()
-    classes = torch.randint(made.levels, x.shape, generator=torch.Generator().manual_seed(2))
+    classes = torch.randint(made.deviation_classes, x.shape, generator=torch.Generator().manual_seed(2))
     found = assigner.assign(x, classes, 0.15)
     coarse_tables, wide = made.coarse_tables(classes.numpy())
     fine_tables = made.fine_tables(classes.numpy(), found.coarse.numpy())

@@ -77,7 +77,7 @@ def test_indices_do_not_depend_on_threads_or_batch_of_the_decoder(tiny_codec: Co
 
 def test_rate_aware_assignment_saves_bits(tiny_codec: Codec, pixels: Pixels) -> None:
     encoded = tiny_codec.encode(pixels, 50)
-    plain = tiny_codec.quantizer.encode(tiny_codec.analyse(pixels, 50))[0].numpy()
+    plain = tiny_codec.quantizer.encode(tiny_codec.analyze(pixels, 50))[0].numpy()
     bits = tiny_codec.prior.bits
     assert sum(bits(encoded.choice.indices, encoded.choice.classes, 50)) < sum(bits(plain, encoded.choice.classes, 50))
 
@@ -128,7 +128,7 @@ def test_more_indices_than_the_format_allows_are_refused_before_decoding(tiny_co
     check_size(512, 768, metadata)
 
 
-def test_colour_profile_comes_back(tiny_codec: Codec, pixels: Pixels) -> None:
+def test_color_profile_comes_back(tiny_codec: Codec, pixels: Pixels) -> None:
     profile = bytes(range(200))
     data = tiny_codec.compress(Picture(pixels, icc=profile), 50)
     assert tiny_codec.decompress(data).icc == profile
@@ -199,4 +199,4 @@ def test_model_without_a_tensor_is_refused(tiny_model: Path, name: str) -> None:
     with pytest.raises(ModelError):
         Codec(metadata, arrays | {name: arrays[name][:2]})
     with pytest.raises(ModelError):
-        Codec(replace(metadata, quantizer=metadata.quantizer | {"colour": 1}), arrays)
+        Codec(replace(metadata, quantizer=metadata.quantizer | {"color": 1}), arrays)

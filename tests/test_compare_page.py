@@ -218,7 +218,7 @@ def test_phone(browser: Browser, page: Path, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_colours_follow_the_system_and_are_readable(browser: Browser, page: Path, dark: bool) -> None:
+def test_colors_follow_the_system_and_are_readable(browser: Browser, page: Path, dark: bool) -> None:
     browser.open(page, 900, 760, dark=dark)
 
     def luminance(expression: str) -> float:

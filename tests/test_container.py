@@ -161,10 +161,10 @@ def test_a_profile_that_unpacks_to_too_much_is_refused() -> None:
 
 
 @pytest.mark.parametrize("space", profiles.SPACES.values())
-def test_a_usual_colour_space_is_a_number(space: profiles.Space) -> None:
+def test_a_usual_color_space_is_a_number(space: profiles.Space) -> None:
     icc = profiles.profile(space)
-    plain, coloured = (len(container.write(HEADER, b"abc", profile)) for profile in (None, icc))
-    assert coloured == plain + 3
+    plain, colored = (len(container.write(HEADER, b"abc", profile)) for profile in (None, icc))
+    assert colored == plain + 3
     assert container.read(container.write(HEADER, b"abc", icc)).icc == icc
 
 

@@ -72,15 +72,15 @@ def test_the_random_models_exercise_everything(name: str) -> None:
     """Means and classes vary, units are coded with and without a coarse index, with near and with far tables."""
     found, plan = drawn(name, (24, 24), 100), PLANS[name]
     half = prior(name).d // 2
-    assert (np.bincount(found.classes.reshape(-1), minlength=plan.levels) > 0).mean() > 0.6
+    assert (np.bincount(found.classes.reshape(-1), minlength=plan.deviation_classes) > 0).mean() > 0.6
     assert len(np.unique(found.codes)) > 200
-    levels = found.classes.reshape(half, 2, -1).transpose(0, 2, 1)
-    _, wide = prior(name).coarse_tables(levels)
+    classes = found.classes.reshape(half, 2, -1).transpose(0, 2, 1)
+    _, wide = prior(name).coarse_tables(classes)
     far = found.indices[:half] != prior(name).zero
     assert 0.1 < wide.mean() < 0.9
     assert 0.05 < far.mean() < 0.9
     assert not far.reshape(-1)[~wide].any()
-    assert len(np.unique(prior(name).fine_tables(levels, found.indices[:half].reshape(-1)))) > plan.tables / 2
+    assert len(np.unique(prior(name).fine_tables(classes, found.indices[:half].reshape(-1)))) > plan.tables / 2
 
 
 def test_where_no_coarse_index_is_coded_it_costs_nothing_and_is_zero() -> None:
@@ -193,7 +193,7 @@ REFUSED: dict[str, Change] = {
     "fine_map out of range": put("fine_map", (8, 8, 1), 12),
     "fine_map without a table": put("fine_map", (0, 0, 0), NO_COARSE),
     "coarse_map out of range": put("coarse_map", (0, 8), 12),
-    "257 levels": lambda metadata, arrays: (metadata, arrays | {"context." + k: v for k, v in BIG.items()}),
+    "257 deviation classes": lambda metadata, arrays: (metadata, arrays | {"context." + k: v for k, v in BIG.items()}),
     "no zero codevector": put("codebook16", slice(None), 1),
     "unit 0": put("unit", (2, 3), 0),
     "frequency 0": put("tables", (2, slice(None)), 0),
@@ -266,7 +266,7 @@ def plans(draw: st.DrawFn) -> tuple[Any, Any]:
     """Plans of a random model and of a random picture coded with it, in tiles or not."""
     groups = tuple(draw(st.lists(st.sampled_from([2, 4, 6]), min_size=1, max_size=3)))
     K = draw(st.integers(2, 40))
-    sizes = {name: draw(st.integers(1, 9)) for name in ("embed", "hidden", "rows", "levels", "tables")}
+    sizes = {name: draw(st.integers(1, 9)) for name in ("embed", "hidden", "rows", "deviation_classes", "tables")}
     settings = {"table_bits": draw(st.integers(8, 24)), "scale": draw(st.sampled_from([1.0, 7, 255]))}
     zeros = (draw(st.integers(0, K - 1)),)
     name = str(draw(st.integers(0, 999)))

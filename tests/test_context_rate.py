@@ -35,7 +35,7 @@ def written(assigner: TableAssigner, assigned: UnitChoice, classes: torch.Tensor
     return float(fine) + (float(assigner.tables.costs[table, assigned.coarse[n]]) if table >= 0 else 0.0)
 
 
-def test_slopes_are_differences_between_neighbouring_tables(assigner: TableAssigner) -> None:
+def test_slopes_are_differences_between_neighboring_tables(assigner: TableAssigner) -> None:
     x, classes = units(400)
     classes[:20] = torch.tensor([WIDE_CLASS, 3])
     x[:20] *= 20
@@ -61,9 +61,9 @@ def test_slopes_are_differences_between_neighbouring_tables(assigner: TableAssig
 
 def test_the_mean_learns_what_the_least_cost_changes_by(assigner: TableAssigner) -> None:
     torch.manual_seed(0)
-    # Without linear predictions, which would hand the change on to the neighbours.
+    # Without linear predictions, which would hand the change on to the neighbors.
     net = ContextNet((2, 4), rows=3, embed=4, hidden=8, patterns=("coarse", "coarse"))
-    net.set_unit(torch.full((3, 6), 0.75**0.5))  # then the unit of means is one step, and 1 / 16 a whole number of them
+    net.set_spread(torch.full((3, 6), 0.75**0.5))  # then the spread is one step, and 1 / 16 a whole number of them
     z, rows = torch.randn(16, 6, 32, 32) + 0.4, torch.arange(16) % 3
 
     def cost() -> float:
@@ -87,10 +87,10 @@ def test_the_mean_learns_what_the_least_cost_changes_by(assigner: TableAssigner)
     assert abs(float(gradient[:, 0].sum())) > 1000
 
 
-def test_the_quantised_latents_are_the_decoders_and_bits_are_counted(assigner: TableAssigner) -> None:
+def test_the_quantized_latents_are_the_decoders_and_bits_are_counted(assigner: TableAssigner) -> None:
     torch.manual_seed(1)
     net = ContextNet((2, 4), rows=3, embed=4, hidden=8)
-    net.set_unit(torch.ones(3, 6))
+    net.set_spread(torch.ones(3, 6))
     net.integer = True
     z, rows = torch.randn(1, 6, 5, 3) * 2, torch.tensor([1])
     counts = torch.zeros(assigner.tables.costs.shape)

@@ -27,7 +27,7 @@ def waves(height: int, width: int) -> Pixels:
 
 
 def coarse(pixels: Pixels, step: int = 24) -> Pixels:
-    """A copy with few grey levels."""
+    """A copy with few gray levels."""
     return (pixels // step * step + step // 2).clip(0, 255).astype(np.uint8)
 
 
@@ -80,9 +80,9 @@ def test_the_same_picture_is_best_and_more_loss_is_worse(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("grey", [0, 255])
-def test_flat_pictures_have_finite_values(name: str, grey: int) -> None:
-    flat = np.full((170, 170, 3), grey, np.uint8)
+@pytest.mark.parametrize("gray", [0, 255])
+def test_flat_pictures_have_finite_values(name: str, gray: int) -> None:
+    flat = np.full((170, 170, 3), gray, np.uint8)
     assert math.isfinite(metrics.load(name)(flat, flat))
 
 

@@ -48,17 +48,17 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, bits: int, colour: int, samples: bytes) -> bytes:
+def png(width: int, height: int, bits: int, color: int, samples: bytes) -> bytes:
     """A PNG file of raw rows, which need not be as many as its header says."""
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(samples)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
 
 
 def deep_png(channels: int, values: list[int]) -> bytes:
     """A PNG of one row of 16-bit samples."""
-    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-    return png(len(values) // channels, 1, 16, colour, b"\0" + struct.pack(f">{len(values)}H", *values))
+    color = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    return png(len(values) // channels, 1, 16, color, b"\0" + struct.pack(f">{len(values)}H", *values))
 
 
 def test_every_source_gives_the_same_pixels(pixels: Pixels, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_every_source_gives_the_same_pixels(pixels: Pixels, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("step", [1, -1, 2])
-def test_arrays_may_be_grey_transparent_or_views(pixels: Pixels, step: int) -> None:
+def test_arrays_may_be_gray_transparent_or_views(pixels: Pixels, step: int) -> None:
     view = pixels[::step, ::step]
     np.testing.assert_array_equal(read_picture(view).pixels, view)
     np.testing.assert_array_equal(read_picture(view[..., 0]).pixels, view[..., :1].repeat(3, axis=2))
@@ -146,7 +146,7 @@ def test_every_mode_with_alpha(mode: str) -> None:
     assert len(picture.notes) == 1
 
 
-def test_transparent_colour_of_a_palette() -> None:
+def test_transparent_color_of_a_palette() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([0, 0, 0, 10, 20, 30])
     image.putpixel((1, 0), 1)
@@ -163,7 +163,7 @@ def test_sixteen_bits_become_eight(channels: int) -> None:
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (128, 0), (129, 1), (32896, 128), (65406, 254), (65407, 255)])
-def test_grey_of_sixteen_bits_is_rounded(value: int, expected: int) -> None:
+def test_gray_of_sixteen_bits_is_rounded(value: int, expected: int) -> None:
     assert read_picture(deep_png(1, [value])).pixels.tolist() == [[[expected] * 3]]
 
 
@@ -197,7 +197,7 @@ def test_cmyk_becomes_rgb(pixels: Pixels, srgb_profile: bytes) -> None:
     assert picture.notes == ("CMYK is converted to RGB", "the ICC profile does not fit the picture and is not kept")
 
 
-def test_colours_in_another_space_are_converted_by_their_profile() -> None:
+def test_colors_in_another_space_are_converted_by_their_profile() -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     image = Image.new("LAB", (2, 1), (255, 128, 128))
     picture = read_picture(encoded(image, "TIFF", icc_profile=lab))

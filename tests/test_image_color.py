@@ -1,4 +1,4 @@
-"""Colours that are not sRGB's are converted, kept by a profile or noted; sRGB's own profile costs nothing."""
+"""Colors that are not sRGB's are converted, kept by a profile or noted; sRGB's own profile costs nothing."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ BT2020 = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))
 
 @pytest.fixture(scope="module")
 def ramp() -> Pixels:
-    """All greys, and colours."""
-    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
-    colours = np.random.default_rng(1).integers(40, 216, (16, 16, 3), dtype=np.uint8)
-    return np.concatenate([grey, colours])
+    """All grays, and colors."""
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    colors = np.random.default_rng(1).integers(40, 216, (16, 16, 3), dtype=np.uint8)
+    return np.concatenate([gray, colors])
 
 
 def png_with(pixels: Pixels, *chunks: tuple[bytes, bytes]) -> bytes:
@@ -58,7 +58,7 @@ def srgb_encoded(linear: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def test_a_curve_that_is_not_srgb_s_is_converted(ramp: Pixels) -> None:
     picture = read_picture(png_with(ramp, gama(1.0)))
     np.testing.assert_allclose(picture.pixels, srgb_encoded(ramp / 255), atol=1)
-    assert picture.notes == ("the colours are converted to sRGB by the PNG's gAMA",)
+    assert picture.notes == ("the colors are converted to sRGB by the PNG's gAMA",)
 
 
 @pytest.mark.parametrize("chunks", [[gama(0.45455)], [(b"sRGB", b"\0"), gama(1.0)], [(b"cICP", b"\x01\x0d\0\x01")]])
@@ -72,8 +72,8 @@ def test_other_primaries_become_a_profile(ramp: Pixels) -> None:
     picture = read_picture(png_with(ramp, gama(1 / 2.2), chrm(profiles.D65, *BT2020)))
     np.testing.assert_array_equal(picture.pixels, ramp)
     assert picture.notes == ("an ICC profile is made of the PNG's gAMA and cHRM",)
-    grey = as_srgb(picture.pixels, picture.icc)[:16]
-    np.testing.assert_allclose(grey, ramp[:16], atol=2)  # greys stay grey
+    gray = as_srgb(picture.pixels, picture.icc)[:16]
+    np.testing.assert_allclose(gray, ramp[:16], atol=2)  # grays stay gray
     red = np.array([[[200, 50, 50]]], np.uint8)
     linear = ((red / 255 + 0.055) / 1.055) ** 2.4
     to_srgb = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
@@ -84,7 +84,7 @@ def test_other_primaries_become_a_profile(ramp: Pixels) -> None:
 def test_code_points_of_png_and_avif(ramp: Pixels) -> None:
     picture = read_picture(png_with(ramp, (b"cICP", b"\x0c\x0d\0\x01")))
     assert picture.icc == profile(SPACES[1])
-    assert "colour numbers (12, 13)" in picture.notes[0]
+    assert "color numbers (12, 13)" in picture.notes[0]
     (note,) = read_picture(png_with(ramp, (b"cICP", b"\x01\x10\0\x01"))).notes
     assert "(1, 16) are not known" in note
     data = encoded(Image.fromarray(ramp), "AVIF", quality=90)
@@ -98,7 +98,7 @@ def test_code_points_of_png_and_avif(ramp: Pixels) -> None:
 def test_nonsense_is_ignored_with_a_note(ramp: Pixels, chunks: list[tuple[bytes, bytes]]) -> None:
     picture = read_picture(png_with(ramp, *chunks))
     np.testing.assert_array_equal(picture.pixels, ramp)
-    assert picture.notes == ("what the file says of its colours makes no sense and is ignored",)
+    assert picture.notes == ("what the file says of its colors makes no sense and is ignored",)
 
 
 @pytest.mark.parametrize("space", [Space("mine", profiles.SRGB_PRIMARIES), *SPACES.values()])

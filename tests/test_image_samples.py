@@ -1,4 +1,4 @@
-"""Depth and polarity of samples are read from tags, and a key colour is compared with the file's own values."""
+"""Depth and polarity of samples are read from tags, and a key color is compared with the file's own values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Samples = npt.NDArray[Any]
 
 
 def tiff(samples: Samples, bits: int, packed: bytes | None = None, **tags: int) -> bytes:
-    """A grey TIFF, little-endian and uncompressed; `packed` are its bytes where they are not those of the array."""
+    """A gray TIFF, little-endian and uncompressed; `packed` are its bytes where they are not those of the array."""
     height, width = samples.shape
     body = samples.tobytes() if packed is None else packed
     kind = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]
@@ -41,7 +41,7 @@ def tiff(samples: Samples, bits: int, packed: bytes | None = None, **tags: int) 
     return b"II*\0" + struct.pack("<I", 8 + len(body)) + body + ifd + bytes(4)
 
 
-def grey(data: bytes) -> list[int]:
+def gray(data: bytes) -> list[int]:
     pixels = read_picture(data).pixels
     assert (pixels == pixels[..., :1]).all()
     return pixels[0, :, 0].tolist()
@@ -56,25 +56,25 @@ def packed12(values: list[int]) -> bytes:
 def test_twelve_bits_are_scaled_by_their_twelve_bits() -> None:
     values = [0, 4095, 2048, 1024]
     data = tiff(np.array([values], np.uint16), 12, packed12(values))
-    assert grey(data) == [0, 255, 128, 64]
+    assert gray(data) == [0, 255, 128, 64]
     assert read_picture(data).notes == ("12 bits per sample are reduced to 8",)
 
 
 def test_white_may_be_zero() -> None:
     data = tiff(np.array([[0, 65535, 32768]], np.uint16), 16, photometric=0)
-    assert grey(data) == [255, 0, 127]
+    assert gray(data) == [255, 0, 127]
 
 
 def test_whole_numbers_of_32_bits() -> None:
     values = np.array([[0, 2**32 - 1, 2**31]], np.uint32)
-    assert grey(tiff(values, 32)) == [0, 255, 128]
+    assert gray(tiff(values, 32)) == [0, 255, 128]
 
 
 def test_floating_point_is_zero_to_one_or_what_the_tags_say() -> None:
     values = np.array([[0, 1, 0.5]], np.float32)
-    assert grey(tiff(values, 32)) == [0, 255, 128]
-    assert grey(tiff(200 * values, 32, most=200)) == [0, 255, 128]
-    assert grey(tiff((1000 * values).astype(np.int32), 32, most=1000)) == [0, 255, 128]
+    assert gray(tiff(values, 32)) == [0, 255, 128]
+    assert gray(tiff(200 * values, 32, most=200)) == [0, 255, 128]
+    assert gray(tiff((1000 * values).astype(np.int32), 32, most=1000)) == [0, 255, 128]
 
 
 @pytest.mark.parametrize(
@@ -91,22 +91,22 @@ def test_what_does_not_say_which_sample_is_white_is_refused(values: Samples, bit
 
 
 def with_key(png: bytes, *key: int) -> bytes:
-    """A PNG with a transparent colour."""
+    """A PNG with a transparent color."""
     return png[:33] + chunk(b"tRNS", struct.pack(f">{len(key)}H", *key)) + png[33:]
 
 
-def test_key_colours_of_16_bits_are_compared_in_16_bits() -> None:
+def test_key_colors_of_16_bits_are_compared_in_16_bits() -> None:
     key = (0x1234, 0x5678, 0x9ABC)
     data = with_key(deep_png(3, [*key, 0x1234, 0x5678, 0x9ABD, 0, 0, 0]), *key)
     assert read_picture(data).pixels[0].tolist() == [[255] * 3, [0x12, 0x56, 0x9A], [0] * 3]
-    assert grey(with_key(deep_png(1, [0x1234, 0x1235]), 0x1234)) == [255, 0x12]
+    assert gray(with_key(deep_png(1, [0x1234, 0x1235]), 0x1234)) == [255, 0x12]
 
 
 @pytest.mark.parametrize(("bits", "key", "others"), [(2, 2, [0, 85, 255]), (4, 10, [0, 17, 34])])
-def test_key_colours_of_few_bits(bits: int, key: int, others: list[int]) -> None:
+def test_key_colors_of_few_bits(bits: int, key: int, others: list[int]) -> None:
     steps = [other * ((1 << bits) - 1) // 255 for other in others]
     number = 0
     for value in [*steps, key]:
         number = number << bits | value
     row = number.to_bytes(4 * bits // 8, "big")
-    assert grey(with_key(png(4, 1, bits, 0, b"\0" + row), key)) == [*others, 255]
+    assert gray(with_key(png(4, 1, bits, 0, b"\0" + row), key)) == [*others, 255]

@@ -1,4 +1,4 @@
-"""Proof that activations, means, levels and inputs of the integer networks are those of FORMAT.md's formulas."""
+"""Proof that activations, means, deviation classes and inputs of integer networks are those of FORMAT.md's formulas."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def test_proof_activations_are_those_of_integers() -> None:
         np.testing.assert_array_equal(layer.activate(sums.astype(np.float32)[:, None])[:, 0], wanted)
 
 
-def test_proof_means_levels_and_inputs_are_those_of_integers() -> None:
+def test_proof_means_deviation_classes_and_inputs_are_those_of_integers() -> None:
     """Against Python's integers, at the ends of all ranges."""
-    units = [1, 2, 37, 4095, (1 << 31) - 1]
+    spreads = [1, 2, 37, 4095, (1 << 31) - 1]
     for shift in range(SHIFT_MAX + 1):
         for o in (-BOUND, BOUND, -1, 0, 1, *(k << shift for k in (-9, -8, 7, 8, 9, 500))):
-            sums, shifts = np.full((1, len(units)), o, np.float32), np.full(len(units), shift)
-            means = [min(max((o * u + (1 << shift + 3)) // (1 << shift + 4), -32768), 32767) for u in units]
-            assert integer_net.to_mean(sums, shifts, np.array(units), 0)[0].tolist() == means
-            raised = [min(max((o * u + (1 << shift + 3)) // (1 << shift + 4) + 999, -32768), 32767) for u in units]
-            assert integer_net.to_mean(sums, shifts, np.array(units), np.array(999))[0].tolist() == raised
-            level = min(max((o + (1 << shift + 3)) // (1 << shift + 4), 0), 30)
-            assert set(integer_net.to_level(sums, shifts, 31)[0].tolist()) == {level}
+            sums, shifts = np.full((1, len(spreads)), o, np.float32), np.full(len(spreads), shift)
+            means = [min(max((o * u + (1 << shift + 3)) // (1 << shift + 4), -32768), 32767) for u in spreads]
+            assert integer_net.to_mean(sums, shifts, np.array(spreads), 0)[0].tolist() == means
+            raised = [min(max((o * u + (1 << shift + 3)) // (1 << shift + 4) + 999, -32768), 32767) for u in spreads]
+            assert integer_net.to_mean(sums, shifts, np.array(spreads), np.array(999))[0].tolist() == raised
+            expected = min(max((o + (1 << shift + 3)) // (1 << shift + 4), 0), 30)
+            assert set(integer_net.to_deviation_class(sums, shifts, 31)[0].tolist()) == {expected}
     extreme = 32768 + 256 * 32768
     for y in (-extreme, extreme, -1, 0, 1, 18, 19, -18, -19, 1000):
-        inputs = [min(max((32 * y + u) // (2 * u), -127), 127) for u in units]
-        latents = np.full(len(units), y, np.int32)
-        assert integer_net.normalise(latents, np.array(units)).tolist() == inputs
+        inputs = [min(max((32 * y + u) // (2 * u), -127), 127) for u in spreads]
+        latents = np.full(len(spreads), y, np.int32)
+        assert integer_net.normalize(latents, np.array(spreads)).tolist() == inputs

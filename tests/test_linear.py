@@ -1,4 +1,4 @@
-"""Linear prediction from known neighbours: the formulas of FORMAT.md, exact at the ends of their ranges."""
+"""Linear prediction from known neighbors: the formulas of FORMAT.md, exact at the ends of their ranges."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def test_a_step_against_the_gradient_helps_from_anywhere(losses: dict[str, nn.Mo
         # What is outside counts as the bound, so the loss itself changes only once the samples are back.
         assert (slope.sum() > 0) == (start == "above") and losses[name](x, y) == losses[name](x, y.clamp(0, 1))
         return
-    # The differences of neighbours are absolute values: a step that crosses many of their kinks proves nothing.
+    # The differences of neighbors are absolute values: a step that crosses many of their kinks proves nothing.
     assert min(losses[name](x, y - step * slope / slope.norm()).item() for step in (0.001, 0.01, 0.1, 1)) < losses[
         name
     ](x, y)

@@ -90,7 +90,7 @@ def latents_in_tiles(pixels: npt.NDArray[np.uint8], quality: float, monkeypatch:
 def test_latents_of_tiles_are_those_of_the_whole_picture(
     quality: float, pixels: npt.NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = photo().analyse(pixels, quality)[0]
+    whole = photo().analyze(pixels, quality)[0]
     assert whole.shape[1:] == GRID and whole.abs().max() > 10
     assert (latents_in_tiles(pixels, quality, monkeypatch) - whole).abs().max() < 1e-3
     monkeypatch.setattr(photo().network, "analysis_margin", 2)

@@ -20,11 +20,11 @@ from vqcodec.networks import NETWORKS, Network, PhotoNetwork, VqganNetwork, Vqva
 SMALL: dict[str, Callable[[], Network]] = {
     "photo": lambda: PhotoNetwork(12, (4, 8, 4, 8)),
     "vqvae": lambda: VqvaeNetwork(8),
-    "vqvae grey": lambda: VqvaeNetwork(6, channels=1),
+    "vqvae gray": lambda: VqvaeNetwork(6, channels=1),
     "vqgan": lambda: VqganNetwork(8, 4),
     "vqgan modulated": lambda: VqganNetwork(8, 8, modulated=True),
 }
-RATELESS = ["vqvae", "vqvae grey", "vqgan", "vqgan modulated"]
+RATELESS = ["vqvae", "vqvae gray", "vqgan", "vqgan modulated"]
 Q50 = torch.tensor([50.0, 50.0])
 
 
@@ -83,13 +83,13 @@ def test_unknown_networks_and_settings_are_refused() -> None:
     with pytest.raises(ModelError, match="None is unknown"):
         build({})
     with pytest.raises(TypeError):
-        build({"name": "vqvae", "colour": 1})
+        build({"name": "vqvae", "color": 1})
 
 
 @pytest.mark.parametrize("rateless", RATELESS, indirect=True)
 def test_without_rates_the_nearest_codevectors_are_taken_whatever_effort_and_quality(rateless: Codec) -> None:
     pixels = picture(70, 90, seed=1)
-    nearest = rateless.quantizer.encode(rateless.analyse(pixels, 50))[0].numpy()
+    nearest = rateless.quantizer.encode(rateless.analyze(pixels, 50))[0].numpy()
     assert len(np.unique(nearest)) > 3
     for quality, effort in ((50, 0), (50, 1), (50, 9), (7, 5)):
         assert np.array_equal(rateless.encode(pixels, quality, effort).choice.indices, nearest)

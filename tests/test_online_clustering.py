@@ -20,8 +20,8 @@ from vqcodec.quantizers.learning.clustering import OnlineClustering
 REVIVING = [name for name in CASES if name.startswith(("cvq", "looc", "hvq")) and name != "cvq-offline"]
 
 
-def at_centres(name: str) -> Learned:
-    """A quantizer with half of its codevectors at the eight centres, and the other half where no feature is."""
+def at_centers(name: str) -> Learned:
+    """A quantizer with half of its codevectors at the eight centers, and the other half where no feature is."""
     quantizer = Case(replace(CASES[name].settings, K=16), CASES[name].options).make()
     units, chosen = Features(clustered(0), quantizer.d_star).sample(400), [0]
     for _ in range(7):
@@ -34,7 +34,7 @@ def at_centres(name: str) -> Learned:
 
 @pytest.mark.parametrize("name", REVIVING)
 def test_unused_codevectors_come_back_and_used_ones_stay_where_they_are(name: str) -> None:
-    quantizer, z = at_centres(name), torch.cat([clustered(seed) for seed in range(100, 120)])
+    quantizer, z = at_centers(name), torch.cat([clustered(seed) for seed in range(100, 120)])
     start = quantizer.codebook.detach().clone()
     assert int((quantizer.eval()(z).usage > 0).sum()) <= 9
     for step in range(0, 60, 5):

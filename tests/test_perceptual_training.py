@@ -130,9 +130,9 @@ def first_step(model: Path, folder: Path, **changes: Any) -> Perceptual:
 def test_the_synthesis_listens_to_the_discriminator(tiny_model: Path, tmp_path: Path) -> None:
     last = "synthesis_out.bias"
     runs = [{"adversarial": 0.0}, {"matching": 0.0}, {"matching": 5.0}]
-    learnt = [first_step(tiny_model, tmp_path, learning_rate=0.1, **changes).learning[last] for changes in runs]
-    assert not torch.equal(learnt[0], learnt[1])
-    assert not torch.equal(learnt[1], learnt[2])
+    learned = [first_step(tiny_model, tmp_path, learning_rate=0.1, **changes).learning[last] for changes in runs]
+    assert not torch.equal(learned[0], learned[1])
+    assert not torch.equal(learned[1], learned[2])
 
 
 def test_what_is_written_are_the_averages(tiny_model: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from vqcodec.training.photo.refined import refined
 
 
 def cost(codec: Codec, pixels: npt.NDArray[np.uint8], quality: float, effort: int) -> float:
-    """Bits + lambda 255^2 MSE of a real file; the encoder counts the same but for rounding to grey levels."""
+    """Bits + lambda 255^2 MSE of a real file; the encoder counts the same but for rounding to gray levels."""
     encoded = codec.encode(pixels, quality, effort)
     shown = codec.decode(codec.unpack(container.read(codec.pack(encoded))))
     error = np.square(shown.astype(np.float64) - pixels).sum() / 3
@@ -49,18 +49,18 @@ def test_refined_latents_are_never_worse_than_those_of_the_analysis() -> None:
     x, quality = picture_set().crops(random, 3, 64), torch.tensor([20.0, 50.0, 90.0])
     z = network.analysis(x, quality)
 
-    def quantise(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def quantize(latents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         integers = latents.round()
         return integers, (1 + integers.abs()).log2().sum((1, 2, 3))
 
     def costs(latents: torch.Tensor) -> torch.Tensor:
-        z_q, bits = quantise(latents)
+        z_q, bits = quantize(latents)
         error = (network.synthesis(z_q, quality).clamp(0, 1) - x).square().mean((1, 2, 3))
         return bits + network.rate_lambda(quality) * 255.0**2 * 64 * 64 * error
 
-    better = refined(network, x, z, quality, quantise, 4)
+    better = refined(network, x, z, quality, quantize, 4)
     assert (costs(better) <= costs(z)).all() and (costs(better) < costs(z)).any()
-    assert torch.equal(refined(network, x, z, quality, quantise, 0), z)
+    assert torch.equal(refined(network, x, z, quality, quantize, 0), z)
 
 
 @pytest.mark.parametrize("lowered", [0.0, 0.7, 1.5])

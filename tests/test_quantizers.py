@@ -222,7 +222,7 @@ def test_online_clustering_moves_only_unused_codevectors_to_features() -> None:
     assert torch.allclose(codebook[1], torch.tensor([4.0, 4.0]), atol=0.1)
 
 
-def test_beta_without_quantisation_error_is_the_papers_blur() -> None:
+def test_beta_without_quantization_error_is_the_papers_blur() -> None:
     """Upsampling x2 and averaging 2 x 2 weighs a sample 9/16 + ... as bilinear interpolation says."""
     quantizer = make("looc-all").eval()
     z = torch.zeros(1, quantizer.d, 5, 5)

@@ -55,7 +55,7 @@ def test_the_examples_of_the_text() -> None:
     assert np.array([3, -20, 127]) @ np.array([5, -7, 2]) + 100 == 509
     assert [int(context.activate(one * a, one * s)[0]) for a, s in ((509, 4), (-509, 4), (509, 0))] == [32, 0, 127]
     assert context.mean_of(one * -1000, one * 37, one * 6, 0) == -36
-    assert [int(context.level_of(one * o, one * 6, 31)[0]) for o in (-1000, 9000)] == [0, 9]
+    assert [int(context.deviation_class(one * o, one * 6, 31)[0]) for o in (-1000, 9000)] == [0, 9]
     assert context.network_input(np.array([-73, -6]), np.array([37, 37])).tolist() == [-32, -3]
 
 

@@ -80,7 +80,7 @@ BAD_MODELS: dict[str, Change] = {
     "rough -128": put("1.rough.2.weight", (0, 0), -128),
     "settings": lambda metadata, arrays: metadata.update(context={}),
     **{f"scale {x}": setting("quantizer", scale=x) for x in (0, 256, 12.5, "12", True, None, float("nan"))},
-    "257 levels": lambda metadata, arrays: arrays.update(BIG_MAPS),
+    "257 deviation classes": lambda metadata, arrays: arrays.update(BIG_MAPS),
     **{f"{key}": setting("quantizer", **{key: x}) for key, x in (("wide", 2), ("depth", 1), ("mode", "smooth"))},
 }
 

@@ -28,8 +28,8 @@ from vqcodec.training.pictures.images import to_pictures
 
 Pixels = npt.NDArray[np.uint8]
 SETTINGS: dict[str, dict[str, Any]] = {
-    "grey": {"quantizer": "looc", "m": 4, "channels": 1},
-    "colour": {"quantizer": "pq", "m": 4},
+    "gray": {"quantizer": "looc", "m": 4, "channels": 1},
+    "color": {"quantizer": "pq", "m": 4},
     "conditional": {"quantizer": "looc", "m": 4, "beta": 2, "mode": "conditional"},
     "smooth": {"quantizer": "looc", "m": 2, "beta": 2, "mode": "smooth", "match": "cosine"},
     "one": {"quantizer": "vq"},
@@ -60,12 +60,12 @@ def model_of(kind: str, folder: Path, pixels: Pixels) -> Path:
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_figures_are_those_of_real_files(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "BATCH", 2)
-    pixels = pictures(28, 1) if kind == "grey" else pictures(32, 3)
+    pixels = pictures(28, 1) if kind == "gray" else pictures(32, 3)
     path = model_of(kind, tmp_path, pixels)
     found = measure.measure(path, pixels)
     codec = Codec.open(path)
-    colours = [np.repeat(p, 3, axis=2) if kind == "grey" else p for p in pixels]
-    files = [codec.compress(Picture(p)) for p in colours]
+    colors = [np.repeat(p, 3, axis=2) if kind == "gray" else p for p in pixels]
+    files = [codec.compress(Picture(p)) for p in colors]
     back = [codec.decompress(data).pixels for data in files]
     area = pixels.shape[1] * pixels.shape[2]
     assert found["pictures"] == len(pixels)
@@ -78,11 +78,11 @@ def test_figures_are_those_of_real_files(kind: str, tmp_path: Path, monkeypatch:
     assert found["bpp"]["paper"] == cells * quantizer.m * 3 / area
     assert found["bpp"]["decoder"] == stored * quantizer.m * 3 / area
     assert found["lossless"]["psnr_db"] == pytest.approx(
-        np.mean([metrics.psnr(a, b) for a, b in zip(colours, back, strict=True)]), rel=1e-12
+        np.mean([metrics.psnr(a, b) for a, b in zip(colors, back, strict=True)]), rel=1e-12
     )
     indices = np.stack([codec.unpack(container.read(data)).choice.indices for data in files])
     assert indices[0].size == stored * quantizer.m
-    check_usage(found, indices, kind == "colour")
+    check_usage(found, indices, kind == "color")
 
 
 def test_as_many_pictures_are_coded_at_once_as_their_size_allows(
@@ -169,9 +169,9 @@ def test_the_papers_way_is_by_whole_values_and_jpeg() -> None:
 
 def test_both_ways_are_measured_of_the_same_pictures(tmp_path: Path) -> None:
     pixels = pictures(32, 3)
-    path = model_of("colour", tmp_path, pixels)
+    path = model_of("color", tmp_path, pixels)
     codec = Codec.open(path)
-    z = codec.quantizer.decode(codec.quantizer.encode(torch.cat([codec.analyse(p, 50.0) for p in pixels])))
+    z = codec.quantizer.decode(codec.quantizer.encode(torch.cat([codec.analyze(p, 50.0) for p in pixels])))
     shown = codec.network.synthesis(z, torch.full((len(pixels),), 50.0)).numpy().transpose(0, 2, 3, 1)
     copies = [through_jpeg((p.clip(0, 1) * np.float32(255)).astype(np.uint8)) for p in shown]
     values = (2 * (pixels.astype(np.float32) / np.float32(255)) - 1 + 1) / 2 * np.float32(255)
@@ -196,13 +196,13 @@ def test_lossless_formats_are_lossless_and_their_bytes_are_counted(channels: int
         assert image.mode == ("L" if channels == 1 else "RGB")
 
 
-def test_the_plot_names_every_way_to_quantise_and_the_lossless_formats() -> None:
+def test_the_plot_names_every_way_to_quantize_and_the_lossless_formats() -> None:
     points = [
         (
             Run("mnist", settings_of(kind)),
             {"measured": {"bytes": size, "pictures": 5, "lossless": {"psnr_db": 30.0 + i}}},
         )
-        for i, (kind, size) in enumerate((("colour", 90.0), ("one", 60.0), ("grey", 95.0), ("smooth", 80.0)))
+        for i, (kind, size) in enumerate((("color", 90.0), ("one", 60.0), ("gray", 95.0), ("smooth", 80.0)))
     ]
     points.append((Run("mnist", AutoencoderSettings(quantizer="looc", K=32, m=4)), points[0][1]))
     figure = plot.draw("mnist", points, {"bytes": {"png": 200.0, "webp": 150.0}})

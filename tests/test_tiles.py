@@ -24,7 +24,7 @@ from vqcodec.errors import FormatError, SettingsError, VqcError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.header import MAX_PIXELS, Header
-from vqcodec.exact.indices import Encoded, decode_tiles, index_crc, tiles_crc, unpack
+from vqcodec.exact.indices import PictureChoice, decode_tiles, index_crc, tiles_crc, unpack
 from vqcodec.exact.tiles import read_streams, tiles_of, write_streams
 from vqcodec.image import Picture
 
@@ -89,7 +89,7 @@ def with_prior(tiny: Codec, kind: str) -> Codec:
     """The tiny model with a random prior of some kind."""
     settings, base, weights = tiny.metadata.quantizer, tiny.metadata, tiny.network.state_dict()
     if kind == "context":
-        plan = random_models.ContextPlan("tiny", (4, 8, 12), settings["K"], levels=12, tables=20)
+        plan = random_models.ContextPlan("tiny", (4, 8, 12), settings["K"], deviation_classes=12, tables=20)
     else:
         plan = random_models.ModelPlan("tiny", settings, table_bits=16, tables=6, rows=2, classes=3)
     metadata, arrays = random_models.make_model(plan, base)
@@ -177,7 +177,7 @@ def test_settings_are_checked_for_large_pictures_too(
             codecs["static"].compress(Picture(pixels), quality, effort)
 
 
-def make_file(model: str, width: int, height: int, tile: int = 16) -> tuple[bytes, Callable[[bytes], Encoded]]:
+def make_file(model: str, width: int, height: int, tile: int = 16) -> tuple[bytes, Callable[[bytes], PictureChoice]]:
     """A small random file of a model of the test vectors, and what decodes it to indices."""
     plan = next(plan for plan in maker.MODELS if plan.name == model)
     metadata, arrays = random_models.make_model(plan)

@@ -19,15 +19,15 @@ from vqcodec.training.rate.context_net import CLASSES_PER_OCTAVE, ContextNet
 from vqcodec.training.recipe import make_settings
 
 
-def wave(cycles: float, colour: tuple[float, float, float]) -> Tensor:
-    """A basis vector [3, 16, 16] of one frequency along the rows and one colour."""
+def wave(cycles: float, color: tuple[float, float, float]) -> Tensor:
+    """A basis vector [3, 16, 16] of one frequency along the rows and one color."""
     line = torch.cos(2 * math.pi * cycles * torch.arange(16) / 16)
-    return torch.tensor(colour)[:, None, None] * line.expand(16, 16)
+    return torch.tensor(color)[:, None, None] * line.expand(16, 16)
 
 
-def test_channels_are_in_the_band_of_their_frequency_and_colour() -> None:
-    grey, blue = (1.0, 1.0, 1.0), (-1.0, -1.0, 2.0)
-    basis = torch.stack([wave(0, grey), wave(1, grey), wave(2, grey), wave(3, grey), wave(6, grey)])
+def test_channels_are_in_the_band_of_their_frequency_and_color() -> None:
+    gray, blue = (1.0, 1.0, 1.0), (-1.0, -1.0, 2.0)
+    basis = torch.stack([wave(0, gray), wave(1, gray), wave(2, gray), wave(3, gray), wave(6, gray)])
     basis = torch.cat([basis, torch.stack([wave(0, blue), wave(1, blue), wave(4, blue)])])
     shares = band_shares(basis)
     assert tuple(shares) == BANDS
@@ -58,13 +58,13 @@ def test_a_context_prior_expects_latents_of_the_new_scale() -> None:
     torch.manual_seed(0)
     scaled, anew = ContextNet((2, 4), 3, 8, 8), ContextNet((2, 4), 3, 8, 8)
     deviations, factors = torch.rand(3, 6) * 20 + 1, torch.tensor([0.5, 2.0, 1.0, 4.0, 1.0, 0.25])
-    scaled.set_unit(deviations)
-    anew.set_unit(deviations * factors)
-    levels = [net.bias_out[:, net.n :].clone() for net in scaled.nets]
-    scaled.scale_unit(factors.expand(3, -1))
-    assert torch.allclose(scaled.unit, anew.unit, rtol=0, atol=4 / 2 + 0.5)  # four times a rounding, and another
-    for net, level, change in zip(scaled.nets, levels, factors.log2().split([2, 4]), strict=True):
-        assert torch.allclose(net.bias_out[:, net.n :], level + CLASSES_PER_OCTAVE * change)
+    scaled.set_spread(deviations)
+    anew.set_spread(deviations * factors)
+    biases = [net.bias_out[:, net.n :].clone() for net in scaled.nets]
+    scaled.scale_spread(factors.expand(3, -1))
+    assert torch.allclose(scaled.spread, anew.spread, rtol=0, atol=4 / 2 + 0.5)  # four times a rounding, and another
+    for net, bias, change in zip(scaled.nets, biases, factors.log2().split([2, 4]), strict=True):
+        assert torch.allclose(net.bias_out[:, net.n :], bias + CLASSES_PER_OCTAVE * change)
 
 
 def test_the_lowest_quality_moves_most_and_the_highest_not_at_all() -> None:
@@ -72,10 +72,12 @@ def test_the_lowest_quality_moves_most_and_the_highest_not_at_all() -> None:
     network, context = PhotoNetwork(6, (8, 8, 8, 8)), ContextNet((2, 4), 4, 8, 8)
     quality = torch.tensor([1.0, 34.0, 67.0, 100.0])
     expected = torch.exp(torch.tensor([-0.6, -0.4, -0.2, 0.0]))[:, None]
-    gains, unit = network.gain(quality)[:, :, 0, 0], context.unit.clone()
+    gains, spread = network.gain(quality)[:, :, 0, 0], context.spread.clone()
     tilt_gains(network, (context,), {LOWEST: -0.6})
     assert torch.allclose(network.gain(quality)[:, :, 0, 0], gains * expected)
-    assert torch.allclose(context.unit, ((unit / 16).square() - 0.25).mul(expected**2).add(0.25).sqrt() * 16, atol=0.5)
+    assert torch.allclose(
+        context.spread, ((spread / 16).square() - 0.25).mul(expected**2).add(0.25).sqrt() * 16, atol=0.5
+    )
     assert torch.allclose(slope(network, quality, {LOWEST: -0.6}), network.rate_lambda(quality) * expected[:, 0] ** 2)
 
 
@@ -94,7 +96,7 @@ def test_a_run_starts_from_a_model_with_tilted_gains(
     assert torch.allclose(change, (0.5 * shares["luma0"] - 0.5 * shares["chroma2"]).expand_as(change), atol=1e-5)
     first, second = (next(iter(state.rate.networks), None) for state in runs)
     if first is not None and second is not None:
-        assert not torch.equal(first.unit, second.unit)
+        assert not torch.equal(first.spread, second.spread)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, ModelError, VqcError
 from vqcodec.exact import tokens
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.indices import Encoded, Size, index_crc, pack, unpack
+from vqcodec.exact.indices import PictureChoice, Size, index_crc, pack, unpack
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.exact.priors.tables import Choice
@@ -39,7 +39,7 @@ def context_model(name: str) -> tuple[Metadata, ContextPrior]:
     return replace(random_priors.model(name)[0], fingerprint="0123456789abcdef"), random_priors.prior(name)
 
 
-def assert_same(one: Encoded, other: Encoded) -> None:
+def assert_same(one: PictureChoice, other: PictureChoice) -> None:
     assert one.size == other.size
     for name in Choice._fields:
         np.testing.assert_array_equal(getattr(one.choice, name), getattr(other.choice, name), err_msg=name)
@@ -81,10 +81,10 @@ def test_samples_cost_what_their_tables_say_on_average(model: Model) -> None:
     else:
         expected = np.zeros_like(bits)
         half = prior.d // 2
-        levels = encoded.choice.classes.reshape(half, 2, *encoded.choice.classes.shape[1:]).transpose(0, 2, 3, 1)
-        numbers, wide = prior.coarse_tables(levels)
+        classes = encoded.choice.classes.reshape(half, 2, *encoded.choice.classes.shape[1:]).transpose(0, 2, 3, 1)
+        numbers, wide = prior.coarse_tables(classes)
         expected[:half].reshape(-1)[wide] = entropy[numbers]
-        fine = prior.fine_tables(levels, encoded.choice.indices[:half].reshape(-1))
+        fine = prior.fine_tables(classes, encoded.choice.indices[:half].reshape(-1))
         expected[half:] = entropy[fine].reshape(expected[half:].shape)
     assert bits.sum() == pytest.approx(expected.sum(), rel=0.01)
 
@@ -94,12 +94,12 @@ def test_samples_cost_what_their_tables_say_on_average(model: Model) -> None:
 Values = dict[str, Any]
 
 
-def arrays(encoded: Encoded, model: Model) -> Values:
+def arrays(encoded: PictureChoice, model: Model) -> Values:
     with np.load(io.BytesIO(tokens.to_npz(encoded, *model))) as file:
         return dict(file)
 
 
-def completed(values: Values, model: Model) -> Encoded:
+def completed(values: Values, model: Model) -> PictureChoice:
     file = io.BytesIO()
     np.savez(file, **values)
     return tokens.complete(tokens.from_npz(file.getvalue()), *model)
@@ -165,8 +165,8 @@ def test_a_coarse_index_where_none_is_coded_is_refused() -> None:
     model = context_model("two_groups")
     encoded = tokens.sample(0, Size(100, 90, 50.0), *model)
     half = model[1].d // 2
-    levels = encoded.choice.classes.reshape(half, 2, *encoded.choice.classes.shape[1:]).transpose(0, 2, 3, 1)
-    narrow = ~model[1].coarse_tables(levels)[1].reshape(half, *encoded.choice.classes.shape[1:])
+    classes = encoded.choice.classes.reshape(half, 2, *encoded.choice.classes.shape[1:]).transpose(0, 2, 3, 1)
+    narrow = ~model[1].coarse_tables(classes)[1].reshape(half, *encoded.choice.classes.shape[1:])
     indices = encoded.choice.indices.copy()
     indices[:half][narrow] = (model[1].zero + 1) % model[1].K
     assert narrow.any()

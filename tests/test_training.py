@@ -112,7 +112,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     for _ in range(25):
         loss, _ = trainer.shown(Batch(x, quality, noise))
         state.optimizer.zero_grad()
-        loss.objective.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
         seen.append(loss.figures["loss"])
     assert np.mean(seen[-5:]) < 0.97 * seen[0]

@@ -26,7 +26,7 @@ def test_latents_that_are_no_numbers_are_refused(name: str, value: float, traini
     z = torch.randn(2, quantizer.d, 8, 8)
     z[1, 1, 3, 4] = value
     before = [parameter.detach().clone() for parameter in quantizer.parameters()]
-    with pytest.raises(ModelError, match="latents that are to be quantised are infinite or no numbers"):
+    with pytest.raises(ModelError, match="latents that are to be quantized are infinite or no numbers"):
         quantizer(z)
     assert all(torch.equal(*pair) for pair in zip(before, quantizer.parameters(), strict=True))
 

@@ -54,7 +54,7 @@ def test_losses_take_the_place_of_squared_error(tmp_path: Path, tilt: dict[str, 
     expected = (scales[1] * (bits + 20.0 * weight**0.78 * 3.0 * mse)).mean().item()
     assert looks.figures["loss"] == pytest.approx(expected, rel=1e-4)
     if not tilt:
-        beyond = [(each.objective - each.figures["loss"]).item() for each in (error, looks)]
+        beyond = [(each.total - each.figures["loss"]).item() for each in (error, looks)]
         assert beyond[0] == pytest.approx(beyond[1], rel=1e-3), "what draws latents to indices is the same"
 
 
@@ -85,7 +85,7 @@ def test_the_analysis_learns_from_the_losses(tmp_path: Path) -> None:
 def _analysis_gradient(state: TrainingState, weight: float) -> Tensor:
     state.settings = replace(state.settings, losses_weight=weight)
     state.network.zero_grad()
-    _loss(state, _batch()).objective.backward()  # type: ignore[no-untyped-call]
+    _loss(state, _batch()).total.backward()  # type: ignore[no-untyped-call]
     gradient = state.network.block_analysis.grad
     assert gradient is not None
     return gradient.clone()

@@ -103,7 +103,7 @@ def test_every_weight_of_a_small_network_learns(width: int, modulated: bool) -> 
 
 
 def parts_of_the_decoder(network: VqganNetwork) -> dict[str, nn.Module]:
-    """The parts of a decoder that normalise."""
+    """The parts of a decoder that normalize."""
     decoder = network.decoder
     levels = {f"level {i}": level for i, level in enumerate(decoder.levels)}
     return {"middle": decoder.middle, "out": decoder.norm, **levels}

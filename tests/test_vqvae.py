@@ -83,7 +83,7 @@ def test_weights_start_as_pytorch_draws_them() -> None:
         assert 0.95 * bound < layer.weight.abs().max() <= bound
 
 
-def test_the_encoder_sees_every_grey_level_exactly_in_minus_one_to_one() -> None:
+def test_the_encoder_sees_every_gray_level_exactly_in_minus_one_to_one() -> None:
     levels = torch.arange(256).float().reshape(1, 1, 16, 16) / 255
     for channels in (1, 3):
         network, seen = VqvaeNetwork(channels=channels), []
@@ -102,7 +102,7 @@ def test_what_the_decoder_gives_in_minus_one_to_one_is_a_picture_in_zero_to_one(
         assert torch.equal(network.synthesis(torch.randn(1, 64, 2, 2), Q), torch.full((1, 3, 8, 8), shown))
 
 
-def test_a_grey_network_gives_three_equal_channels_and_looks_at_their_mean() -> None:
+def test_a_gray_network_gives_three_equal_channels_and_looks_at_their_mean() -> None:
     network, x = VqvaeNetwork(channels=1), torch.rand(1, 3, 16, 16)
     y = network.synthesis(torch.randn(1, 64, 4, 4), Q)
     assert torch.equal(y[:, 0], y[:, 1]) and torch.equal(y[:, 0], y[:, 2])

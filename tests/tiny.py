@@ -63,7 +63,7 @@ def tiny_settings(**changes: Any) -> TrainingSettings:
 
 
 def picture(height: int, width: int, seed: int) -> npt.NDArray[np.uint8]:
-    """A picture uint8 [height, width, 3] with a gradient, blobs of colour and noise in one corner."""
+    """A picture uint8 [height, width, 3] with a gradient, blobs of color and noise in one corner."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
     image = np.stack([y * 200 / height, x * 200 / width, 100 + 60 * np.sin(x / 7 + seed)], axis=2)

@@ -13,7 +13,7 @@
     photo.vqc
 
 Decompression walks the same road upwards. Everything below the indices is integers and
-comes out the same on every machine; pixels may differ by a grey level.
+comes out the same on every machine; pixels may differ by a gray level.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.indices import (
-    Encoded,
+    PictureChoice,
     Size,
     assemble,
     check_size,
@@ -119,37 +119,37 @@ class Codec:
         size = size_of(parsed.header)
         with _memory_errors(size):
             decoded = decode_tiles(parsed, self.metadata, self.prior)
-            return Picture(self._synthesise(join_codes(decoded, size, self.metadata), size), icc=parsed.icc)
+            return Picture(self._synthesize(join_codes(decoded, size, self.metadata), size), icc=parsed.icc)
 
     @pinned_torch()
-    def analyse(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
+    def analyze(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
         """Return latents z float32 [1, d, h, w] of pixels uint8 [H, W, 3], padded to whole blocks."""
-        return self._analyse(self._padded(pixels), quality)
+        return self._analyze(self._padded(pixels), quality)
 
     @pinned_torch()
     def encode(
         self, pixels: npt.NDArray[np.uint8], quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT
-    ) -> Encoded:
+    ) -> PictureChoice:
         """Return the indices of pixels uint8 [H, W, 3]; in tiles where the prior decodes such a picture only so."""
         size = self._size(pixels, quality, most_untiled(self.metadata))
         return assemble(self._choose_tiles(pixels, size, check_effort(effort)), size, self.metadata)
 
     @pinned_torch()
-    def decode(self, encoded: Encoded) -> npt.NDArray[np.uint8]:
+    def decode(self, encoded: PictureChoice) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for indices."""
         with _memory_errors(encoded.size):
-            return self._synthesise(encoded.choice.codes, encoded.size)
+            return self._synthesize(encoded.choice.codes, encoded.size)
 
     @pinned_torch()
-    def latents(self, encoded: Encoded) -> Tensor:
+    def latents(self, encoded: PictureChoice) -> Tensor:
         """Return the latents float32 [1, d, h, w] that a decoder has of indices."""
         return self.encoder.latents(encoded.choice.codes)
 
-    def pack(self, encoded: Encoded, icc: bytes | None = None) -> bytes:
+    def pack(self, encoded: PictureChoice, icc: bytes | None = None) -> bytes:
         """Return the .vqc file that holds these indices."""
         return pack(encoded, self.metadata, self.prior, icc)
 
-    def unpack(self, parsed: Container) -> Encoded:
+    def unpack(self, parsed: Container) -> PictureChoice:
         """Return the indices in a parsed .vqc file; see indices.unpack."""
         return unpack(parsed, self.metadata, self.prior)
 
@@ -179,14 +179,14 @@ class Codec:
     def _choose(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Choice:
         """Return what is chosen for a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
         x, effort = self._padded(pixels), self.useful_effort(effort)
-        z = self._analyse(x, quality)
+        z = self._analyze(x, quality)
         steps = EFFORT_STEPS[effort]
         if not steps:
             return self.encoder.choose(z[(..., *inner)], quality, RATE_WEIGHT if effort else 0.0)
         return refine(Scene(self.network, x, torch.tensor([quality]), z, inner), self.encoder, steps)
 
     @torch.inference_mode()
-    def _synthesise(self, codes: npt.NDArray[Any], size: Size) -> npt.NDArray[np.uint8]:
+    def _synthesize(self, codes: npt.NDArray[Any], size: Size) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for Choice.codes of a whole picture.
 
         The synthesis too goes tile by tile, whether or not the file is cut: its memory is what limits a decoder.
@@ -204,7 +204,7 @@ class Codec:
         return pixels
 
     @torch.inference_mode()
-    def _analyse(self, x: Tensor, quality: float) -> Tensor:
+    def _analyze(self, x: Tensor, quality: float) -> Tensor:
         return self.network.analysis(x, torch.tensor([quality]))
 
     def _padded(self, pixels: npt.NDArray[np.uint8]) -> Tensor:

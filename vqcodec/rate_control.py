@@ -8,7 +8,7 @@
     one more, max_bytes   that file if it keeps the limit, else a lower quality, as far as needed
 
 Sizes and errors are nearly, but not strictly, monotonic in the quality. So a bisection over the
-199 qualities is followed by a look at its neighbours, and the result is the best file of all that
+199 qualities is followed by a look at its neighbors, and the result is the best file of all that
 were made. Where the effort is expensive, the bisection is done at the default effort; from where
 it ended, a few steps at the wanted one find the new boundary, since effort makes files smaller.
 """
@@ -71,7 +71,7 @@ class Goal:
         return None if quality is None else QUALITIES.index(check_quality(quality))
 
     @property
-    def neighbours(self) -> tuple[int, int]:
+    def neighbors(self) -> tuple[int, int]:
         """The places to look at after a bisection, from the first that was too much: a target can lie on both sides."""
         return (-2, 1) if self.target_bpp or self.target_psnr_db else (1, 2)
 
@@ -79,7 +79,7 @@ class Goal:
         """Return how many files are made at most."""
         if self.start is not None and self.max_bytes is None:
             return 1
-        steps = MAX_STEPS if effort >= EXPENSIVE_EFFORT else len(self.neighbours)
+        steps = MAX_STEPS if effort >= EXPENSIVE_EFFORT else len(self.neighbors)
         return (self.start is not None) + len(QUALITIES).bit_length() + steps
 
 
@@ -115,7 +115,7 @@ def seek(
             return asked
     if effort < EXPENSIVE_EFFORT:
         first = trials.bisect(count, effort)
-        for place in (first + offset for offset in goal.neighbours):
+        for place in (first + offset for offset in goal.neighbors):
             if 0 <= place < count:
                 trials.trial(place, effort)
     else:

@@ -39,7 +39,7 @@ def _info(job: Job, model: str | None, as_json: bool) -> tuple[str, ...]:
 
     parsed = container.read(read_input(job))
     metadata, prior = _find_model(parsed.header, model)
-    facts = storage.analyse(parsed, metadata, prior)
+    facts = storage.analyze(parsed, metadata, prior)
     print_result({"file": job.name} | facts if as_json else "\n".join(_describe(job.name, facts)))
     return ()
 
@@ -58,7 +58,7 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
     yield f"{name}: {facts['width']} x {facts['height']}, {facts['bytes']:,} bytes, {facts['bpp']:.4f} bpp"
     yield _row("quality", f"{facts['quality']:g} of 100")
     yield _row("smaller than pixels", f"{3 * pixels / facts['bytes']:.1f} times ({3 * pixels:,} bytes of RGB)")
-    yield _row("colours", "by its ICC profile" if facts["icc_profile"] else "sRGB")
+    yield _row("colors", "by its ICC profile" if facts["icc_profile"] else "sRGB")
     yield _row("decodes", "here" if facts["model"] else "with the model's file, which is not shipped: --model")
     yield "how it is coded"
     yield _row("model", f"{facts['model'] or 'not shipped'} ({facts['fingerprint']})")

@@ -26,7 +26,7 @@ from vqcodec.folders import Found, list_folder
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
-    from vqcodec.exact.indices import Encoded
+    from vqcodec.exact.indices import PictureChoice
 
 NPZ, VQC = ".npz", ".vqc"
 
@@ -69,7 +69,7 @@ def check_suffix(name: str, suffix: str) -> None:
         output_format(name, suffix)
 
 
-def as_file(codec: Codec, encoded: Encoded, icc: bytes | None, suffix: str) -> tuple[bytes, tuple[str, ...]]:
+def as_file(codec: Codec, encoded: PictureChoice, icc: bytes | None, suffix: str) -> tuple[bytes, tuple[str, ...]]:
     """Return indices as a file, .npz, .vqc or a picture, and notes on what it cannot keep."""
     from vqcodec.exact import tokens
     from vqcodec.image import Picture, write_picture
@@ -108,7 +108,7 @@ def _convert(job: Job, quality: float, model: str | None, back: bool, force: boo
     return () if as_json else (*notes, *more)
 
 
-def _from_npz(data: bytes, model: str | None) -> tuple[Codec, Encoded, bytes | None, tuple[str, ...]]:
+def _from_npz(data: bytes, model: str | None) -> tuple[Codec, PictureChoice, bytes | None, tuple[str, ...]]:
     from vqcodec.api import load_model
     from vqcodec.exact import model_file, tokens
 
@@ -119,7 +119,7 @@ def _from_npz(data: bytes, model: str | None) -> tuple[Codec, Encoded, bytes | N
 
 def _from_picture(
     data: bytes, name: str, model: str | None, quality: float
-) -> tuple[Codec, Encoded, bytes | None, tuple[str, ...]]:
+) -> tuple[Codec, PictureChoice, bytes | None, tuple[str, ...]]:
     """Return the indices of a .vqc file, or of a picture that is compressed first."""
     from vqcodec.api import load_model, open_file
     from vqcodec.exact.bitstream.header import MAGIC

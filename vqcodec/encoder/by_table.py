@@ -16,7 +16,7 @@ from vqcodec.quantizers.layout.assignment import assign
 _BLOCK = 4096
 
 
-class FrequencyTables(NamedTuple):
+class IndexCosts(NamedTuple):
     """What indices cost and which table codes which: classes are 0..S-1.
 
     costs: float32 [T, K] bits; fine: int64 [S, S, 2], the table of a fine index, last axis 1 where
@@ -39,7 +39,7 @@ class UnitChoice(NamedTuple):
 class TableAssigner:
     """Chooses indices by squared error + weight * bits. codebook float32 [K, 2] holds zero exactly at `zero`."""
 
-    def __init__(self, codebook: Tensor, scale: float, tables: FrequencyTables) -> None:
+    def __init__(self, codebook: Tensor, scale: float, tables: IndexCosts) -> None:
         self.codebook, self.scale, self.tables = codebook, scale, tables
         norms = codebook.norm(dim=1)
         self.zero = int(norms.argmin())
@@ -69,7 +69,7 @@ class TableAssigner:
     def slopes(self, assigned: UnitChoice, classes: Tensor) -> Tensor:
         """Return float32 [N, 2]: how the bits of the same indices grow with each class of their units.
 
-        The mean difference to the two neighbouring classes; a neighbour under which an index cannot be
+        The mean difference to the two neighboring classes; a neighbor under which an index cannot be
         written, because there the unit is not wide, does not count.
         """
         most = len(self.tables.coarse) - 1
@@ -78,7 +78,7 @@ class TableAssigner:
             step = torch.tensor([1 - which, which], device=classes.device)
             lower, upper = (classes - step).clamp(min=0), (classes + step).clamp(max=most)
             cheap, dear = self._bits(assigned, lower), self._bits(assigned, upper)
-            # A class at the end of the range or without a neighbour has a difference to one side only.
+            # A class at the end of the range or without a neighbor has a difference to one side only.
             span = torch.isfinite(cheap).float() * (classes - lower)[:, which]
             span = span + torch.isfinite(dear).float() * (upper - classes)[:, which]
             cheap, dear = (torch.where(torch.isfinite(bits), bits, assigned.bits) for bits in (cheap, dear))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vqcodec.encoder.by_table import FrequencyTables, TableAssigner
+from vqcodec.encoder.by_table import IndexCosts, TableAssigner
 from vqcodec.encoder.choice import Encoder
 from vqcodec.exact.priors import ContextPrior
 from vqcodec.exact.priors.context import NO_COARSE
@@ -27,7 +27,7 @@ class ContextEncoder(Encoder):
     def assigner(self) -> TableAssigner:
         """The choice under the prior's tables; made when it is first used, since decoding does not need it."""
         coarse = self.prior.coarse_map.astype(np.int64)
-        tables = FrequencyTables(
+        tables = IndexCosts(
             torch.from_numpy(self.prior.tables.costs),
             torch.from_numpy(self.prior.fine_map.astype(np.int64)),
             torch.from_numpy(np.where(coarse == NO_COARSE, -1, coarse)),
@@ -45,7 +45,7 @@ class ContextEncoder(Encoder):
             prediction = walk.predict(step)
             mean = torch.from_numpy(prediction.mean).float() / SIXTEENTHS
             residual = flat[torch.from_numpy(step.places), step.channels] - mean
-            classes = torch.from_numpy(prediction.level).long()
+            classes = torch.from_numpy(prediction.deviation_class).long()
             assigned = self.assigner.assign(residual.reshape(-1, 2), classes.reshape(-1, 2), weight)
             walk.put(step, prediction, assigned.coarse.numpy(), assigned.fine.numpy())
         return walk.result()

@@ -2,7 +2,7 @@
 
 The analysis is the same network for every picture; what it gives is not the best that could be
 given to the decoder (Campos et al. 2019, Yang et al. 2020). Here the synthesis itself says where
-the quantised latents should go: bits + lambda 255^2 MSE per picture is lowered by proximal
+the quantized latents should go: bits + lambda 255^2 MSE per picture is lowered by proximal
 gradient steps. Gains are such that the error is about (latents - best)^2 / RATE_WEIGHT bits in every channel,
 so a step goes RATE_WEIGHT / 2 times the gradient from the latents that the decoder has now, and
 the usual choice of indices, by squared error plus weighted bits, is the proximal operator.
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from vqcodec.encoder.choice import Encoder
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.networks import Network
-from vqcodec.networks.photo import GREY_LEVELS
+from vqcodec.networks.photo import GRAY_LEVELS
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ class Scene:
     def __init__(self, network: Network, x: Tensor, quality: Tensor, z: Tensor, inner: Slices = EVERYWHERE) -> None:
         self.network, self.x, self.quality, self.z, self.inner = network, x, quality, z.detach(), inner
         self.step_sizes = step_sizes(network, quality)
-        self.weight = network.rate_lambda(quality) * GREY_LEVELS**2 * x.shape[2] * x.shape[3]
+        self.weight = network.rate_lambda(quality) * GRAY_LEVELS**2 * x.shape[2] * x.shape[3]
 
     @property
     def start(self) -> Tensor:
@@ -74,16 +74,16 @@ class Scene:
 
 
 def proximal_steps(
-    scene: Scene, z: Tensor, quantise: Callable[[Tensor], tuple[T, Tensor, Tensor]], steps: int
+    scene: Scene, z: Tensor, quantize: Callable[[Tensor], tuple[T, Tensor, Tensor]], steps: int
 ) -> Iterator[tuple[T, Tensor]]:
     """Yield what was made of latents z [B, d, h, w] and its cost [B] in bits, first of all and after each of the steps.
 
-    quantise: latents -> whatever the caller keeps of them, what a decoder has [B, d, h, w], and their bits [B].
+    quantize: latents -> whatever the caller keeps of them, what a decoder has [B, d, h, w], and their bits [B].
     A step may fail, so the last is not always the best.
     """
     for step in range(steps + 1):
         with torch.no_grad():
-            kept, decoded, bits = quantise(z)
+            kept, decoded, bits = quantize(z)
         error, gradient = scene.distortion(decoded)
         yield kept, bits + error
         if step < steps:
@@ -94,13 +94,13 @@ def refine(scene: Scene, encoder: Encoder, steps: int) -> Choice:
     """Return the best choice for a scene of one picture after `steps` proximal steps from the analysis' latents."""
     quality = scene.quality.item()
 
-    def quantise(z: Tensor) -> tuple[Choice, Tensor, Tensor]:
+    def quantize(z: Tensor) -> tuple[Choice, Tensor, Tensor]:
         choice = encoder.choose(z, quality, RATE_WEIGHT)
         # Bits of a large picture are more than float32 counts one by one.
         bits = torch.tensor([encoder.bits(choice, quality)], dtype=torch.float64)
         return choice, encoder.latents(choice.codes), bits
 
-    found = proximal_steps(scene, scene.start, quantise, steps)
+    found = proximal_steps(scene, scene.start, quantize, steps)
     watched: Iterable[tuple[Choice, Tensor]] = tqdm(
         found, desc="refining", total=steps + 1, unit="step", leave=False, delay=2.0, disable=None
     )

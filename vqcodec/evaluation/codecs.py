@@ -66,7 +66,7 @@ class Vqc:
 
 
 class Jpeg(PillowCodec):
-    """JPEG 4:2:0, optimised and progressive."""
+    """JPEG 4:2:0, optimized and progressive."""
 
     name, label, format, library = "jpeg", "JPEG 4:2:0", "JPEG", "jpg"
     options = MappingProxyType({"subsampling": "4:2:0", "optimize": True, "progressive": True})
@@ -78,7 +78,7 @@ class Jpeg(PillowCodec):
 
 
 class Jpeg444(Jpeg):
-    """JPEG 4:4:4, optimised and progressive."""
+    """JPEG 4:4:4, optimized and progressive."""
 
     name, label = "jpeg-444", "JPEG 4:4:4"
     options = MappingProxyType({**Jpeg.options, "subsampling": "4:4:4"})
@@ -115,7 +115,7 @@ class AvifPsnr(Avif444):
 
 
 class Jpeg2000(PillowCodec):
-    """JPEG 2000 with its colour transform and the 9/7 filter, at a target PSNR.
+    """JPEG 2000 with its color transform and the 9/7 filter, at a target PSNR.
 
     At a fixed rate a mean over pictures would not be comparable with the others' fixed quality.
     """

@@ -98,7 +98,7 @@ def bits_per_pixel(bits: float, header: Header) -> float:
     return bits / (header.width * header.height)
 
 
-def analyse(parsed: Container, metadata: Metadata | None, prior: Prior | None) -> dict[str, Any]:
+def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -> dict[str, Any]:
     """Return all figures of a file under the names that `vqc info --json` prints.
 
     Without its model (None) its name, the quantizer's and the indices' storage are null.

@@ -38,14 +38,14 @@ class Size(NamedTuple):
     tile: int = 0
 
 
-class Encoded(NamedTuple):
+class PictureChoice(NamedTuple):
     """A whole picture as integers: what was chosen for all of it, and its size."""
 
     choice: Choice
     size: Size
 
 
-def pack(encoded: Encoded, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
+def pack(encoded: PictureChoice, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
     """Return the .vqc file that holds these indices, in tiles if their size says so."""
     indices, classes, codes = encoded.choice
     parts = [
@@ -86,16 +86,16 @@ def make_header(size: Size, metadata: Metadata, prior: Prior, crc: int) -> Heade
     )
 
 
-def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> Encoded:
+def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> PictureChoice:
     """Return the indices in a parsed .vqc file; FormatError or ModelError where they are not what was encoded."""
     return assemble(decode_tiles(parsed, metadata, prior), size_of(parsed.header), metadata)
 
 
-def assemble(parts: Parts, size: Size, metadata: Metadata) -> Encoded:
+def assemble(parts: Parts, size: Size, metadata: Metadata) -> PictureChoice:
     """Return a picture's indices from those of its tiles."""
     tiles, choices = zip(*parts, strict=True)
     grid = _grid(size, metadata)
-    return Encoded(
+    return PictureChoice(
         Choice(*(_join(grid, zip(tiles, arrays, strict=True)) for arrays in zip(*choices, strict=True))), size
     )
 

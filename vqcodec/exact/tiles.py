@@ -1,7 +1,7 @@
 """Large pictures in tiles: squares of latents that are coded as streams of their own.
 
 A tile is coded exactly as a picture of its size would be, so that decoding needs memory for one
-tile, not for the picture. What the networks see beyond a tile's edge overlaps its neighbours and
+tile, not for the picture. What the networks see beyond a tile's edge overlaps its neighbors and
 is thrown away, so that no seam shows. bitstream/FORMAT.md, "Tiles", is the law; no torch.
 """
 

@@ -1,4 +1,4 @@
-"""Indices as NumPy arrays in an .npz, for programs that analyse or generate them, and back to a file; no torch.
+"""Indices as NumPy arrays in an .npz, for programs that analyze or generate them, and back to a file; no torch.
 
 indices      uint16 [P, h', w'], values 0..K-1
 classes      uint8 [h, w], what chose the tables, where the prior is static
@@ -24,7 +24,7 @@ from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
 from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE
 from vqcodec.exact.indices import (
     MAX_INDICES,
-    Encoded,
+    PictureChoice,
     Size,
     assemble,
     check_fingerprint,
@@ -59,7 +59,7 @@ class Tokens(NamedTuple):
     icc: bytes | None
 
 
-def to_npz(encoded: Encoded, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
+def to_npz(encoded: PictureChoice, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
     """Return the .npz of a picture's indices."""
     values: dict[str, Any] = {
         "indices": encoded.choice.indices,
@@ -101,7 +101,7 @@ def from_npz(data: bytes) -> Tokens:
     return Tokens(indices, values.get("classes"), size, fingerprint, _icc(values.get("icc")))
 
 
-def complete(tokens: Tokens, metadata: Metadata, prior: Prior) -> Encoded:
+def complete(tokens: Tokens, metadata: Metadata, prior: Prior) -> PictureChoice:
     """Return the picture that tokens are of, with all that a file needs.
 
     ModelError for another model; FormatError for indices that are not whole numbers of 0..K-1, do not fit the
@@ -122,7 +122,7 @@ def complete(tokens: Tokens, metadata: Metadata, prior: Prior) -> Encoded:
     return assemble(map(follow, tiles_of(grid, size.tile)), size, metadata)
 
 
-def sample(seed: int, size: Size, metadata: Metadata, prior: Prior) -> Encoded:
+def sample(seed: int, size: Size, metadata: Metadata, prior: Prior) -> PictureChoice:
     """Return a picture drawn from the prior: its file is as likely as the prior's tables say."""
     make_header(size, metadata, prior, crc=0)
     check_size(size.height, size.width, metadata)

@@ -74,7 +74,7 @@ def read_picture(source: Any, name: str | None = None) -> Picture:
     """Return the picture in a path, the bytes of an image file, a binary file object, a PIL image or an array.
 
     Arrays are uint8 [H, W], [H, W, 3] or [H, W, 4]. The EXIF orientation is applied, alpha is
-    laid over white, 16 bits become 8, CMYK and grey become RGB. `name` is what errors call a
+    laid over white, 16 bits become 8, CMYK and gray become RGB. `name` is what errors call a
     source that has no name. Raises InputError.
     """
     if isinstance(source, np.ndarray):
@@ -222,12 +222,12 @@ def _from_pil(image: Image.Image, name: str, file: Png | None = None) -> Picture
     notes += other_metadata(image)
     opened = image
     if file.data and image.format == "PNG":
-        image = png_file.key_colour(image, file.data)
+        image = png_file.key_color(image, file.data)
     image, exif_notes = _oriented(image)
     notes += exif_notes
     image, alpha = _split_alpha(to_eight_bits(image, opened, name))
-    image, icc, colour_notes = to_rgb(image, icc, file.code_points)
-    notes += colour_notes
+    image, icc, color_notes = to_rgb(image, icc, file.code_points)
+    notes += color_notes
     if alpha is not None:
         notes.append("transparency is not kept; the picture is laid over white")
         image = Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
@@ -264,10 +264,10 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Return an image without alpha, and its alpha "L", or None where every pixel is opaque."""
     if not image.has_transparency_data:
         return image, None
-    grey = image.mode in ("LA", "La")
-    whole = image.convert("LA" if grey else "RGBA")
+    gray = image.mode in ("LA", "La")
+    whole = image.convert("LA" if gray else "RGBA")
     alpha = whole.getchannel("A")
-    return whole.convert("L" if grey else "RGB"), None if alpha.getextrema()[0] == 255 else alpha
+    return whole.convert("L" if gray else "RGB"), None if alpha.getextrema()[0] == 255 else alpha
 
 
 def _save(image: Image.Image, file: BinaryIO, name: str, options: dict[str, Any], target: str) -> None:

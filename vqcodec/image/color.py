@@ -1,4 +1,4 @@
-"""Colours: which space a picture's values are in, as an ICC profile; conversion to RGB.
+"""Colors: which space a picture's values are in, as an ICC profile; conversion to RGB.
 
 A profile is kept where the pixels stay in its space, and left out where it is sRGB's, by what it does, not by its
 bytes. What says the space in another way (gAMA and cHRM of PNG, code points of cICP and nclx) becomes a profile, or,
@@ -38,7 +38,7 @@ _NO_NUMBER = 0.002
 """How far a chromaticity may be off and still be the same."""
 
 
-class Colours(NamedTuple):
+class Colors(NamedTuple):
     """An image and its profile, or None for sRGB, with notes."""
 
     image: Image.Image
@@ -46,7 +46,7 @@ class Colours(NamedTuple):
     notes: list[str]
 
 
-def to_rgb(image: Image.Image, icc: bytes | None, code_points: tuple[int, int] | None) -> Colours:
+def to_rgb(image: Image.Image, icc: bytes | None, code_points: tuple[int, int] | None) -> Colors:
     """Return an RGB image with the profile that fits it.
 
     icc: the file's profile, if it has one; code_points: numbers of its primaries and its curve, if it says them.
@@ -55,46 +55,46 @@ def to_rgb(image: Image.Image, icc: bytes | None, code_points: tuple[int, int] |
     if image.mode == "CMYK":
         notes.append("CMYK is converted to RGB" + ("" if icc else " plainly, because it has no ICC profile"))
     if icc is not None and not _LEAST_ICC_BYTES <= len(icc) <= MAX_ICC_BYTES:
-        return Colours(
+        return Colors(
             image.convert("RGB"), None, [*notes, "the ICC profile is not kept, because its length is not possible"]
         )
     if icc is None:
-        colours = _by_numbers(image, code_points)
-        return Colours(colours.image, colours.icc, notes + colours.notes)
+        colors = _by_numbers(image, code_points)
+        return Colors(colors.image, colors.icc, notes + colors.notes)
     if icc[16:20] == _RGB_PROFILE and image.mode != "CMYK":
-        return Colours(_plain(image), _shortest(icc), notes)
+        return Colors(_plain(image), _shortest(icc), notes)
     converted = _by_profile(image, icc)
     if converted is None:
         notes.append("the ICC profile does not fit the picture and is not kept")
-        return Colours(image.convert("RGB"), None, notes)
-    return Colours(converted, None, [*notes, "the colours are converted to sRGB by the ICC profile, which is not kept"])
+        return Colors(image.convert("RGB"), None, notes)
+    return Colors(converted, None, [*notes, "the colors are converted to sRGB by the ICC profile, which is not kept"])
 
 
 def _plain(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _by_numbers(image: Image.Image, code_points: tuple[int, int] | None) -> Colours:
+def _by_numbers(image: Image.Image, code_points: tuple[int, int] | None) -> Colors:
     """Return the image as what is said without a profile has it."""
     try:
         space, note = _of_code_points(*code_points) if code_points else _of_png(image.info)
         if space is None or _is_srgb(space):
-            return Colours(_plain(image), None, note)
+            return Colors(_plain(image), None, note)
         profile = profiles.profile(space)
     except (TypeError, ValueError, OverflowError):
-        return Colours(_plain(image), None, [_NONSENSE])
+        return Colors(_plain(image), None, [_NONSENSE])
     if not _same_primaries(space):
-        return Colours(_plain(image), _shortest(profile), [*note, f"an ICC profile is made of {space.name}"])
+        return Colors(_plain(image), _shortest(profile), [*note, f"an ICC profile is made of {space.name}"])
     converted = _by_profile(_plain(image), profile)
     assert converted is not None
-    return Colours(converted, None, [*note, f"the colours are converted to sRGB by {space.name}"])
+    return Colors(converted, None, [*note, f"the colors are converted to sRGB by {space.name}"])
 
 
-_NONSENSE = "what the file says of its colours makes no sense and is ignored"
+_NONSENSE = "what the file says of its colors makes no sense and is ignored"
 
 
 def _of_code_points(primaries: int, curve: int) -> tuple[Space | None, list[str]]:
-    name = f"the file's colour numbers ({primaries}, {curve})"
+    name = f"the file's color numbers ({primaries}, {curve})"
     if primaries == _UNSPECIFIED and curve in _LIKE_SRGB:
         return None, []
     known = primaries in (*_PRIMARIES, _UNSPECIFIED) and curve in (*_LIKE_SRGB, *_GAMMAS)
@@ -160,7 +160,7 @@ def _does_nothing(source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsPro
 
 @cache
 def _grid() -> npt.NDArray[np.uint8]:
-    """Return colours uint8 [289, 17, 3] of the whole cube."""
+    """Return colors uint8 [289, 17, 3] of the whole cube."""
     steps = np.linspace(0, 255, 17).astype(np.uint8)
     grid: npt.NDArray[np.uint8] = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 17, 3)
     return grid

@@ -27,7 +27,7 @@ def bits_per_sample(format: str | None, mode: str, tile: Any, file: BinaryIO | N
 
 
 def avif_code_points(data: bytes) -> tuple[int, int] | None:
-    """Return the numbers of primaries and curve in the colour box of an AVIF file, or None where it has none."""
+    """Return the numbers of primaries and curve in the color box of an AVIF file, or None where it has none."""
     at = data.find(b"colrnclx", 0, _HEAD_BYTES)
     if at < 0 or at + 12 > len(data):
         return None

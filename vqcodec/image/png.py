@@ -18,7 +18,7 @@ METADATA_NOTE = "EXIF and XMP metadata are not kept"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
 _LARGEST_TEXT = 1 << 16
-_TRUECOLOUR = 2
+_TRUECOLOR = 2
 
 
 @dataclass
@@ -57,16 +57,16 @@ def take_apart(data: bytes) -> Png:
     return png
 
 
-def key_colour(image: Image.Image, data: bytes) -> Image.Image:
-    """Return an opened PNG whose one transparent colour has become alpha, where Pillow compares it with other values.
+def key_color(image: Image.Image, data: bytes) -> Image.Image:
+    """Return an opened PNG whose one transparent color has become alpha, where Pillow compares it with other values.
 
-    It keeps the key as the file has it: of 16 bits, beside RGB pixels of 8, or of 2 or 4 bits beside grey ones.
+    It keeps the key as the file has it: of 16 bits, beside RGB pixels of 8, or of 2 or 4 bits beside gray ones.
     """
     key = image.info.get("transparency")
-    depth, colour = data[24], data[25]
+    depth, color = data[24], data[25]
     if isinstance(key, int) and image.mode == "L" and depth in (2, 4):
         image.info["transparency"] = key * 255 // ((1 << depth) - 1)
-    elif isinstance(key, tuple) and image.mode == "RGB" and depth == 16 and colour == _TRUECOLOUR:
+    elif isinstance(key, tuple) and image.mode == "RGB" and depth == 16 and color == _TRUECOLOR:
         high, low = (_decoded(data, f"RGB;16{order}") for order in "BL")
         is_key = (high.astype(np.uint16) << 8 | low == np.array(key, np.uint16)).all(axis=2)
         del image.info["transparency"]

@@ -39,10 +39,10 @@ def to_eight_bits(image: Image.Image, opened: Image.Image, name: str) -> Image.I
             f"{name} has samples outside {min(black, white):g}..{max(black, white):g}; convert it to 8 or 16 bits first"
         )
     scaled = (samples.astype(np.float64) - black) * 255 / (white - black)
-    grey = Image.fromarray(np.floor(scaled + 0.5).astype(np.uint8))
+    gray = Image.fromarray(np.floor(scaled + 0.5).astype(np.uint8))
     if "transparency" in image.info:
-        grey.putalpha(Image.fromarray(np.where(samples == image.info["transparency"], 0, 255).astype(np.uint8)))
-    return grey
+        gray.putalpha(Image.fromarray(np.where(samples == image.info["transparency"], 0, 255).astype(np.uint8)))
+    return gray
 
 
 def _sample_format(image: TiffImagePlugin.TiffImageFile) -> int:

@@ -1,7 +1,7 @@
 """What a reconstruction is compared with its original by, each a module of (x, y) that gives a scalar.
 
     pixel.py         l1, l2             differences of samples
-    structure.py     structure          MS-SSIM and differences of neighbours
+    structure.py     structure          MS-SSIM and differences of neighbors
     ssimulacra.py    ssimulacra2        SSIMULACRA 2, with `scores` as in the evaluation
     features.py      features           features of EfficientNet-lite (extra `features`), and `FeatureNet`
     lpips.py         lpips              LPIPS of torchmetrics (extra `perceptual`)

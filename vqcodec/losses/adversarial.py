@@ -18,7 +18,7 @@ MOST_ADAPTIVE = 1e4
 _SLOPE = 0.2
 
 
-class Judgement(NamedTuple):
+class Judgment(NamedTuple):
     """What a discriminator says: logits [B, 1, h, w], high for real, and the features [B, C, h', w'] behind them."""
 
     logits: Tensor
@@ -29,7 +29,7 @@ class PatchDiscriminator(nn.Module):
     """Tells real pictures [B, 3, 8h, 8w] in [0, 1] from reconstructed ones, one logit for every 8 x 8 pixels.
 
     Each logit sees 54 x 54 pixels: texture, not content. It has no norms: those of a batch leak from picture to picture
-    in small batches, and with spectral norms it had learnt next to nothing after 500 steps.
+    in small batches, and with spectral norms it had learned next to nothing after 500 steps.
     """
 
     def __init__(self, width: int = 48) -> None:
@@ -40,13 +40,13 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.ModuleList([*halving, kept])
         self.out = nn.Conv2d(sizes[-1], 1, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Judgement:
-        """Return the judgement on pictures x float32 [B, 3, H, W]."""
+    def forward(self, x: Tensor) -> Judgment:
+        """Return the judgment on pictures x float32 [B, 3, H, W]."""
         y, features = 2 * x - 1, []
         for layer in self.layers:
             y = F.leaky_relu(layer(y), _SLOPE)
             features.append(y)
-        return Judgement(self.out(y), features)
+        return Judgment(self.out(y), features)
 
 
 def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def generator_hinge(fake: Tensor) -> Tensor:
     return -fake.mean()
 
 
-def feature_matching(real: Judgement, fake: Judgement) -> Tensor:
+def feature_matching(real: Judgment, fake: Judgment) -> Tensor:
     """Return the mean over layers of |difference| of what the discriminator sees in pairs of pictures."""
     pairs = zip(real.features, fake.features, strict=True)
     return torch.stack([F.l1_loss(b, a.detach()) for a, b in pairs]).mean()

@@ -1,6 +1,6 @@
 """SSIMULACRA 2 that can be differentiated, in batches and in float32.
 
-The measure is Sneyers' (libjxl, tools/ssimulacra2.cc): in six scales of the colour space XYB, the mean and the 4-norm
+The measure is Sneyers' (libjxl, tools/ssimulacra2.cc): in six scales of the color space XYB, the mean and the 4-norm
 of a map of structural similarity and of two maps of edges, of which one has those that the copy adds and one those
 that it has lost; 108 weights and a polynomial make one number of them.
 

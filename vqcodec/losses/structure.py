@@ -1,4 +1,4 @@
-"""Structure without a trained network: MS-SSIM and the differences of neighbours.
+"""Structure without a trained network: MS-SSIM and the differences of neighbors.
 
 MS-SSIM: Wang, Simoncelli and Bovik 2003, "Multi-scale structural similarity for image quality assessment", with the
 window of 11 samples and the five weights of its section 3. Small pictures have fewer scales.
@@ -69,7 +69,7 @@ def _scales(side: int) -> int:
 
 
 def _gradients(difference: Tensor) -> Tensor:
-    """Return the mean over three scales of the absolute horizontal and vertical differences of neighbours."""
+    """Return the mean over three scales of the absolute horizontal and vertical differences of neighbors."""
     total = torch.zeros((), dtype=difference.dtype, device=difference.device)
     for _ in range(_GRADIENT_SCALES):
         total = total + difference.diff(dim=2).abs().mean() + difference.diff(dim=3).abs().mean()

@@ -13,7 +13,7 @@ class Network(nn.Module, ABC):
     """Base class: pictures float32 [B, 3, H, W] in [0, 1] to latents z float32 [B, d, h, w] and back.
 
     stride: pixels to a latent along each side, H = stride * h and W = stride * w;
-    channels: what the network itself sees, 3, or 1 for grey pictures, whose three channels are equal;
+    channels: what the network itself sees, 3, or 1 for gray pictures, whose three channels are equal;
     has_rates: whether quality changes the rate; where not, quality is ignored and an encoder takes
     the nearest codevectors, as in training;
     analysis_margin, synthesis_margin: how many latents around a tile each can see, None for the
@@ -46,7 +46,7 @@ class Network(nn.Module, ABC):
         return torch.zeros(len(quality), device=quality.device)
 
     def gain(self, quality: Tensor) -> Tensor:
-        """Return latent units per grey level [B, d, 1, 1] at qualities [B] in 1..100: 1 in a network without rates."""
+        """Return steps per gray level [B, d, 1, 1] at qualities [B] in 1..100: 1 in a network without rates."""
         return torch.ones(len(quality), self.d, 1, 1, device=quality.device)
 
     @abstractmethod

@@ -45,7 +45,7 @@ class Modulation(nn.Module):
     """Scale and shift per channel as a smooth function of quality, one pair for each stage.
 
     Starts as the identity. Lets one network serve every rate: how strongly the synthesis
-    must smooth depends on the quantiser step, which depends on the quality.
+    must smooth depends on the quantizer step, which depends on the quality.
     """
 
     def __init__(self, widths: tuple[int, ...], hidden: int = 32) -> None:

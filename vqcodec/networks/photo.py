@@ -24,7 +24,7 @@ from vqcodec.networks.base import Network
 from vqcodec.networks.layers import Modulation, ResidualBlock, conv3
 
 STRIDE = 16
-GREY_LEVELS = 255.0
+GRAY_LEVELS = 255.0
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LAMBDAS = (0.0008, 0.0023, 0.0067, 0.0192, 0.0555, 1.28)
 """The weights of squared error at the knots of quality: even steps, and a large last one up to 46 dB and more."""
@@ -45,8 +45,8 @@ def at_knots(values: Tensor, quality: Tensor) -> Tensor:
 class PhotoNetwork(Network):
     """Analysis and synthesis between pictures [B, 3, 16h, 16w] in [0, 1] and latents [B, d, h, w].
 
-    One latent unit is one quantiser step at the quality in use: the gain of a channel
-    starts at sqrt(lambda / 26) per grey level, the step at which a uniform quantiser
+    1 in a latent is one quantizer step at the quality in use: the gain of a channel
+    starts at sqrt(lambda / 26) per gray level, the step at which a uniform quantizer
     behind an orthonormal transform has slope lambda, and is learned from there.
     """
 
@@ -105,12 +105,12 @@ class PhotoNetwork(Network):
         return at_knots(logarithms, quality)[:, 0].exp()
 
     def gain(self, quality: Tensor) -> Tensor:
-        """Return latent units per grey level [B, d, 1, 1] for qualities [B] in 1..100."""
+        """Return steps per gray level [B, d, 1, 1] for qualities [B] in 1..100."""
         return at_knots(self.log_gain, quality).exp()[:, :, None, None]
 
     def analysis(self, x: Tensor, quality: Tensor) -> Tensor:
-        """Return latents z float32 [B, d, h, w] in quantiser steps for x [B, 3, 16h, 16w] in [0, 1]."""
-        linear = F.conv2d((x - 0.5) * GREY_LEVELS, self.block_analysis, stride=STRIDE)
+        """Return latents z float32 [B, d, h, w] in quantizer steps for x [B, 3, 16h, 16w] in [0, 1]."""
+        linear = F.conv2d((x - 0.5) * GRAY_LEVELS, self.block_analysis, stride=STRIDE)
         with self._branch_precision(x):
             correction = self._analysis_branch(x - 0.5, quality)
         return (linear + correction.float() * self.sigma[:, None, None]) * self.gain(quality)
@@ -118,7 +118,7 @@ class PhotoNetwork(Network):
     def synthesis(self, z: Tensor, quality: Tensor) -> Tensor:
         """Return a picture [B, 3, 16h, 16w] (about [0, 1], not clamped) from latents z [B, d, h, w]."""
         natural = z / self.gain(quality)
-        linear = F.conv_transpose2d(natural, self.block_synthesis, stride=STRIDE) / GREY_LEVELS
+        linear = F.conv_transpose2d(natural, self.block_synthesis, stride=STRIDE) / GRAY_LEVELS
         with self._branch_precision(z):
             correction = self._synthesis_branch(natural / self.sigma[:, None, None], linear, quality)
         return linear + correction.float() + 0.5
@@ -139,7 +139,7 @@ class PhotoNetwork(Network):
         return correction
 
     def _synthesis_branch(self, latents: Tensor, linear: Tensor, quality: Tensor) -> Tensor:
-        """Return what to add to the linear path's picture, from normalised latents and that picture."""
+        """Return what to add to the linear path's picture, from normalized latents and that picture."""
         modulate_low, modulate_mid, modulate_fine = self.synthesis_modulation(quality)
         y = modulate_low(self.synthesis_in(latents))
         for block in self.synthesis_low:

@@ -2,8 +2,8 @@
 
 The layers are those of VQGAN (Esser et al. 2021) at a factor of 16: five levels of width x 1, 1, 2, 2, 4,
 between which the grid is halved or doubled. Each level has two residual blocks, in the synthesis one
-more. `modulated` is the synthesis of MoVQ (Zheng et al. 2022): wherever it normalises, scale and shift
-are not constants of a channel but come from the quantised latents at that place.
+more. `modulated` is the synthesis of MoVQ (Zheng et al. 2022): wherever it normalizes, scale and shift
+are not constants of a channel but come from the quantized latents at that place.
 
 GroupNorm and attention see the whole picture, so it cannot be cut into tiles.
 """

@@ -5,7 +5,7 @@
     z --> 3x3 - 128 - 2 residual blocks - ReLU - 4x4/2 up - 64 - 4x4/2 up --> x
 
 The layers are those that CVQ-VAE's and LooC's experiments on MNIST, Fashion-MNIST and CIFAR-10 share: no
-normalisation, biases everywhere, PyTorch's own initialisation, nothing at the output. The latents
+normalization, biases everywhere, PyTorch's own initialization, nothing at the output. The latents
 have d = 64 channels in CVQ-VAE and 128 in LooC.
 """
 
@@ -36,7 +36,7 @@ class VqvaeNetwork(Network):
     def __init__(self, d: int = 64, channels: int = 3) -> None:
         super().__init__()
         if channels not in (1, 3):
-            raise SettingsError(f"a vqvae network of {channels} channels is not possible; choose 1 (grey) or 3")
+            raise SettingsError(f"a vqvae network of {channels} channels is not possible; choose 1 (gray) or 3")
         self.d = d
         self.channels = channels
         self.encoder = nn.Sequential(
@@ -57,14 +57,14 @@ class VqvaeNetwork(Network):
         )
 
     def analysis(self, x: Tensor, quality: Tensor) -> Tensor:
-        """Return latents z float32 [B, d, h, w] for x [B, 3, 4h, 4w] in [0, 1]; a grey network sees their mean."""
+        """Return latents z float32 [B, d, h, w] for x [B, 3, 4h, 4w] in [0, 1]; a gray network sees their mean."""
         if self.channels == 1:
             x = x.double().mean(1, keepdim=True).float()  # in float32 the mean of three equal values is not exact
         z: Tensor = self.before(self.encoder(to_signed(x)))
         return z
 
     def synthesis(self, z: Tensor, quality: Tensor) -> Tensor:
-        """Return a picture [B, 3, 4h, 4w] (about [0, 1], not clamped) from z [B, d, h, w]; grey has equal channels."""
+        """Return a picture [B, 3, 4h, 4w] (about [0, 1], not clamped) from z [B, d, h, w]; gray has equal channels."""
         return from_signed(self.decoder(z)).expand(-1, 3, -1, -1)
 
     def settings(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Shapes: z float32 [B, d, h, w] with d = m * d_star; a unit is d_star contiguous 
 Indices int64 [B, P, h', w'] with values in 0..K-1, P planes. Most quantizers have one
 plane per unit. With a shared codebook of depth 2 the first `wide` units have a second, coarse index, whose
 planes come first; stages have one plane for each of their `depth`. h', w' are beta * h, beta * w
-where beta's neighbours are stored.
+where beta's neighbors are stored.
 
 All methods code alike (coding.py): an index names a row of a constant codebook, and what the planes
 name is put side by side or added up. What a method does while it trains is its own affair;
@@ -45,7 +45,7 @@ def check_finite(z: Tensor) -> None:
     """Raise ModelError for latents that are infinite or no numbers: no codevector is nearest to them."""
     if not math.isfinite(z.detach().sum()):
         raise ModelError(
-            "latents that are to be quantised are infinite or no numbers; the network before the quantizer "
+            "latents that are to be quantized are infinite or no numbers; the network before the quantizer "
             "is damaged, or it has diverged in training, which a lower learning rate prevents"
         )
 
@@ -77,21 +77,21 @@ class Quantizer(nn.Module, ABC):
         """Return the codebook float32 of settings.codebook_shape, with gradients to what it is made from."""
 
     def forward(self, z: Tensor, indices: Tensor | None = None) -> Quantized:
-        """Quantise z [B, d, h, w], in training with a straight-through gradient.
+        """Quantize z [B, d, h, w], in training with a straight-through gradient.
 
-        `indices` are what to quantise to, for example rate-aware ones; None means encode(z).
+        `indices` are what to quantize to, for example rate-aware ones; None means encode(z).
         """
         if indices is None:
             with torch.no_grad():
                 indices = self.encode(z)
-        z_q, loss = self.quantise(z, indices)
+        z_q, loss = self.quantize(z, indices)
         usage = self.usage_of(indices)
         if self.training:
             self.update(z.detach(), indices, usage)
             z_q = straight_through(z, z_q)
         return Quantized(z_q, indices, loss, usage)
 
-    def quantise(self, z: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def quantize(self, z: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return decode(indices) and the scalar that training adds, for methods whose loss depends on the indices."""
         z_q = self.decode(indices)
         return z_q, self.loss(z, z_q)

@@ -88,7 +88,7 @@ class Dual(Quantizer):
         return torch.stack([self.refined, self.local_codebook])
 
     def forward(self, z: Tensor, indices: Tensor | None = None) -> Quantized:
-        """Quantise z [B, d, h, w]; in training with one refinement, dropout included, for search and result."""
+        """Quantize z [B, d, h, w]; in training with one refinement, dropout included, for search and result."""
         if not self.training:
             return super().forward(z, indices)
         self.refined = self._refine()

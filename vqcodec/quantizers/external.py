@@ -33,7 +33,7 @@ class External(Quantizer):
         self.library = self._make(_import(settings.name))
 
     def forward(self, z: Tensor, indices: Tensor | None = None) -> Quantized:
-        """Quantise z [B, d, h, w]; in training z_q, its gradient and the loss are the package's."""
+        """Quantize z [B, d, h, w]; in training z_q, its gradient and the loss are the package's."""
         if not self.training or indices is not None:
             return super().forward(z, indices)
         check_finite(z)
@@ -64,7 +64,7 @@ def lfq_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @register("fsq", match="fsq", defaults={"levels": (8, 5, 5, 5)}, sizes=fsq_sizes)
 class FSQ(External):
-    """Finite scalar quantisation, Mentzer et al. 2023: a grid instead of a codebook, rounding instead of a search."""
+    """Finite scalar quantization, Mentzer et al. 2023: a grid instead of a codebook, rounding instead of a search."""
 
     points: Tensor
 
@@ -90,7 +90,7 @@ class FSQ(External):
 
 @register("lfq", match="l2", defaults={"K": 1024}, sizes=lfq_sizes)
 class LFQ(External):
-    """Lookup-free quantisation, Yu et al. 2023 (MAGVIT-v2): the signs of the features, with an entropy loss."""
+    """Lookup-free quantization, Yu et al. 2023 (MAGVIT-v2): the signs of the features, with an entropy loss."""
 
     def codevectors(self) -> Tensor:
         """Return the corners of the cube, -1 and 1, float32 [2^d_star, d_star]."""

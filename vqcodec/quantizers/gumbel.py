@@ -52,6 +52,6 @@ class Gumbel(SoftQuantizer):
         """Return the sharpness."""
         return self.codebook.new_tensor(self.sharpness)
 
-    def objective(self, measures: Tensor) -> Tensor:
+    def loss_of(self, measures: Tensor) -> Tensor:
         """Return weight * the posteriors' mean divergence from uniform in nats."""
         return self.weight * measures.mean()

@@ -22,7 +22,7 @@ class ForTaming(nn.Module):
         self.n_e, self.e_dim = quantizer.K, quantizer.d
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, None, Tensor]]:
-        """Quantise z float32 [B, d, h, w].
+        """Quantize z float32 [B, d, h, w].
 
         Returns z_q [B, d, h, w], the loss, and (perplexity of the indices, None for the one-hot encodings that
         nobody should build, indices int64 flat in the order [B, P, h', w']).

@@ -1,4 +1,4 @@
-"""Product quantisation: every unit has a codebook of its own.
+"""Product quantization: every unit has a codebook of its own.
 
 Jegou, Douze, Schmid 2011: "Product Quantization for Nearest Neighbor Search", section II.B, learned as in
 VQ-VAE. The index of a unit names one of K codevectors of that unit's codebook; `usage` counts indices of all units.

@@ -1,4 +1,4 @@
-"""Residual quantisation: `depth` stages share a codebook, and each takes what the earlier ones left.
+"""Residual quantization: `depth` stages share a codebook, and each takes what the earlier ones left.
 
 Lee, Kim, Kim, Cho, Han 2022: "Autoregressive Image Generation using Residual Quantization" (RQ-VAE), section 3.1.
 z_q is the sum of a codevector for each stage.
@@ -19,7 +19,7 @@ from vqcodec.quantizers.registry import register
 class RQ(Learned):
     """A codebook [K, d] that all stages share, learned by gradient."""
 
-    def quantise(self, z: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def quantize(self, z: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return decode(indices) and the mean over the stages of VQ's loss for the sum up to each (equation 7)."""
         with torch.no_grad():
             z_q = self.decode(indices)

@@ -47,7 +47,7 @@ class SoftQuantizer(Learned):
         self.temperature.fill_(self.start * (self.end / self.start) ** fraction)
 
     def forward(self, z: Tensor, indices: Tensor | None = None) -> Quantized:
-        """Quantise z [B, d, h, w]; in training z_q is a sample unless `indices` say what it is."""
+        """Quantize z [B, d, h, w]; in training z_q is a sample unless `indices` say what it is."""
         if not self.training:
             return super().forward(z, indices)
         if indices is None:
@@ -59,15 +59,15 @@ class SoftQuantizer(Learned):
         return quantized
 
     def loss(self, z: Tensor, z_q: Tensor) -> Tensor:
-        """Return the objective of the posteriors of z; nothing is sampled, and z_q learns from what follows it."""
-        return self.objective(self._posteriors(z, self.measure)[0])
+        """Return the loss of the posteriors of z; nothing is sampled, and z_q learns from what follows it."""
+        return self.loss_of(self._posteriors(z, self.measure)[0])
 
     @abstractmethod
     def precision(self) -> Tensor:
         """Return the scalar that multiplies squared distances in the logits of a posterior."""
 
     @abstractmethod
-    def objective(self, measures: Tensor) -> Tensor:
+    def loss_of(self, measures: Tensor) -> Tensor:
         """Return the scalar that training adds for what `measure` finds of each posterior, float32 [N]."""
 
     def _draw(self, z: Tensor) -> Quantized:
@@ -77,7 +77,7 @@ class SoftQuantizer(Learned):
         nearest, z_q, measures = self._posteriors(z, Nearest(), sample, self.measure)
         grid = z.movedim(1, -1).shape
         indices = nearest.view(grid[:-1]).unsqueeze(1)
-        return Quantized(z_q.view(grid).movedim(-1, 1), indices, self.objective(measures), self.usage_of(indices))
+        return Quantized(z_q.view(grid).movedim(-1, 1), indices, self.loss_of(measures), self.usage_of(indices))
 
     def _posteriors(self, z: Tensor, *results: Result) -> tuple[Tensor, ...]:
         x = z.movedim(1, -1).reshape(-1, self.d_star)

@@ -1,4 +1,4 @@
-"""SQ-VAE: stochastic quantisation whose noise is learned and falls by itself as training goes on.
+"""SQ-VAE: stochastic quantization whose noise is learned and falls by itself as training goes on.
 
 Takida et al. 2022: "SQ-VAE: Variational Bayes on Discrete Representation with Self-annealed Stochastic
 Quantization", the Gaussian SQ-VAE (I), with one variance for all latents. A feature z belongs to codevector c
@@ -38,9 +38,9 @@ class Options:
 class SQ(SoftQuantizer):
     """A codebook [K, d] and the logarithm of sigma^2, here divided by its pace, which learn together.
 
-    The reconstruction's side of the objective belongs to whoever trains (`likelihood`):
+    The reconstruction's side of the loss belongs to whoever trains (`likelihood`):
     D / 2 * log(mean squared error) for a picture of D values, with the decoder's own variance at its optimum.
-    For the objective per picture `loss` then has the weight n, the number of values in a picture's latent.
+    For the loss per picture `loss` then has the weight n, the number of values in a picture's latent.
     """
 
     likelihood = True
@@ -58,7 +58,7 @@ class SQ(SoftQuantizer):
         """Return 1 / (2 sigma^2)."""
         return 0.5 * torch.exp(-self.pace * self.log_variance)
 
-    def objective(self, measures: Tensor) -> Tensor:
+    def loss_of(self, measures: Tensor) -> Tensor:
         """Return ||z - c||^2 / (2 sigma^2) as the posteriors expect it, less their entropy, plus log K.
 
         In nats per value of z, as VQ's loss is a mean over values. The expectation is exact; nothing is sampled.

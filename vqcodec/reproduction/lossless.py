@@ -40,7 +40,7 @@ FORMATS = (Png, LosslessWebP)
 
 
 def mean_bytes(pixels: npt.NDArray[np.uint8]) -> dict[str, float]:
-    """Return the mean size of a file by format for pixels uint8 [N, H, W, C]; grey ones are stored as grey."""
+    """Return the mean size of a file by format for pixels uint8 [N, H, W, C]; gray ones are stored as gray."""
     pictures = pixels[..., 0] if pixels.shape[3] == 1 else pixels
     sizes = dict.fromkeys((kind.name for kind in FORMATS), 0)
     codecs = [kind() for kind in FORMATS]

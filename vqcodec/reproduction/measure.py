@@ -21,7 +21,7 @@ from vqcodec.codec import Codec
 from vqcodec.evaluation.analyze.usage import count, entropy, sharing, unit_counts
 from vqcodec.exact.accounting import bits_per_pixel, index_storage
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.indices import Encoded, Size
+from vqcodec.exact.indices import PictureChoice, Size
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.reproduction import scores
@@ -105,7 +105,7 @@ def _file(codec: Codec, indices: npt.NDArray[np.uint16], size: tuple[int, ...]) 
     height, width = size
     grid = indices.shape[1] // codec.metadata.factor, indices.shape[2] // codec.metadata.factor
     choice = Choice(indices, np.zeros(grid, np.uint8), indices)
-    return codec.pack(Encoded(choice, Size(width, height, DEFAULT_QUALITY)))
+    return codec.pack(PictureChoice(choice, Size(width, height, DEFAULT_QUALITY)))
 
 
 def _usage(counts: npt.NDArray[np.int64], settings: QuantizerSettings) -> dict[str, Any]:

@@ -28,11 +28,11 @@ _NAMES = {
 }
 _MODES = {"all": "all", "conditional": "cond.", "smooth": "smooth"}
 _LEAST_RANGE_DB = 1.0
-_LOSSLESS_COLOUR = "#555555"
+_LOSSLESS_COLOR = "#555555"
 
 
 def draw(dataset: str, found: Iterable[tuple[Run, Values]], lossless: Values | None) -> Figure:
-    """Return the plot of runs with what was measured of each: one colour and label for each way to quantise."""
+    """Return the plot of runs with what was measured of each: one color and label for each way to quantize."""
     points = sorted(((run, values["measured"]) for run, values in found), key=lambda point: point[1]["bytes"])
     others = {} if lossless is None else lossless["bytes"]
     rates = [measured["bytes"] for _, measured in points] + list(others.values())
@@ -66,11 +66,11 @@ def _lines(points: list[tuple[Run, Values]]) -> list[Line]:
     lines, seen = [], {True: 0, False: 0}
     for label, members in groups.items():
         ours = label.startswith(f"{_NAMES['looc']},")
-        number, colours = seen[ours], OURS if ours else OTHERS
+        number, colors = seen[ours], OURS if ours else OTHERS
         seen[ours] += 1
         style = {
-            "color": colours[number % len(colours)],
-            "marker": MARKERS[(number + number // len(colours)) % len(MARKERS)],
+            "color": colors[number % len(colors)],
+            "marker": MARKERS[(number + number // len(colors)) % len(MARKERS)],
             "linestyle": "none",
             "linewidth": 2.6 if ours else 1.5,
             "markersize": 6 if ours else 5,
@@ -110,6 +110,6 @@ def _difference(run: Run, group: list[Run]) -> str:
 
 
 def _vertical(axes: Axes, rate: float, label: str) -> None:
-    axes.axvline(rate, color=_LOSSLESS_COLOUR, linewidth=1.2, linestyle="--", zorder=2)
+    axes.axvline(rate, color=_LOSSLESS_COLOR, linewidth=1.2, linestyle="--", zorder=2)
     place: Any = {"transform": axes.get_xaxis_transform(), "rotation": 90, "va": "bottom", "ha": "right"}
-    axes.text(rate, 0.02, label, fontsize=8.5, color=_LOSSLESS_COLOUR, **place)
+    axes.text(rate, 0.02, label, fontsize=8.5, color=_LOSSLESS_COLOR, **place)

@@ -25,7 +25,7 @@ class Loss(NamedTuple):
     `figures` have the error `mse` of pixels in 0..1; `usage` [K] is the share of each codevector.
     """
 
-    objective: Tensor
+    total: Tensor
     value: float
     figures: dict[str, float]
     usage: Tensor | None = None

@@ -91,7 +91,7 @@ class Trainer(ABC, Generic[R]):
         loss, y = self.shown(batch)
         check_loss(loss.value, state.progress.step + 1, state.base_rates[0])
         state.optimizer.zero_grad(set_to_none=True)
-        loss.objective.backward()  # type: ignore[no-untyped-call]
+        loss.total.backward()  # type: ignore[no-untyped-call]
         self.clip()
         state.optimizer.step()
         more = self.stage.after(batch, y.detach())
@@ -145,7 +145,7 @@ class Trainer(ABC, Generic[R]):
             self.state.progress.stage = self.stage.name
 
     def _log(self, bar: tqdm[None], loss: Loss) -> None:
-        self._recent.append(loss._replace(objective=loss.objective.detach()))
+        self._recent.append(loss._replace(total=loss.total.detach()))
         progress = self.state.progress
         if progress.step % self.log_steps:
             return

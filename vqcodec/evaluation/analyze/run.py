@@ -23,7 +23,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import InputError, OutputError
 from vqcodec.evaluation.analyze import page as analyze_page
 from vqcodec.evaluation.analyze import usage_plots
-from vqcodec.evaluation.analyze.usage import Usage, principal_plane, summarise
+from vqcodec.evaluation.analyze.usage import Usage, principal_plane, summarize
 from vqcodec.exact.accounting import IndexStorage, codebook_storage, index_storage
 from vqcodec.exact.bitstream import container
 from vqcodec.files import atomic_write
@@ -90,7 +90,7 @@ def analyze(codec: Codec, paths: list[Path], quality: float) -> Analysis:
         rows.append(_storage_row(path, codec, codec.pack(encoded, picture.icc)))
     if not rows:
         raise InputError(f"none of the {len(paths)} pictures can be read; the first: {notes[0]}")
-    figures = summarise(usage, codec.metadata)
+    figures = summarize(usage, codec.metadata)
     values = _values(codec, quality, figures, rows, len(notes))
     return Analysis(values, notes + notes_on(about) + _limits(figures, settings.K))
 

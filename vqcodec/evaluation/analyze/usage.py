@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqcodec.exact.indices import Encoded
+from vqcodec.exact.indices import PictureChoice
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
 
@@ -32,7 +32,7 @@ class Usage:
         """Return the usage of no pictures."""
         return Usage(np.zeros((planes, K), dtype=np.int64), np.zeros(planes))
 
-    def plus(self, encoded: Encoded, prior: Prior) -> Usage:
+    def plus(self, encoded: PictureChoice, prior: Prior) -> Usage:
         """Return this usage with one picture's indices counted in."""
         choice = encoded.choice
         costs = prior.index_bits(choice.indices, choice.classes, encoded.size.quality)
@@ -72,7 +72,7 @@ def sharing(units: Counts) -> tuple[list[int], list[float]]:
     return used_by.tolist(), [float((used_by >= n).mean()) for n in range(1, len(units) + 1)]
 
 
-def summarise(usage: Usage, metadata: Metadata) -> dict[str, Any]:
+def summarize(usage: Usage, metadata: Metadata) -> dict[str, Any]:
     """Return figures of the whole codebook, of units, of planes, and of sharing, as plain values for JSON."""
     wide = metadata.quantizer["wide"]
     units = unit_counts(usage.counts, wide)
@@ -120,8 +120,8 @@ def principal_plane(codebook: npt.NDArray[np.float32]) -> tuple[Values, float]:
     if vectors.shape[1] <= 2:
         missing = 2 - vectors.shape[1]
         return np.pad(vectors, ((0, 0), (0, missing))), 1.0
-    centred = vectors - vectors.mean(axis=0)
-    _, deviations, axes = np.linalg.svd(centred, full_matrices=False)
+    centered = vectors - vectors.mean(axis=0)
+    _, deviations, axes = np.linalg.svd(centered, full_matrices=False)
     power = np.square(deviations)
     shown = float(power[:2].sum() / power.sum()) if power.sum() else 1.0
-    return centred @ axes[:2].T, shown
+    return centered @ axes[:2].T, shown

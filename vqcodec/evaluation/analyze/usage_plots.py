@@ -100,7 +100,7 @@ def _save(figure: Any, kind: str) -> bytes:
 
 
 def _codebook(figure: Figure, values: Values) -> None:
-    """LooC's Figure 5: every codevector where it lies, its area and colour its use; unused ones crossed.
+    """LooC's Figure 5: every codevector where it lies, its area and color its use; unused ones crossed.
 
     Where a few far codevectors squeeze the others together, the middle is drawn once more.
     """
@@ -142,7 +142,7 @@ def _codebook_text(values: Values) -> str:
     dimensions = "dimension" if d_star == 1 else "dimensions"
     return (
         f"LooC, Figure 5: {len(codebook['points'])} codevectors of {d_star} {dimensions}, drawn {how}; "
-        "size and colour show use."
+        "size and color show use."
     )
 
 

@@ -53,7 +53,7 @@ def _button(number: int, comparison: Comparison) -> str:
 
 
 def _image(shown: Shown, comparison: Comparison) -> str:
-    # The codecs are given pixels alone; with the original's profile they are seen in its colours.
+    # The codecs are given pixels alone; with the original's profile they are seen in its colors.
     source = page.picture_uri(Picture(shown.pixels, comparison.picture.icc))
     return f'<img alt="{page.text(shown.label)}" src="{source}" decoding="sync" draggable="false" hidden>'
 

@@ -1,4 +1,4 @@
-"""Rate-distortion plots, one per metric: lines labelled at their ends, in colours that everybody can tell apart."""
+"""Rate-distortion plots, one per metric: lines labeled at their ends, in colors that everybody can tell apart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from vqcodec.evaluation.eval.curves import Curve, anchor_curve
 from vqcodec.evaluation.metrics import METRICS, Metric
 
-# Okabe and Ito's colours without yellow, which is too pale on white; ours takes the first ones.
+# Okabe and Ito's colors without yellow, which is too pale on white; ours takes the first ones.
 OURS = ("#D55E00", "#882255", "#AA4499")
 OTHERS = ("#0072B2", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000", "#999933", "#44AA99")
 PUBLISHED = "#7a7a7a"
@@ -47,7 +47,7 @@ class Line:
 
 
 def draw(results: dict[str, Any], metric: str, anchors: Sequence[dict[str, Any]]) -> Figure:
-    """Return the plot of one metric: codecs as lines with points, published curves dashed and grey."""
+    """Return the plot of one metric: codecs as lines with points, published curves dashed and gray."""
     chosen = METRICS[metric]
     lines = _measured(results, chosen)
     limits = _limits(lines)
@@ -76,10 +76,10 @@ def _measured(results: dict[str, Any], metric: Metric) -> list[Line]:
     lines, seen = [], {True: 0, False: 0}
     for name, curve in results["curves"][metric.name].items():
         ours = results["codecs"][name]["settings"]["format"] == "VQC"
-        number, colours = seen[ours], OURS if ours else OTHERS
+        number, colors = seen[ours], OURS if ours else OTHERS
         seen[ours] += 1
         style = {
-            "color": colours[number % len(colours)],
+            "color": colors[number % len(colors)],
             "marker": MARKERS[(number if ours else number + 1) % len(MARKERS)],
             "linewidth": 2.6 if ours else 1.5,
             "markersize": 5.5 if ours else 4,
@@ -138,10 +138,10 @@ def label_ends(axes: Axes, lines: Sequence[Line]) -> None:
     heights = _spread([float(ends[i][1]) for i in order])
     for i, height in zip(order, heights, strict=True):
         line, (x, y) = lines[i], ends[i]
-        colour = line.style["color"]
-        dark = tuple(_TEXT_SHADE * part for part in to_rgb(colour))  # pale colours can be seen as lines, not as letters
+        color = line.style["color"]
+        dark = tuple(_TEXT_SHADE * part for part in to_rgb(color))  # pale colors can be seen as lines, not as letters
         axes.plot(
-            (x, 1.02, 1.035), (y, height, height), transform=axes.transAxes, color=colour, linewidth=0.6, clip_on=False,
+            (x, 1.02, 1.035), (y, height, height), transform=axes.transAxes, color=color, linewidth=0.6, clip_on=False,
             alpha=0.6, zorder=1,
         )  # fmt: skip
         weight = "bold" if line.style["linewidth"] > 2 else "normal"

@@ -39,7 +39,7 @@ def check_tools() -> None:
             raise SettingsError(f"an evaluation needs {name}; pip install 'vqcodec[eval]'") from error
 
 
-def summarise(journal: Journal, skipped: dict[str, str], anchors: Sequence[dict[str, Any]]) -> Results:
+def summarize(journal: Journal, skipped: dict[str, str], anchors: Sequence[dict[str, Any]]) -> Results:
     """Return everything that is known: rows, curves, BD-rates, and where they come from."""
     order = list(journal.pictures)
     rows = sorted(journal.rows.values(), key=lambda row: (order.index(row["picture"]), row["codec"], row["quality"]))

@@ -95,7 +95,7 @@ def run(request: Request, note: Callable[[str], None], progress: Progress = lamb
             note(f"{row['picture']} with {row['codec']} at {row['quality']:g}: {row['error']}")
     if "rfid" in names:
         _add_rfid(journal, pictures, codecs)
-    results = report.summarise(journal, pictures.skipped, anchors)
+    results = report.summarize(journal, pictures.skipped, anchors)
     report.write(request.output, results, anchors)
     return results
 

@@ -27,7 +27,7 @@ def haarpsi(original: Pixels, copy: Pixels) -> float:
         coarse, *fine = (2 * (SCALES - 1) + direction, *(2 * scale + direction for scale in range(SCALES - 1)))
         similarities.append(_similarity(details_a[:, fine], details_b[:, fine]))
         weights.append(torch.maximum(details_a[:, coarse], details_b[:, coarse]))
-    similarities.append(_similarity(_colour(a), _colour(b)))
+    similarities.append(_similarity(_color(a), _color(b)))
     weights.append((weights[0] + weights[1]) / 2)
     similarity, weight = torch.stack(similarities), torch.stack(weights)
     total = weight.sum()
@@ -56,8 +56,8 @@ def _haar(luma: Tensor) -> Tensor:
     return torch.cat(found, dim=1)
 
 
-def _colour(yiq: Tensor) -> Tensor:
-    """Return magnitudes [1, 2, h, w] of the two colour channels, the mean of 2x2 samples."""
+def _color(yiq: Tensor) -> Tensor:
+    """Return magnitudes [1, 2, h, w] of the two color channels, the mean of 2x2 samples."""
     return F.avg_pool2d(F.pad(yiq[:, 1:], (0, 1, 0, 1)), 2, stride=1).abs()
 
 

@@ -17,8 +17,8 @@ ICC_PROFILE = 0x81
 OPTIONAL = 0x80
 CRC_BYTES = 4
 MAX_ICC_BYTES = 1 << 24
-COLOUR_SPACE = 0x82
-SECTION_NAMES = {INDICES: "indices", ICC_PROFILE: "ICC profile", COLOUR_SPACE: "colour space"}
+COLOR_SPACE = 0x82
+SECTION_NAMES = {INDICES: "indices", ICC_PROFILE: "ICC profile", COLOR_SPACE: "color space"}
 
 
 class Section(NamedTuple):
@@ -47,7 +47,7 @@ class Container:
         for section in self.sections:
             if section.type == ICC_PROFILE:
                 return _unpack_icc(section.payload)
-            if section.type == COLOUR_SPACE and section.payload[0] in profiles.SPACES:
+            if section.type == COLOR_SPACE and section.payload[0] in profiles.SPACES:
                 return profiles.profile(profiles.SPACES[section.payload[0]])
         return None
 
@@ -62,7 +62,7 @@ def write(header: Header, indices: bytes, icc: bytes | None = None) -> bytes:
         raise InputError(f"the ICC profile has {len(icc):,} bytes, a file holds at most 2^24; leave it out")
     number = profiles.numbered().get(icc) if icc else None
     if number is not None:
-        sections.append(Section(COLOUR_SPACE, bytes([number])))
+        sections.append(Section(COLOR_SPACE, bytes([number])))
     elif icc:
         sections.append(Section(ICC_PROFILE, zlib.compress(icc, 9)))
     return write_sections(header, sections)
@@ -108,10 +108,10 @@ def _read_sections(reader: Reader) -> list[Section]:
 def _check_sections(payloads: dict[int, bytes]) -> None:
     if INDICES not in payloads:
         raise FormatError("the file has no index section; it is damaged")
-    if len(payloads.get(COLOUR_SPACE, b"1")) != 1:
-        raise FormatError("the colour space section is not one byte; the file is damaged")
-    if {ICC_PROFILE, COLOUR_SPACE} <= payloads.keys():
-        raise FormatError("the file has an ICC profile and a colour space, of which one is right; it is damaged")
+    if len(payloads.get(COLOR_SPACE, b"1")) != 1:
+        raise FormatError("the color space section is not one byte; the file is damaged")
+    if {ICC_PROFILE, COLOR_SPACE} <= payloads.keys():
+        raise FormatError("the file has an ICC profile and a color space, of which one is right; it is damaged")
 
 
 def _unpack_icc(payload: bytes) -> bytes:

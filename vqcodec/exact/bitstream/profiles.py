@@ -1,4 +1,4 @@
-"""Colour spaces that a file names by a number, and ICC profiles made of primaries and a curve.
+"""Color spaces that a file names by a number, and ICC profiles made of primaries and a curve.
 
 Pixels of the usual spaces need no profile of some hundred bytes: a number says which space it is, and a reader makes
 the profile. What is no number here is sRGB, if the file has no profile either.
@@ -24,7 +24,7 @@ _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
 class Space(NamedTuple):
-    """A colour space: x and y of red, green, blue and white; gamma is that of a power, or None for sRGB's curve."""
+    """A color space: x and y of red, green, blue and white; gamma is that of a power, or None for sRGB's curve."""
 
     name: str
     primaries: tuple[Chromaticity, Chromaticity, Chromaticity]
@@ -48,7 +48,7 @@ def numbered() -> dict[bytes, int]:
 
 
 def profile(space: Space) -> bytes:
-    """Return an ICC profile (version 4, a matrix and one curve) of a colour space; ValueError where it is none."""
+    """Return an ICC profile (version 4, a matrix and one curve) of a color space; ValueError where it is none."""
     curve = _curve(space.gamma)
     tags = {
         b"desc": _text(space.name),

@@ -4,7 +4,7 @@ What every prior has, so that nobody needs to ask which one it is:
 
 kind                                    its name in headers of files
 K, planes                               codevectors, and index planes P
-free_classes                            how many classes of positions an encoder chooses among, 0 where it has no choice
+free_classes                            how many position classes an encoder chooses among, 0 where it has no choice
 encode(indices, classes, quality)       the rANS bytes of a tile
 decode(data, grid, quality)             the Choice that a tile's bytes hold
 follow(indices, classes, quality)       the Choice that indices from elsewhere stand for

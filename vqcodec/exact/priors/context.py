@@ -1,8 +1,8 @@
 """The context prior: integer networks predict each latent from those already decoded.
 
-Pass by pass (priors/passes.py) a network gives every latent a mean and a class of deviation. The
+Pass by pass (priors/passes.py) a network gives every latent a mean and a deviation class. The
 unit's two classes choose the frequency tables of its indices, and what the indices say is added
-to the means. Everything is integers: latents count sixteenths of a quantiser step.
+to the means. Everything is integers: latents count sixteenths of a quantizer step.
 
 bitstream/FORMAT.md, "Context prior", is the law; bitstream/reference_decoder.py is a second
 decoder that shares no code with this one.
@@ -20,7 +20,7 @@ from vqcodec.exact.bitstream import rans
 from vqcodec.exact.priors import integer_net, passes
 from vqcodec.exact.priors.group_net import IntegerGroupNet
 from vqcodec.exact.priors.linear import MOST_CHANNELS
-from vqcodec.exact.priors.tables import Choice, IntArray, TableSet, check_map, table_row
+from vqcodec.exact.priors.tables import Choice, FrequencyTables, IntArray, check_map, table_row
 from vqcodec.exact.priors.walk import IntegerWalk, Pass, schedule, units_of
 
 PREFIX = "context."
@@ -51,9 +51,9 @@ class ContextPrior:
                 raise ModelError("the model's groups, starts, embed, hidden and bound must be whole numbers")
             self.groups = passes.make_groups(sizes, settings["patterns"], starts)
             self.codebook = arrays["codebook16"]
-            self.unit = arrays["unit"]
+            self.spread = arrays["unit"]  # the name in files is older than the word
             self.fine_map, self.coarse_map = arrays["fine_map"], arrays["coarse_map"]
-            self.tables = TableSet("tables", arrays["tables"], len(self.codebook), table_bits)
+            self.tables = FrequencyTables("tables", arrays["tables"], len(self.codebook), table_bits)
             self._check(scale)
             self.scale = int(scale)
             self.nets = [IntegerGroupNet(group, shape, arrays) for group in self.groups]
@@ -83,13 +83,13 @@ class ContextPrior:
         return self.d
 
     @property
-    def levels(self) -> int:
-        """The number S of classes of deviation."""
+    def deviation_classes(self) -> int:
+        """The number S of deviation classes."""
         return len(self.coarse_map)
 
     def row(self, quality: float) -> int:
         """Return the row of the tables that depend on quality, 1..100."""
-        return table_row(quality, len(self.unit))
+        return table_row(quality, len(self.spread))
 
     def walk(self, grid: tuple[int, int], quality: float) -> IntegerWalk:
         """Start predicting a latent grid (h, w)."""
@@ -129,7 +129,7 @@ class ContextPrior:
             prediction = walk.predict(step)
             coarse, fine = self._of_pass(flat, step)
             narrow = np.ones(len(coarse), np.bool_)
-            narrow[self.coarse_tables(prediction.level)[1]] = False
+            narrow[self.coarse_tables(prediction.deviation_class)[1]] = False
             if (coarse[narrow] != self.zero).any():
                 raise FormatError(
                     f"a unit has a coarse index other than {self.zero} where this model codes none; the indices are "
@@ -154,10 +154,10 @@ class ContextPrior:
         walk = self.walk(grid, quality)
         for step in walk.steps():
             prediction = walk.predict(step)
-            coarse_tables, wide = self.coarse_tables(prediction.level)
-            coarse = np.full(prediction.level.size // 2, self.zero, np.uint16)
+            coarse_tables, wide = self.coarse_tables(prediction.deviation_class)
+            coarse = np.full(prediction.deviation_class.size // 2, self.zero, np.uint16)
             coarse[wide] = self.tables.read(decoder, coarse_tables)
-            fine = self.tables.read(decoder, self.fine_tables(prediction.level, coarse))
+            fine = self.tables.read(decoder, self.fine_tables(prediction.deviation_class, coarse))
             walk.put(step, prediction, coarse, fine)
         return walk.result()
 
@@ -186,16 +186,16 @@ class ContextPrior:
                 by_unit[:, units_of(group.channels)] = 0
         return bits.reshape(indices.shape)
 
-    def coarse_tables(self, levels: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    def coarse_tables(self, classes: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         """Return table numbers of the units that take a coarse index, and which do, for classes [..., 2 units]."""
-        first, second = levels.reshape(-1, 2).T
+        first, second = classes.reshape(-1, 2).T
         numbers = self.coarse_map[first, second]
         wide = numbers != NO_COARSE
         return numbers[wide], wide
 
-    def fine_tables(self, levels: IntArray, coarse: IntArray) -> IntArray:
+    def fine_tables(self, classes: IntArray, coarse: IntArray) -> IntArray:
         """Return the table numbers [units] of fine indices for classes [..., 2 units] and coarse indices [units]."""
-        first, second = levels.reshape(-1, 2).T
+        first, second = classes.reshape(-1, 2).T
         numbers: IntArray = self.fine_map[first, second, (coarse != self.zero).astype(np.int64)]
         return numbers
 
@@ -212,10 +212,15 @@ class ContextPrior:
             raise ModelError(f"the model's groups {sizes} have more than {MOST_CHANNELS} channels predicted linearly")
         if min(group.start for group in self.groups) < 0:
             raise ModelError("the model's starts must be rows of qualities, 0 or above")
-        if self.unit.dtype != np.int32 or self.unit.ndim != 2 or self.unit.shape[1] != self.d or self.unit.min() < 1:
+        if (
+            self.spread.dtype != np.int32
+            or self.spread.ndim != 2
+            or self.spread.shape[1] != self.d
+            or self.spread.min() < 1
+        ):
             raise ModelError("the model's unit must be int32 [rows, channels] of at least 1")
         if not 1 <= S <= 256:
-            raise ModelError(f"the model has {S} classes of deviation; 1..256 are allowed")
+            raise ModelError(f"the model has {S} deviation classes; 1..256 are allowed")
         if {self.fine_map.dtype, self.coarse_map.dtype} != {
             np.dtype(np.uint16)
         } or self.tables.frequencies.dtype != np.uint32:

@@ -22,7 +22,7 @@ FRACTION_BITS = 4
 FRACTION = 1 << FRACTION_BITS
 """An activation of 16 stands for 1."""
 SIXTEENTHS = 16
-"""Latents are counted in sixteenths of a quantiser step."""
+"""Latents are counted in sixteenths of a quantizer step."""
 ACTIVATION_MAX = 127
 WEIGHT_MAX = 127
 SHIFT_MAX = 14
@@ -78,23 +78,23 @@ class Dense:
         return scaled
 
 
-def normalise(latents: IntArray, unit: IntArray) -> FloatArray:
-    """Return network inputs -127..127 for latents [..., n] in sixteenths and their units [n]."""
+def normalize(latents: IntArray, spread: IntArray) -> FloatArray:
+    """Return network inputs -127..127 for latents [..., n] in sixteenths and their spreads [n]."""
     wide = latents.astype(np.int64)
-    x = (2 * FRACTION * wide + unit) // (2 * unit)
+    x = (2 * FRACTION * wide + spread) // (2 * spread)
     inputs: FloatArray = np.clip(x, -ACTIVATION_MAX, ACTIVATION_MAX).astype(np.float32)
     return inputs
 
 
-def to_mean(sums: FloatArray, shift: IntArray, unit: IntArray, linear: IntArray | int) -> npt.NDArray[np.int32]:
-    """Return means in sixteenths of a step for output sums [N, n], the channels' units [n] and linear predictions."""
-    scaled = (sums.astype(np.int64) * unit + (1 << (shift + FRACTION_BITS - 1))) >> (shift + FRACTION_BITS)
+def to_mean(sums: FloatArray, shift: IntArray, spread: IntArray, linear: IntArray | int) -> npt.NDArray[np.int32]:
+    """Return means in sixteenths of a step for output sums [N, n], the channels' spreads [n] and linear predictions."""
+    scaled = (sums.astype(np.int64) * spread + (1 << (shift + FRACTION_BITS - 1))) >> (shift + FRACTION_BITS)
     means: npt.NDArray[np.int32] = np.clip(scaled + linear, -MEAN_LIMIT, MEAN_LIMIT - 1).astype(np.int32)
     return means
 
 
-def to_level(sums: FloatArray, shift: IntArray, levels: int) -> npt.NDArray[np.uint8]:
-    """Return classes of deviation 0..levels - 1 for output sums [N, n]."""
+def to_deviation_class(sums: FloatArray, shift: IntArray, count: int) -> npt.NDArray[np.uint8]:
+    """Return deviation classes 0..count - 1 for output sums [N, n]."""
     scaled = (sums.astype(np.int64) + (1 << (shift + FRACTION_BITS - 1))) >> (shift + FRACTION_BITS)
-    classes: npt.NDArray[np.uint8] = np.clip(scaled, 0, levels - 1).astype(np.uint8)
+    classes: npt.NDArray[np.uint8] = np.clip(scaled, 0, count - 1).astype(np.uint8)
     return classes

@@ -1,9 +1,9 @@
-"""Linear prediction from a group's own known neighbours, at full precision.
+"""Linear prediction from a group's own known neighbors, at full precision.
 
 The networks of a context prior see latents in sixteenths of their deviation, which for the means of
-the colours is several steps: they cannot say that a place is just like its neighbours. A matrix of
+the colors is several steps: they cannot say that a place is just like its neighbors. A matrix of
 fixed-point weights can. It predicts from the latents themselves, in sixteenths of a step; and how far the
-neighbours lie from that prediction, their roughness, tells the networks how sure it is.
+neighbors lie from that prediction, their roughness, tells the networks how sure it is.
 
 bitstream/FORMAT.md, "Context prior", is the law.
 """
@@ -24,7 +24,7 @@ MOST_CHANNELS = 1024
 """Of a group with linear predictions.
 
 A latent is below 2^24 in sixteenths (a mean of 16 bits and 256 codevectors of 16 bits), a weight at most 2^15, and
-at most 12 neighbours are seen: with 1024 channels every sum stays below the 2^53 that float64 holds exactly.
+at most 12 neighbors are seen: with 1024 channels every sum stays below the 2^53 that float64 holds exactly.
 """
 Integers = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -46,7 +46,7 @@ class Linear:
     def predict(self, latents: Integers, known: npt.NDArray[np.bool_]) -> tuple[Integers, FloatArray]:
         """Return the prediction int64 [N, n] in sixteenths of a step, and the roughness 0..127 [N, n].
 
-        latents: int64 [N, offsets, n] of the neighbours in sixteenths; known: [N, offsets], whether they lie in
+        latents: int64 [N, offsets, n] of the neighbors in sixteenths; known: [N, offsets], whether they lie in
         the grid; of each place at least one does. Where one does not, the mean of the others stands for it.
         """
         here = known[:, :, None]

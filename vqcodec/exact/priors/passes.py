@@ -2,7 +2,7 @@
 
 Channels come in groups, strongest first, and each group in phases: a few scattered positions,
 then those between them, and so on, until the grid is full. A position of a phase sees every
-earlier group all around it and, of its own group, the neighbours of earlier phases. All
+earlier group all around it and, of its own group, the neighbors of earlier phases. All
 positions of a phase are independent of each other, so a pass is one batch of work. A group starts
 at some row of qualities; below it, where its latents would be zero anyway, it is not coded.
 
@@ -36,7 +36,7 @@ class Phase:
 class Pattern:
     """Phases that together fill a square of `period` x `period` positions.
 
-    With `linear` means are also predicted linearly from the group's own known neighbours, priors/linear.py.
+    With `linear` means are also predicted linearly from the group's own known neighbors, priors/linear.py.
     """
 
     period: int
@@ -61,7 +61,7 @@ def _cells(period: int, step: int, odd: bool) -> tuple[Offset, ...]:
 
 
 PATTERNS = {
-    # The means of the colours, where a flat place should cost nothing: start from one position in 256.
+    # The means of the colors, where a flat place should cost nothing: start from one position in 256.
     "deep": Pattern(
         16,
         (
@@ -99,7 +99,7 @@ PATTERNS = {
     ),
 }
 AROUND = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
-"""The neighbourhood in which earlier groups are seen."""
+"""The neighborhood in which earlier groups are seen."""
 
 
 @dataclass(frozen=True)

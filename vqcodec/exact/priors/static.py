@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from vqcodec.errors import ModelError
 from vqcodec.exact.bitstream import rans
-from vqcodec.exact.priors.tables import Choice, Groups, IntArray, TableSet, check_map, table_row
+from vqcodec.exact.priors.tables import Choice, FrequencyTables, Groups, IntArray, check_map, table_row
 
 Classes = npt.NDArray[np.uint8]
 MAX_CLASSES = 256
@@ -50,12 +50,12 @@ class StaticPrior:
             raise ModelError("the model's tables or table_map have the wrong number of dimensions")
         rows, classes, planes = self.table_map.shape
         if classes > MAX_CLASSES:
-            raise ModelError(f"the model has {classes} classes of positions; at most {MAX_CLASSES} are allowed")
+            raise ModelError(f"the model has {classes} position classes; at most {MAX_CLASSES} are allowed")
         check_map("table_map", self.table_map, (rows, classes, planes), len(self.index_tables))
         if self.conditional_map is not None:
             check_map("conditional_map", self.conditional_map, (self.K,), len(self.tables))
         if {self.class_tables is None, self.class_map is None} != {classes == 1}:
-            raise ModelError(f"the model has {classes} classes of positions, which does not fit its class tables")
+            raise ModelError(f"the model has {classes} position classes, which does not fit its class tables")
         if self.class_map is not None:
             check_map("class_map", self.class_map, (rows, classes + 1, classes + 1), len(self.class_coders))
 
@@ -76,19 +76,19 @@ class StaticPrior:
 
     @property
     def free_classes(self) -> int:
-        """How many classes of positions an encoder chooses among, so that whoever keeps indices keeps them too."""
+        """How many position classes an encoder chooses among, so that whoever keeps indices keeps them too."""
         return self.classes
 
     @cached_property
-    def index_tables(self) -> TableSet:
+    def index_tables(self) -> FrequencyTables:
         """The tables of indices, checked."""
-        return TableSet("tables", self.tables, self.K, self.table_bits)
+        return FrequencyTables("tables", self.tables, self.K, self.table_bits)
 
     @cached_property
-    def class_coders(self) -> TableSet:
+    def class_coders(self) -> FrequencyTables:
         """The tables of classes, checked; only with more than one class."""
         assert self.class_tables is not None
-        return TableSet("class_tables", self.class_tables, self.classes, self.table_bits)
+        return FrequencyTables("class_tables", self.class_tables, self.classes, self.table_bits)
 
     @property
     def table_costs(self) -> npt.NDArray[np.float32]:
@@ -102,7 +102,7 @@ class StaticPrior:
     def choose_classes(self, costs: npt.NDArray[np.float32], quality: float) -> IntArray:
         """Return classes [h, w] for costs float32 [C, h, w], the bits of each position's indices under each class.
 
-        Greedy in raster order: the bits of the class itself, given its neighbours, are counted.
+        Greedy in raster order: the bits of the class itself, given its neighbors, are counted.
         """
         if self.class_map is None or self.class_tables is None:
             return np.zeros(costs.shape[1:], dtype=np.uint8)
@@ -169,8 +169,8 @@ class StaticPrior:
         The second pass of mode `conditional` looks at the indices of the first, so a decoder
         must have stored those before it asks for the second.
         """
-        spread = classes.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
-        numbers = np.moveaxis(self.table_map[row][spread], 2, 0).reshape(-1)
+        repeated = classes.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
+        numbers = np.moveaxis(self.table_map[row][repeated], 2, 0).reshape(-1)
         if self.conditional_map is None:
             yield np.arange(numbers.size), numbers
             return

@@ -29,7 +29,7 @@ class Choice(NamedTuple):
     codes: npt.NDArray[Any]
 
 
-class TableSet:
+class FrequencyTables:
     """Frequencies uint32 [T, symbols], every one at least 1, rows summing to 2^bits; ModelError if not."""
 
     def __init__(self, name: str, frequencies: IntArray, symbols: int, bits: int) -> None:

@@ -26,10 +26,10 @@ class Pass(NamedTuple):
 
 
 class IntegerPrediction(NamedTuple):
-    """What a pass says before its indices are known: means int32 [N, n] in sixteenths, classes uint8 [N, n]."""
+    """What a pass says before its indices: means int32 [N, n] in sixteenths, deviation classes uint8 [N, n]."""
 
     mean: npt.NDArray[np.int32]
-    level: npt.NDArray[np.uint8]
+    deviation_class: npt.NDArray[np.uint8]
 
 
 class IntegerWalk:
@@ -37,7 +37,7 @@ class IntegerWalk:
 
     def __init__(self, prior: ContextPrior, grid: tuple[int, int], row: int) -> None:
         self.prior, self.grid, self.row = prior, grid, row
-        self._unit = prior.unit[row].astype(np.int64)
+        self._spread = prior.spread[row].astype(np.int64)
         cells = grid[0] * grid[1]
         self._inside = passes.padded(np.arange(cells), grid[1])
         self._padded = (grid[0] + 2 * passes.MARGIN) * (grid[1] + 2 * passes.MARGIN)
@@ -47,7 +47,7 @@ class IntegerWalk:
         self._known = np.zeros(self._padded, np.bool_)
         self._known[self._inside] = True
         self._indices = np.full((prior.planes, cells), prior.zero, np.uint16)
-        self._levels = np.zeros((prior.d, cells), np.uint8)
+        self._classes = np.zeros((prior.d, cells), np.uint8)
         self._latents = np.zeros((prior.d, cells), np.int32)
 
     def steps(self) -> Iterator[Pass]:
@@ -62,11 +62,13 @@ class IntegerWalk:
     def predict(self, step: Pass) -> IntegerPrediction:
         """Return the means and classes of a pass."""
         net = self.prior.nets[step.group]
-        n, shift, unit = net.n, net.out.shift, self._unit[step.channels]
+        n, shift, spread = net.n, net.out.shift, self._spread[step.channels]
         inputs, linear = self._inputs_of(step)
         out = net.run(step.phase, self.row, inputs, len(step.places))
-        mean = integer_net.to_mean(out[:, :n], shift[:n], unit, linear)
-        return IntegerPrediction(mean, integer_net.to_level(out[:, n:], shift[n:], self.prior.levels))
+        mean = integer_net.to_mean(out[:, :n], shift[:n], spread, linear)
+        return IntegerPrediction(
+            mean, integer_net.to_deviation_class(out[:, n:], shift[n:], self.prior.deviation_classes)
+        )
 
     def _inputs_of(self, step: Pass) -> tuple[tuple[FloatArray, ...], npt.NDArray[np.int64] | int]:
         """Return what the first layer sees, and the linear prediction; 0 where there is none."""
@@ -93,10 +95,10 @@ class IntegerWalk:
         half = prior.d // 2
         self._indices[units, step.places] = coarse.reshape(-1, n // 2).T
         self._indices[half + units.start : half + units.stop, step.places] = fine.reshape(-1, n // 2).T
-        self._levels[step.channels, step.places] = prediction.level.T
+        self._classes[step.channels, step.places] = prediction.deviation_class.T
         self._latents[step.channels, step.places] = latents.T
         rows = passes.padded(step.places, self.grid[1])
-        self._own[rows] = integer_net.normalise(latents, self._unit[step.channels])
+        self._own[rows] = integer_net.normalize(latents, self._spread[step.channels])
         if len(self._exact):
             self._exact[rows] = latents
 
@@ -105,7 +107,7 @@ class IntegerWalk:
         h, w = self.grid
         # What is beyond 2048 steps no picture needs, and a large one takes half the memory.
         latents = np.clip(self._latents, -32768, 32767).astype(np.int16)
-        return Choice(self._indices.reshape(-1, h, w), self._levels.reshape(-1, h, w), latents.reshape(-1, h, w))
+        return Choice(self._indices.reshape(-1, h, w), self._classes.reshape(-1, h, w), latents.reshape(-1, h, w))
 
     def _enter(self, group: passes.Group) -> None:
         """Start a group: the one before is complete and joins the inputs of the embedding."""

@@ -10,7 +10,7 @@ from torch import Tensor
 BUDGET_VALUES = 1 << 20
 """Most float32 values that a table of distances or probabilities may hold at a time: 4 MiB."""
 _CPU_BLOCK = 1 << 18
-_VECTORISED = 32
+_VECTORIZED = 32
 
 
 @torch.no_grad()
@@ -64,7 +64,7 @@ def _blocks(groups: int, together: int, count: int, rows: int) -> Iterator[tuple
 def _least(distances: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least value [n] of each row [n, K], which is overwritten, and the first place int64 [n] of it."""
     K = distances.shape[1]
-    if K < _VECTORISED:
+    if K < _VECTORIZED:
         return distances.min(1)
     # Four simple passes take half as long as torch's minimum with a place.
     least = distances.amin(1)

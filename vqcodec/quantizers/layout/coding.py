@@ -4,8 +4,8 @@ Three layouts, see base.py: units that share a codebook (with beta and an option
 units with a codebook each, and stages that add up.
 
 beta ("extrapolation by interpolation", LooC section 3.2): the latents are interpolated x beta,
-quantised, and beta x beta cells averaged. The file holds the beta^2 indices of a cell (modes `all`
-and `conditional`), or only one, and the decoder interpolates and quantises again (`smooth`).
+quantized, and beta x beta cells averaged. The file holds the beta^2 indices of a cell (modes `all`
+and `conditional`), or only one, and the decoder interpolates and quantizes again (`smooth`).
 
 Depth 2 of a shared codebook: the first `wide` units take a coarse index of the same codebook first, enlarged by
 `scale`, and a fine one for what remains. Without it the few large coefficients of a

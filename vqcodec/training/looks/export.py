@@ -11,8 +11,8 @@ from vqcodec.training.provenance import facts
 
 def export(state: Perceptual) -> tuple[Metadata, Arrays]:
     """Return the model that the run started from with the averaged weights of its synthesis."""
-    learnt = {NETWORK_PREFIX + name: value.half().cpu().numpy() for name, value in state.average.items()}
-    arrays = state.arrays | learnt
+    learned = {NETWORK_PREFIX + name: value.half().cpu().numpy() for name, value in state.average.items()}
+    arrays = state.arrays | learned
     training = facts(state) | {"init": state.metadata.fingerprint}
     metadata = replace(state.metadata, name=state.settings.name, training=training, proximal=state.has_proximal_steps)
     return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays

@@ -115,14 +115,14 @@ class Perceptual:
         self.progress = Progress(**state["progress"])
 
 
-class Decoded(NamedTuple):
+class LatentsAlone(NamedTuple):
     """What a decoder has of a batch: latents z_q [B, d, h, w]."""
 
     z_q: Tensor
 
 
 class PerceptualTrainer(Trainer[Perceptual]):
-    """Runs a Perceptual over pictures: first the losses alone, then a discriminator that has learnt a little."""
+    """Runs a Perceptual over pictures: first the losses alone, then a discriminator that has learned a little."""
 
     def __init__(self, state: Perceptual, pictures: PictureSet, checkpoint_path: Path) -> None:
         super().__init__(state, checkpoint_path)
@@ -151,14 +151,14 @@ class PerceptualTrainer(Trainer[Perceptual]):
         """Limit the gradient of the synthesis."""
         torch.nn.utils.clip_grad_norm_(self.state.learning.values(), self.state.settings.clip)
 
-    def _path(self, batch: Batch) -> Decoded:
-        return Decoded(self.state.latents(batch.x, batch.quality))
+    def _path(self, batch: Batch) -> LatentsAlone:
+        return LatentsAlone(self.state.latents(batch.x, batch.quality))
 
-    def _loss(self, batch: Batch, y: Tensor, _: Decoded) -> Loss:
+    def _loss(self, batch: Batch, y: Tensor, _: LatentsAlone) -> Loss:
         gradient, values = self._reconstruction(batch.x, y.detach().requires_grad_(True))
         return _along(gradient, batch, y, values)
 
-    def _adversarial_loss(self, batch: Batch, y: Tensor, _: Decoded) -> Loss:
+    def _adversarial_loss(self, batch: Batch, y: Tensor, _: LatentsAlone) -> Loss:
         shown = y.detach().requires_grad_(True)
         gradient, values = self._reconstruction(batch.x, shown)
         against, hinge = self._against(batch.x, shown)

@@ -48,7 +48,7 @@ def _fit(state: Autoencoder, pictures: Iterable[Tensor]) -> StaticPrior:
     counts = np.zeros((settings.planes, settings.K), np.float64)
     pairs = np.zeros((settings.K, settings.K), np.float64) if settings.mode == "conditional" else None
     for x in tqdm(pictures, desc="counting indices", unit="batch", leave=False, disable=None):
-        indices = state.quantizer.encode(state.analyse(x.to(state.device))).cpu().numpy()
+        indices = state.quantizer.encode(state.analyze(x.to(state.device))).cpu().numpy()
         _count(state.quantizer, indices, counts, pairs)
     planes = frequencies.smooth(counts, counts.sum(axis=0, keepdims=True))
     maps = np.arange(settings.planes, dtype=np.uint16)[None, None]
@@ -70,7 +70,7 @@ def _count(
     counts: npt.NDArray[np.float64],
     pairs: npt.NDArray[np.float64] | None,
 ) -> None:
-    """Add indices [B, P, h', w'] to counts [P, K]; where neighbours are coded given the base index, to pairs [K, K]."""
+    """Add indices [B, P, h', w'] to counts [P, K]; where neighbors are coded given the base index, to pairs [K, K]."""
     K, factor, base = quantizer.K, quantizer.settings.grid_factor, indices
     if pairs is not None:
         base = indices[:, :, ::factor, ::factor]

@@ -41,7 +41,7 @@ class Autoencoder:
         learning = [p for p in (*self.network.parameters(), *self.quantizer.parameters()) if p.requires_grad]
         self.optimizer = torch.optim.Adam(learning, lr=settings.learning_rate, betas=(0.9, settings.adam_beta2))
 
-    def analyse(self, x: Tensor) -> Tensor:
+    def analyze(self, x: Tensor) -> Tensor:
         """Return latents [B, d, h, w] of pictures x [B, 3, H, W] in [0, 1]."""
         return self.network.analysis(x, _quality(x))
 
@@ -69,7 +69,7 @@ def _quality(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _standardise(layer: Any, z: Tensor) -> Tensor:
+def _standardize(layer: Any, z: Tensor) -> Tensor:
     """Change the layer that has made z [B, d, h, w] so that each channel has mean 0 and variance 1; return that.
 
     What a new network makes of different pictures differs by a hundredth of what they have in common; a quantizer
@@ -104,7 +104,7 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         return [Stage(_BEGUN, self._path, self._loss, self._rate, learn=self._learn, advance=self._advance)]
 
     def start(self) -> None:
-        """Begin with the network of another model, or with standardised latents, and with codevectors among them."""
+        """Begin with the network of another model, or with standardized latents, and with codevectors among them."""
         state = self.state
         if state.progress.stage == _BEGUN:
             return  # and was interrupted before its first step
@@ -113,7 +113,7 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         if self.init or state.settings.standardised:
             z = self._first_latents()
             if state.settings.standardised:
-                z = _standardise(state.network.get_submodule(state.network.latent_layer), z)
+                z = _standardize(state.network.get_submodule(state.network.latent_layer), z)
             state.quantizer.begin(z, torch.Generator().manual_seed(state.settings.seed))
         state.progress.stage = _BEGUN
 
@@ -144,24 +144,24 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         return min(1.0, (self.state.progress.step + 1) / _WARM_UP_STEPS) * cosine(fraction, 0.0)
 
     def _path(self, batch: Batch) -> quantizers.Quantized:
-        quantized: quantizers.Quantized = self.state.quantizer(self.state.analyse(batch.x))
+        quantized: quantizers.Quantized = self.state.quantizer(self.state.analyze(batch.x))
         return quantized
 
     def _loss(self, batch: Batch, y: Tensor, quantized: quantizers.Quantized) -> Loss:
         mse = F.mse_loss(y, batch.x)
-        objective = self._objective(mse, quantized, batch.x)
+        total = self._total(mse, quantized, batch.x)
         self._seen += quantized.indices.numel()
-        return Loss(objective, objective.item(), {"mse": mse.item()}, quantized.usage)
+        return Loss(total, total.item(), {"mse": mse.item()}, quantized.usage)
 
     @torch.no_grad()
     def _first_latents(self) -> Tensor:
         """Return latents [B, d, h, w] of the first batches, which have at least K positions."""
         found: list[Tensor] = []
         while sum(z[:, 0].numel() for z in found) < self.state.quantizer.K:
-            found.append(self.state.analyse(self.batches(len(found)).to(self.state.device)))
+            found.append(self.state.analyze(self.batches(len(found)).to(self.state.device)))
         return torch.cat(found)
 
-    def _objective(self, mse: Tensor, quantized: quantizers.Quantized, x: Tensor) -> Tensor:
+    def _total(self, mse: Tensor, quantized: quantizers.Quantized, x: Tensor) -> Tensor:
         """Return 4 MSE / variance + the quantizer's loss, or for one of a likelihood the bound times 2 / values."""
         weight = self.state.settings.quantizer_weight
         if not self.state.quantizer.likelihood:

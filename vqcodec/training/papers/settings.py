@@ -32,7 +32,7 @@ class AutoencoderSettings(RunSettings):
     """Everything that a run depends on besides its pictures.
 
     network: vqvae or vqgan, with `d` latent channels, `width` (of vqgan; 0 is the published one) and
-    `channels` 1 for grey pictures. The quantizer has K codevectors for m units, and `options` of its own.
+    `channels` 1 for gray pictures. The quantizer has K codevectors for m units, and `options` of its own.
     The loss is 4 MSE / variance + quantizer_weight * the quantizer's, on pixels in [0, 1]; variance 0 stands
     for that of the training pixels. (The papers' code has pixels in [-1, 1], hence the 4, and the variance in
     [0, 1].) `standardised` training begins with latents of mean 0 and variance 1 in each channel, and `init` is a

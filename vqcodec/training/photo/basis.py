@@ -1,4 +1,4 @@
-"""The block basis that the photo network starts from: a DCT over space times the KLT of the three colours.
+"""The block basis that the photo network starts from: a DCT over space times the KLT of the three colors.
 
 The principal components of whole blocks would seem the better choice and are not: behind the first few dozen their
 variances are nearly equal, so that they are any rotation of one another, and a random rotation spreads an edge over
@@ -20,7 +20,7 @@ SIGMA_FLOOR = 0.5
 
 
 def block_basis(pictures: PictureSet, generator: np.random.Generator, crops: int = 2048) -> tuple[Tensor, Tensor]:
-    """Return the basis of 16 x 16 x 3 blocks: float32 [768, 768] by rows, and deviations [768] in grey levels.
+    """Return the basis of 16 x 16 x 3 blocks: float32 [768, 768] by rows, and deviations [768] in gray levels.
 
     Rows are orthonormal and sorted by deviation on the pictures, the largest first.
     """
@@ -41,14 +41,14 @@ def block_basis(pictures: PictureSet, generator: np.random.Generator, crops: int
 
 
 def _color_basis(covariance: Tensor) -> Tensor:
-    """Return the principal components [3, 3] of a pixel's colours by rows, for the covariance [768, 768] of blocks."""
+    """Return the principal components [3, 3] of a pixel's colors by rows, for the covariance [768, 768] of blocks."""
     pixels = covariance.reshape(3, BLOCK * BLOCK, 3, BLOCK * BLOCK).diagonal(dim1=1, dim2=3).mean(2)
     components: Tensor = torch.linalg.eigh(pixels)[1].flip(1).T
     return components
 
 
 def _separable(colors: Tensor) -> Tensor:
-    """Return the products [768, 768], by rows, of a basis of colours [3, 3] and the DCT-II of rows and columns."""
+    """Return the products [768, 768], by rows, of a basis of colors [3, 3] and the DCT-II of rows and columns."""
     place = torch.arange(BLOCK, dtype=torch.float64)
     dct = torch.cos(math.pi / BLOCK * (place + 0.5) * place[:, None]) * math.sqrt(2 / BLOCK)
     dct[0] /= math.sqrt(2)

@@ -15,10 +15,10 @@ from tqdm import tqdm
 from vqcodec.training import trainer
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.begin_from import start_from
-from vqcodec.training.photo.objective import weighed
+from vqcodec.training.photo.loss import weighed
 from vqcodec.training.photo.reach import cap_gains
 from vqcodec.training.photo.source import refine_of, source_of, unrefined
-from vqcodec.training.photo.state import NOISE, PRIOR, QUANTISED, SYNTHESIS, TrainingState, parameters_of
+from vqcodec.training.photo.state import NOISE, PRIOR, QUANTIZED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.photo.validation import validate
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.rate.contract import Seen, Source
@@ -49,21 +49,21 @@ class Trainer(trainer.Trainer[TrainingState]):
             Stage, loss=partial(weighed, state), rate=self._falling, advance=self._advance, after=self._after
         )
         all_but_gains = partial(state.learn, lambda name: rate.gains_learn or name != "log_gain")
-        noise = stage(NOISE, self._rounded, until=settings.quantised_from, learn=state.learn)
+        noise = stage(NOISE, self._rounded, until=settings.quantized_from, learn=state.learn)
         prior = stage(
             PRIOR,
-            self._quantised,
+            self._quantized,
             until=1 - settings.quantised_share - settings.synthesis_share,
             begin=self._start_rate,
             learn=partial(state.learn, lambda name: False),
         )
-        quantised = stage(QUANTISED, self._quantised, until=joint, begin=self._start_rate, learn=all_but_gains)
+        quantized = stage(QUANTIZED, self._quantized, until=joint, begin=self._start_rate, learn=all_but_gains)
         if alone:
-            quantised = replace(quantised, begin=state.average.settle, rate=self._again)
+            quantized = replace(quantized, begin=state.average.settle, rate=self._again)
         only_synthesis = partial(state.learn, lambda name: name.startswith(state.network.synthesis_names), False)
         last = stage(SYNTHESIS, self._sent, begin=self._finish_rate, learn=only_synthesis)
         last = replace(last, rate=self._last, advance=self._advance_last)
-        return [noise, *([prior] if alone else []), quantised, last]
+        return [noise, *([prior] if alone else []), quantized, last]
 
     def start(self) -> None:
         """Start from a model, or from the pictures' block basis, as a transform codec; fit the density to either."""
@@ -122,7 +122,7 @@ class Trainer(trainer.Trainer[TrainingState]):
     def _rounded(self, batch: Batch) -> Seen:
         return self.state.static.rounded(*batch)
 
-    def _quantised(self, batch: Batch) -> Seen:
+    def _quantized(self, batch: Batch) -> Seen:
         return self.state.rate.seen(*batch)
 
     @torch.no_grad()

@@ -1,6 +1,6 @@
 """Gains that keep the largest latents within the reach of the coarse index.
 
-A saturated block has a mean of 127.5 * sqrt(768) = 3533 grey levels in an orthonormal basis: at
+A saturated block has a mean of 127.5 * sqrt(768) = 3533 gray levels in an orthonormal basis: at
 the finest steps that is further than `scale` times the codebook. A coarser step for those few
 channels costs next to nothing; a latent beyond the codebook is a visible fault.
 """

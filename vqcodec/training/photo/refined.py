@@ -10,19 +10,19 @@ from torch import Tensor
 from vqcodec.encoder.proximal import Scene, proximal_steps
 from vqcodec.networks.photo import PhotoNetwork
 
-Quantise = Callable[[Tensor], tuple[Tensor, Tensor]]
+Quantize = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Latents [B, d, h, w] -> what the decoder would have of them, and their bits [B]."""
 
 
-def refined(network: PhotoNetwork, x: Tensor, z: Tensor, quality: Tensor, quantise: Quantise, steps: int) -> Tensor:
+def refined(network: PhotoNetwork, x: Tensor, z: Tensor, quality: Tensor, quantize: Quantize, steps: int) -> Tensor:
     """Return latents [B, d, h, w] for pictures x [B, 3, H, W] at qualities [B] after proximal steps from z.
 
-    Each picture's best are returned, by bits + lambda 255^2 MSE: a step may fail. They are to be quantised.
+    Each picture's best are returned, by bits + lambda 255^2 MSE: a step may fail. They are to be quantized.
     """
     if not steps:
         return z
     best, least = z, torch.full_like(quality, torch.inf)
-    for latents, cost in proximal_steps(Scene(network, x, quality, z), z, lambda y: (y, *quantise(y)), steps):
+    for latents, cost in proximal_steps(Scene(network, x, quality, z), z, lambda y: (y, *quantize(y)), steps):
         better = cost < least
         best = torch.where(better[:, None, None, None], latents, best)
         least = torch.where(better, cost, least)

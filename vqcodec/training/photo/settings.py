@@ -64,10 +64,10 @@ class TrainingSettings(RunSettings):
     `synthesis` (only the synthesis learns, from exactly what the decoder gets). The shares of
     all but the first are fractions of the run, which lasts `steps` steps or, if that is 0,
     `seconds` seconds; in the last `integer_share` of the run the context prior is rounded.
-    In the last stage the latents of every other step are refined by `refine_steps` steps of the encoder's search.
+    In the last stage every other step has latents that `refine_steps` proximal steps of the encoder have moved.
     `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
     changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, bits per
-    pixel are weighed against their sum times losses_weight lambda^0.78 instead of squared error, see objective.py.
+    pixel are weighed against their sum times losses_weight lambda^0.78 instead of squared error, see loss.py.
     `lambdas` are the weights of squared error at evenly spaced qualities. Qualities are drawn as 1 + 99 u^low_rates
     with u even in 0..1. `optimizer` is adam or soap, see optimizers.py; `bf16` is true, false or
     "auto", see precision.py.
@@ -141,15 +141,15 @@ class TrainingSettings(RunSettings):
         losses.check(self.losses)
         if LOWEST in self.tilt and not self.losses:
             raise SettingsError(
-                f"tilt {LOWEST} is for a run with losses, because the encoder's search for less squared error would "
-                "not know of it; give losses, or leave it out"
+                f"tilt {LOWEST} is for a run with losses, because the encoder's proximal steps to less squared error "
+                "would not know of it; give losses, or leave it out"
             )
         if self.losses and self.refine_steps:
             raise SettingsError(
-                f"the encoder's search looks for less squared error and not for less of the losses; set refine_steps=0 "
-                f"instead of {self.refine_steps}, or leave losses out"
+                f"the encoder's proximal steps go to less squared error and not to less of the losses; set "
+                f"refine_steps=0 instead of {self.refine_steps}, or leave losses out"
             )
-        if self.quantised_from < 0:
+        if self.quantized_from < 0:
             raise SettingsError("prior_share + quantised_share + synthesis_share must not be above 1")
         self._check_prior(quantizer)
         if self.crop % 16:
@@ -176,7 +176,7 @@ class TrainingSettings(RunSettings):
         return {"wide": max(1, round(share * m)) if depth == 2 else 0} | values
 
     @property
-    def quantised_from(self) -> float:
+    def quantized_from(self) -> float:
         """The fraction of the run at which the stage after `noise` starts."""
         prior_share = self.prior_share if self.prior == "context" else 0.0
         # Shares such as 0.95 and 0.05 are to leave nothing over.

@@ -9,7 +9,7 @@ from torch import Tensor
 from vqcodec.training.photo.refined import refined
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.pictures.picture_set import PictureSet
-from vqcodec.training.rate.contract import Quantise, Refine, Source
+from vqcodec.training.rate.contract import Quantize, Refine, Source
 
 
 def refine_of(state: TrainingState) -> Refine:
@@ -17,7 +17,7 @@ def refine_of(state: TrainingState) -> Refine:
     return partial(refined, state.network, steps=state.settings.refine_steps)
 
 
-def unrefined(x: Tensor, z: Tensor, quality: Tensor, quantise: Quantise) -> Tensor:
+def unrefined(x: Tensor, z: Tensor, quality: Tensor, quantize: Quantize) -> Tensor:
     """Return the latents of the analysis as they are, a Refine without steps."""
     return z
 

@@ -23,7 +23,7 @@ from vqcodec.training.rate.density import ClassDensity
 from vqcodec.training.rate.static import StaticRate
 from vqcodec.training.stepping import Progress
 
-NOISE, PRIOR, QUANTISED, SYNTHESIS = "noise", "prior", "quantised", "synthesis"
+NOISE, PRIOR, QUANTIZED, SYNTHESIS = "noise", "prior", "quantised", "synthesis"
 _LINEAR = ("block_analysis", "block_synthesis")
 _LINEAR_SHARE, _GAIN_SHARE, _DENSITY_SHARE, _CODEBOOK_SHARE = 0.05, 2.0, 4.0, 1.0
 _CONTEXT_SHARE = 1.0

@@ -1,6 +1,6 @@
 """Gains moved towards what the eye sees: finer steps for some bands of the block basis, coarser ones for others.
 
-The gains of a model that was trained for squared error weigh a grey level alike in every band. A measure of how
+The gains of a model that was trained for squared error weigh a gray level alike in every band. A measure of how
 pictures look does not, so a model for looks starts from the same networks with its gains tilted. `lowest` changes
 all gains at quality 1 and those above it less and less, so that qualities begin at another rate.
 """
@@ -47,7 +47,7 @@ def tilt_gains(network: PhotoNetwork, contexts: Iterable[ContextNet], tilt: Mapp
     knots, change = len(network.log_gain), change.to(network.log_gain.device)
     network.log_gain.add_(change + lowest * _fading(knots).to(change)[:, None])
     for context in contexts:
-        context.scale_unit((change + lowest * _fading(context.rows).to(change)[:, None]).exp())
+        context.scale_spread((change + lowest * _fading(context.rows).to(change)[:, None]).exp())
 
 
 def slope(network: PhotoNetwork, quality: Tensor, tilt: Mapping[str, float]) -> Tensor:
@@ -62,7 +62,7 @@ def _fading(count: int) -> Tensor:
 def band_shares(basis: Tensor) -> dict[str, Tensor]:
     """Return how much [d] of each channel of a block basis [d, 3, 16, 16] lies in each band.
 
-    A channel is as much luma as there is of its energy along grey, the rest is chroma; its frequency, in cycles per
+    A channel is as much luma as there is of its energy along gray, the rest is chroma; its frequency, in cycles per
     block, is the mean over its energy.
     """
     basis = basis.detach().float().cpu()

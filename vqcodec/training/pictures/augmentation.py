@@ -1,4 +1,4 @@
-"""Changes of training crops: their scale, their colours, and drawn content."""
+"""Changes of training crops: their scale, their colors, and drawn content."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vqcodec.training.pictures.drawn import draw_over
 
 SMALLEST_RESCALE, LARGEST_RESCALE = 0.6, 1.5
 _CONTRAST, _SATURATION, _HUE = 1.6, 1.8, 0.3
-# Rec. 601, the weights of red, green and blue in the grey of a colour.
-_GREY = torch.tensor([0.299, 0.587, 0.114])
+# Rec. 601, the weights of red, green and blue in the gray of a color.
+_GRAY = torch.tensor([0.299, 0.587, 0.114])
 
 
 class Augmentation(NamedTuple):
-    """The shares of crops that are rescaled, get other colours, and have something drawn on them or in their place."""
+    """The shares of crops that are rescaled, get other colors, and have something drawn on them or in their place."""
 
     rescale: float = 0.0
     color: float = 0.0
@@ -32,7 +32,7 @@ class Augmentation(NamedTuple):
         return round(size / factor)
 
     def change(self, random: np.random.Generator, crop: Tensor) -> Tensor:
-        """Return a crop float32 [3, H, W] in [0, 1] with other colours or with something drawn, for a share of them."""
+        """Return a crop float32 [3, H, W] in [0, 1] with other colors or with something drawn, for a share of them."""
         if random.random() < self.color:
             crop = recolor(random, crop)
         if random.random() < self.drawn:
@@ -46,14 +46,14 @@ def recolor(random: np.random.Generator, crop: Tensor) -> Tensor:
     """Return a crop with other contrast, saturation and hue."""
     contrast, saturation = (limit ** random.uniform(-1, 1) for limit in (_CONTRAST, _SATURATION))
     matrix = contrast * saturation * _hue_rotation(random.uniform(-_HUE, _HUE))
-    grey = torch.ones(3, 1) @ _GREY[None]
-    matrix = matrix @ (torch.eye(3) - grey) + contrast * grey
+    gray = torch.ones(3, 1) @ _GRAY[None]
+    matrix = matrix @ (torch.eye(3) - gray) + contrast * gray
     middle = crop.mean((1, 2), keepdim=True)
     return (torch.einsum("ij,jhw->ihw", matrix.to(crop.device), crop - middle) + middle).clamp(0, 1)
 
 
 def _hue_rotation(angle: float) -> Tensor:
-    """Return the rotation [3, 3] about the axis of greys."""
+    """Return the rotation [3, 3] about the axis of grays."""
     axis = 1 / math.sqrt(3)
     cross = axis * torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])
     return math.cos(angle) * torch.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * torch.full((3, 3), 1 / 3)

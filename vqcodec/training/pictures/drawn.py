@@ -1,6 +1,6 @@
 """Drawn content for training: what photographs have too little of, and people compress all the same.
 
-Lettering, screens, rows of windows, gratings, neon and flat colours, made at random by Pillow. A codec
+Lettering, screens, rows of windows, gratings, neon and flat colors, made at random by Pillow. A codec
 that has seen none of them spends ten times the bytes of others on a page of text.
 """
 
@@ -42,7 +42,7 @@ def _pick(random: Random) -> Callable[[Random, int, int], Pixels]:
 
 
 def _flat(random: Random, width: int, height: int) -> Pixels:
-    """One colour, or two that meet, or one that fades into another."""
+    """One color, or two that meet, or one that fades into another."""
     first, second = (np.array(_color(random), np.float64) for _ in range(2))
     kind = random.random()
     if kind < 0.5:
@@ -64,7 +64,7 @@ def _page(random: Random, width: int, height: int) -> Pixels:
 
 
 def _screen(random: Random, width: int, height: int) -> Pixels:
-    """Panels, frames, buttons and words as on a screen: edges of one pixel, few colours."""
+    """Panels, frames, buttons and words as on a screen: edges of one pixel, few colors."""
     image = Image.new("RGB", (width, height), _ground_and_ink(random)[0])
     draw = ImageDraw.Draw(image)
     for _ in range(int(random.integers(2, 9))):
@@ -188,7 +188,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _ground_and_ink(random: Random) -> tuple[Color, Color]:
-    """Two colours that can be told apart; dark on white as often as anything else."""
+    """Two colors that can be told apart; dark on white as often as anything else."""
     kind = random.random()
     if kind < 0.5:
         shade, ink = int(random.choice([255, 255, 255, 248, 240, 192])), int(random.choice([0, 0, 0, 32, 64]))
@@ -199,11 +199,11 @@ def _ground_and_ink(random: Random) -> tuple[Color, Color]:
 
 
 def _color(random: Random) -> Color:
-    """Any colour; black, white and the corners of the cube more often than others."""
+    """Any color; black, white and the corners of the cube more often than others."""
     kind = random.random()
     if kind < 0.25:
-        grey = int(random.choice([0, 255, 255, int(random.integers(256))]))
-        return grey, grey, grey
+        gray = int(random.choice([0, 255, 255, int(random.integers(256))]))
+        return gray, gray, gray
     if kind < 0.4:
         return _saturated(random)
     r, g, b = random.integers(0, 256, 3)
@@ -216,8 +216,8 @@ def _saturated(random: Random) -> Color:
 
 
 def _muted(random: Random) -> Color:
-    grey = random.uniform(0, 255)
-    r, g, b = np.clip(grey + random.uniform(-30, 30, 3), 0, 255)
+    gray = random.uniform(0, 255)
+    r, g, b = np.clip(gray + random.uniform(-30, 30, 3), 0, 255)
     return int(r), int(g), int(b)
 
 

@@ -67,5 +67,5 @@ class Images:
 
 
 def to_pictures(pixels: Tensor) -> Tensor:
-    """Return float32 [B, 3, H, W] in [0, 1] for pixels uint8 [B, H, W, C]; grey is repeated."""
+    """Return float32 [B, 3, H, W] in [0, 1] for pixels uint8 [B, H, W, C]; gray is repeated."""
     return pixels.permute(0, 3, 1, 2).expand(-1, 3, -1, -1).float() / 255.0

@@ -26,7 +26,7 @@ from vqcodec.training.rate.contract import Parts, Rate, Refine, Seen, Source, Ta
 from vqcodec.training.rate.pair_tables import PairTables, hexagonal_codebook, logistic_tables, written_tables
 
 _FIT_ROUNDS, _FIT_ROWS, _FIT_BATCH = 2, 12, 4
-_UNIT_CROPS = 64
+_SPREAD_CROPS = 64
 _RIDGE = 1e-3
 # A group of which less than one latent in a thousand would be anything but zero is not worth the time of coding it.
 _MATTERS, _CODED_SHARE = 0.8, 0.001
@@ -57,13 +57,13 @@ class ContextRate(Rate):
         codebook, network, rows = hexagonal_codebook(self.quantizer.K, self.form.spacing), self.network, self.net.rows
         self.quantizer.codebook.copy_(codebook)
         self._set_pairs(logistic_tables(codebook, self.quantizer.settings.scale))
-        x = source.crops(source.numbers(_START), _UNIT_CROPS)
+        x = source.crops(source.numbers(_START), _SPREAD_CROPS)
         qualities = torch.tensor([row_quality(row, rows) for row in range(rows)], device=x.device)
         middle = qualities[rows // 2 : rows // 2 + 1]
         z = torch.cat([network.analysis(part, middle.expand(len(part))) for part in torch.chunk(x, 8)])
         deviation = z.movedim(1, 0).flatten(1).square().mean(1).sqrt()
         gains = network.gain(qualities)[:, :, 0, 0] / network.gain(middle)[:, :, 0, 0]
-        self.net.set_unit(deviation * gains, _fit_linear(self.net, z, rows // 2) / deviation)
+        self.net.set_spread(deviation * gains, _fit_linear(self.net, z, rows // 2) / deviation)
         self.net.starts.copy_(_starts(self.net, z, gains))
 
     def finish(self, source: Source) -> None:
@@ -72,9 +72,9 @@ class ContextRate(Rate):
         self._set_pairs(self._counted(source))
 
     def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator | None) -> Seen:
-        """Return quantised latents and their rate, without noise.
+        """Return quantized latents and their rate, without noise.
 
-        The analysis learns where the encoder's proximal steps would move its latents: to their quantised values, less
+        The analysis learns where the encoder's proximal steps would move its latents: to their quantized values, less
         a step against the gradient of the picture's error (encoder/proximal.py). For that its rate is the distance
         to those values in bits, and the picture's error passes straight through. Gains learn nothing from it.
         """
@@ -134,7 +134,9 @@ class ContextRate(Rate):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over networks and, if there were any, tables."""
-        self.net.load_state_dict(state["context"])
+        # Checkpoints from before the word was spread call it unit.
+        context = {"spread" if name == "unit" else name: value for name, value in state["context"].items()}
+        self.net.load_state_dict(context)
         self.is_trained = state["context_is_trained"]
         if state["pairs"]:
             self._set_pairs(PairTables(**{name: value.numpy() for name, value in state["pairs"].items()}))
@@ -152,14 +154,14 @@ class ContextRate(Rate):
         self, assigner: TableAssigner, x: Tensor, quality: Tensor, refine: Refine, counts: Tensor | None = None
     ) -> Seen:
         """Return what the decoder would have of x [B, 3, H, W]; `counts` [T, K] is added to, see code."""
-        quantise = partial(code, self.net, assigner, rows=self.net.rows_of(quality))
+        quantize = partial(code, self.net, assigner, rows=self.net.rows_of(quality))
 
         def decoded(latents: Tensor) -> tuple[Tensor, Tensor]:
-            coded = quantise(latents)
+            coded = quantize(latents)
             return coded.z_q, coded.bits
 
         z = self.network.analysis(x, quality)
-        return quantise(refine(x, z, quality, decoded), counts=counts)
+        return quantize(refine(x, z, quality, decoded), counts=counts)
 
     @torch.no_grad()
     def _counted(self, source: Source) -> PairTables:
@@ -193,9 +195,9 @@ def _fit_linear(net: ContextNet, z: Tensor, row: int) -> Tensor:
         y = flat[:, places, channels].reshape(-1, group.n)
         error = y.double()
         if (weights := group.linear_of(phase)) is not None:
-            near = walk.neighbours(number, phase, places).filled
+            near = walk.neighbors(number, phase, places).filled
             ridge = _RIDGE * near.square().sum() / near.shape[1] * torch.eye(near.shape[1], device=z.device)
-            # What is not known for sure stays at the mean of the neighbours, which the weights start as.
+            # What is not known for sure stays at the mean of the neighbors, which the weights start as.
             change = torch.linalg.solve(near.T @ near + ridge, near.T @ (error - near @ weights[0].double()))
             weights[0].add_(change.float())
             error = error - near @ weights[0].double()

@@ -28,19 +28,19 @@ from vqcodec.training.rate.rounding import (
 
 KNOTS = 6
 CLASSES = 31
-UNIT_CLASS = 9
+CLASS_OF_ONE = 9
 CLASSES_PER_OCTAVE = 3
 _ROUNDING = 0.25
 
 
 class FloatPrediction(NamedTuple):
-    """What a pass says of its latents, each [N, n]: the mean in steps and the class of deviation, not rounded."""
+    """What a pass says of its latents, each [N, n]: the mean in steps and the deviation class, not rounded."""
 
     mean: Tensor
-    level: Tensor
+    deviation_class: Tensor
 
 
-class Neighbours(NamedTuple):
+class Neighbors(NamedTuple):
     """Latents in steps around N places, float64: `latents` [N, offsets, n], 0 where not `here` [N, offsets, 1].
 
     `filled` [N, offsets * n] has the mean of the others where one is not here.
@@ -51,9 +51,9 @@ class Neighbours(NamedTuple):
     filled: Tensor
 
 
-def deviation(level: Tensor) -> Tensor:
-    """Return the deviation in steps that a class stands for."""
-    return torch.exp2((level - UNIT_CLASS) / CLASSES_PER_OCTAVE)
+def deviation(deviation_class: Tensor) -> Tensor:
+    """Return the deviation in steps that a deviation class stands for."""
+    return torch.exp2((deviation_class - CLASS_OF_ONE) / CLASSES_PER_OCTAVE)
 
 
 class ContextNet(nn.Module):
@@ -63,7 +63,7 @@ class ContextNet(nn.Module):
     from which row of qualities each is coded.
     """
 
-    unit: Tensor
+    spread: Tensor
     starts: Tensor
 
     def __init__(
@@ -78,33 +78,33 @@ class ContextNet(nn.Module):
         self.sizes, self.rows, self.embed, self.hidden = sizes, rows, embed, hidden
         self.patterns = passes.default_patterns(len(sizes)) if patterns is None else patterns
         self.integer = False
-        self.register_buffer("unit", torch.full((rows, sum(sizes)), float(SIXTEENTHS)))
+        self.register_buffer("spread", torch.full((rows, sum(sizes)), float(SIXTEENTHS)))
         self.register_buffer("starts", torch.zeros(len(sizes), dtype=torch.int64))
         groups = passes.make_groups(sizes, self.patterns, [0] * len(sizes))
         self.nets = nn.ModuleList([FloatGroupNet(group, embed, hidden) for group in groups])
 
-    def set_unit(self, deviations: Tensor, unsure: Tensor | float = 1.0) -> None:
-        """Set the scale of inputs and means from deviations [rows, d] in steps, and start as a static prior.
+    def set_spread(self, deviations: Tensor, unsure: Tensor | float = 1.0) -> None:
+        """Set the spread from deviations [rows, d] in steps, and start as a static prior.
 
         `unsure` [d] is the share of the deviations that linear predictions leave.
         """
-        self.unit.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
+        self.spread.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
         left = (deviations * unsure).clamp(min=1e-3)[_knot_rows(self.rows)]
-        level = UNIT_CLASS + CLASSES_PER_OCTAVE * torch.log2(left)
+        classes = CLASS_OF_ONE + CLASSES_PER_OCTAVE * torch.log2(left)
         with torch.no_grad():
-            for levels, own in self._levels(level):
-                levels.copy_(own)
+            for biases, own in self._class_biases(classes):
+                biases.copy_(own)
 
     @torch.no_grad()
-    def scale_unit(self, factors: Tensor) -> None:
-        """Expect latents that are `factors` [rows, d] times as large as before: units and levels follow."""
-        deviations = ((self.unit / SIXTEENTHS).square() - _ROUNDING).clamp(min=0).sqrt() * factors
-        self.unit.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
-        for levels, rise in self._levels(CLASSES_PER_OCTAVE * torch.log2(factors)[_knot_rows(self.rows)]):
-            levels.add_(rise)
+    def scale_spread(self, factors: Tensor) -> None:
+        """Expect latents that are `factors` [rows, d] times as large as before: spread and classes follow."""
+        deviations = ((self.spread / SIXTEENTHS).square() - _ROUNDING).clamp(min=0).sqrt() * factors
+        self.spread.copy_((deviations.square() + _ROUNDING).sqrt().mul(SIXTEENTHS).round())
+        for biases, rise in self._class_biases(CLASSES_PER_OCTAVE * torch.log2(factors)[_knot_rows(self.rows)]):
+            biases.add_(rise)
 
-    def _levels(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the levels [KNOTS, n] that each group starts from, and its part of values [KNOTS, d]."""
+    def _class_biases(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the deviation classes [KNOTS, n] that each group starts from, and its part of values [KNOTS, d]."""
         for net, own in zip(self.nets, torch.split(values, list(self.sizes), 1), strict=True):
             assert isinstance(net, FloatGroupNet)
             yield net.bias_out[:, net.n :], own
@@ -135,7 +135,7 @@ class FloatGroupNet(nn.Module):
         self.own = nn.ParameterList([_weight(len(p.offsets) * n, hidden, fan_in) for p in seeing])
         linear = seeing if of.pattern.linear else []
         self.rough = nn.ParameterList([_weight(n, hidden, fan_in) for _ in linear])
-        self.linear = nn.ParameterList([nn.Parameter(_mean_of_neighbours(len(p.offsets), n)) for p in linear])
+        self.linear = nn.ParameterList([nn.Parameter(_mean_of_neighbors(len(p.offsets), n)) for p in linear])
         self.bias_first = nn.Parameter(0.1 * torch.randn(len(self.phases), KNOTS, hidden))
         self.second = _weight(hidden, hidden, hidden)
         self.bias_second = nn.Parameter(torch.zeros(hidden))
@@ -156,17 +156,17 @@ class FloatGroupNet(nn.Module):
 
 
 class FloatWalk:
-    """One batch on its way through the passes: the latents known so far, normalised and padded."""
+    """One batch on its way through the passes: the latents known so far, normalized and padded."""
 
     def __init__(self, net: ContextNet, batch: int, height: int, width: int, rows: Tensor) -> None:
         self.net, self.batch, self.height, self.width, self.rows = net, batch, height, width, rows
         self.plane = (height + 2 * passes.MARGIN) * (width + 2 * passes.MARGIN)
         self.knots = knot_weights(net.rows).to(rows.device)[rows]
-        self.unit = net.unit[rows] / SIXTEENTHS
+        self.spread = net.spread[rows] / SIXTEENTHS
         self.known: list[Tensor] = []
         self.own = self.exact = torch.empty(0)
         self.embedded: Tensor | None = None
-        self.inside = self._spread(torch.arange(height * width, device=rows.device))
+        self.inside = self._in_grids(torch.arange(height * width, device=rows.device))
         self.is_inside = torch.zeros(batch * self.plane, dtype=torch.bool, device=rows.device)
         self.is_inside[self.inside] = True
 
@@ -184,7 +184,7 @@ class FloatWalk:
     def predict(self, group: int, phase: int, channels: slice, places: Tensor) -> FloatPrediction:
         """Return the prediction for the batch's latents at `places`, image by image."""
         net: FloatGroupNet = self.net.nets[group]  # type: ignore[assignment]
-        rows = self._spread(places)
+        rows = self._in_grids(places)
         knots, integer = self.knots, self.net.integer
         shift = shift_of(net.first_weights(), net.bias_first, integer)
         first = self._per_image(round_bias(knots @ net.bias_first[phase], shift), places)
@@ -197,30 +197,30 @@ class FloatWalk:
             first = first + _gather(self.own, rows, offsets, self.width) @ round_weight(own, shift)
         linear: Tensor | float = 0.0
         if (weights := net.linear_of(phase)) is not None:
-            linear, roughness = self._linear(self.neighbours(group, phase, places), weights[0])
+            linear, roughness = self._linear(self.neighbors(group, phase, places), weights[0])
             first = first + roughness @ round_weight(weights[1], shift)
         hidden = activate(first, integer)
         hidden = activate(dense(hidden, net.second, net.bias_second, integer), integer)
         shift = shift_of([net.out], net.bias_out, integer)
         out = hidden @ round_weight(net.out, shift)
         out = out + self._per_image(round_bias(knots @ net.bias_out, shift), places)
-        mean = out[:, : net.n] * self._per_image(self.unit[:, channels], places)
-        level = out[:, net.n :]
+        mean = out[:, : net.n] * self._per_image(self.spread[:, channels], places)
+        deviation_class = out[:, net.n :]
         if integer:
             mean = round_through(mean * SIXTEENTHS) / SIXTEENTHS
-            level = round_through(level)
-        return FloatPrediction(mean + linear, level.clamp(0, CLASSES - 1))
+            deviation_class = round_through(deviation_class)
+        return FloatPrediction(mean + linear, deviation_class.clamp(0, CLASSES - 1))
 
-    def neighbours(self, group: int, phase: int, places: Tensor) -> Neighbours:
+    def neighbors(self, group: int, phase: int, places: Tensor) -> Neighbors:
         """Return what is known around the batch's latents at `places` of a group with linear predictions."""
         net: FloatGroupNet = self.net.nets[group]  # type: ignore[assignment]
-        rows = self._spread(places)[:, None]
+        rows = self._in_grids(places)[:, None]
         around = rows + torch.from_numpy(passes.steps(net.phases[phase].offsets, self.width)).to(rows.device)
         latents, here = self.exact[around], self.is_inside[around][:, :, None]
         mean = torch.floor(SIXTEENTHS * latents.sum(1) / here.sum(1) + 0.5) / SIXTEENTHS
-        return Neighbours(latents, here, torch.where(here, latents, mean[:, None]).flatten(1))
+        return Neighbors(latents, here, torch.where(here, latents, mean[:, None]).flatten(1))
 
-    def _linear(self, near: Neighbours, weight: Tensor) -> tuple[Tensor, Tensor]:
+    def _linear(self, near: Neighbors, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Return the linear prediction [N, n] in steps, and the roughness [N, n], as priors/linear.py has them."""
         if self.net.integer:
             linear = round_through(near.filled @ fixed_point(weight).double() * SIXTEENTHS) / SIXTEENTHS
@@ -234,14 +234,14 @@ class FloatWalk:
 
     def put(self, channels: slice, places: Tensor, latents: Tensor) -> None:
         """Make latents [N, n] in steps at `places` known."""
-        x = latents / self._per_image(self.unit[:, channels], places)
+        x = latents / self._per_image(self.spread[:, channels], places)
         x = x * FRACTION
         if self.net.integer:
             x = round_through(x)
         x = x.clamp(-ACTIVATION_MAX, ACTIVATION_MAX) / FRACTION
-        self.own = self.own.index_copy(0, self._spread(places), x)
+        self.own = self.own.index_copy(0, self._in_grids(places), x)
         if len(self.exact):
-            self.exact[self._spread(places)] = latents.double()
+            self.exact[self._in_grids(places)] = latents.double()
 
     def _enter(self, net: FloatGroupNet) -> None:
         size = self.batch * self.plane
@@ -249,12 +249,12 @@ class FloatWalk:
             x = torch.cat([known[self.inside] for known in self.known], 1)
             e = activate(dense(x, net.embed, net.bias_embed, self.net.integer), self.net.integer)
             self.embedded = e.new_zeros(size, e.shape[1]).index_copy(0, self.inside, e)
-        self.own = torch.zeros(size, net.n, device=self.unit.device)
+        self.own = torch.zeros(size, net.n, device=self.spread.device)
         exact = size if net.pattern.linear else 0
         # Integers in sixteenths of a step, and sums of them, are exact in float64 as they are in the decoder.
-        self.exact = torch.zeros(exact, net.n, dtype=torch.float64, device=self.unit.device)
+        self.exact = torch.zeros(exact, net.n, dtype=torch.float64, device=self.spread.device)
 
-    def _spread(self, places: Tensor) -> Tensor:
+    def _in_grids(self, places: Tensor) -> Tensor:
         """Return where places of one grid lie in the batch's padded, flattened grids, image by image."""
         margin, row = passes.MARGIN, self.width + 2 * passes.MARGIN
         padded = (places // self.width + margin) * row + places % self.width + margin
@@ -274,8 +274,8 @@ def _weight(inputs: int, outputs: int, fan_in: int) -> nn.Parameter:
     return nn.Parameter(torch.randn(inputs, outputs) * math.sqrt(2 / fan_in))
 
 
-def _mean_of_neighbours(count: int, n: int) -> Tensor:
-    """Return the weights [count * n, n] that predict the mean of `count` neighbours."""
+def _mean_of_neighbors(count: int, n: int) -> Tensor:
+    """Return the weights [count * n, n] that predict the mean of `count` neighbors."""
     return torch.eye(n).repeat(count, 1) / count
 
 

@@ -3,7 +3,7 @@
 The choice of indices is the encoder's: the least of error / RATE_WEIGHT + bits, counted under the tables. Since
 the index is the best one, a small change of the mean, the class or the latent changes that cost only directly
 and not through the index (the envelope theorem), so the gradients here are those of what is counted:
-to the mean that of the error, to the class the difference between neighbouring tables. No density, no noise.
+to the mean that of the error, to the class the difference between neighboring tables. No density, no noise.
 """
 
 from __future__ import annotations
@@ -36,34 +36,34 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
             groups.append(flat[:, :, channels])
         coded = (net.starts[group] <= rows).repeat_interleave(len(places))
         y = flat[:, places, channels].reshape(-1, channels.stop - channels.start)
-        quantised = torch.zeros_like(y)
+        quantized = torch.zeros_like(y)
         if coded.any():
             prediction = FloatPrediction(*(part[coded] for part in walk.predict(group, phase, channels, places)))
-            quantised[coded], assigned, classes = _quantise(y[coded], prediction, assigner)
+            quantized[coded], assigned, classes = _quantize(y[coded], prediction, assigner)
             if counts is not None:
                 assigner.count(assigned, classes, counts)
             usage = usage + torch.bincount(assigned.fine, minlength=len(usage)).to(z.dtype)
             cost = assigned.bits.reshape(len(classes) // (y.shape[1] // 2), -1).sum(1)
             if torch.is_grad_enabled():
-                change = _change((y - quantised)[coded], prediction, assigner.slopes(assigned, classes))
+                change = _change((y - quantized)[coded], prediction, assigner.slopes(assigned, classes))
                 cost = cost + change.sum(1)
             bits = bits + z.new_zeros(len(y)).index_put((coded,), cost).reshape(batch, -1).sum(1)
-        walk.put(channels, places, quantised)
-        groups[-1] = groups[-1].index_copy(1, places, quantised.reshape(batch, len(places), -1))
+        walk.put(channels, places, quantized)
+        groups[-1] = groups[-1].index_copy(1, places, quantized.reshape(batch, len(places), -1))
     z_q = torch.cat(groups, 2).reshape(batch, height, width, d).movedim(3, 1)
     return Seen(z_q, bits, bits.detach(), z.new_zeros(()), usage / usage.sum())
 
 
 def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tensor:
     """Return zeros [N, n] with the gradients of the cost to means and classes."""
-    mean, level = (part - part.detach() for part in prediction)
-    return slopes.reshape(level.shape) * level - 2 / RATE_WEIGHT * error * mean
+    mean, deviation_class = (part - part.detach() for part in prediction)
+    return slopes.reshape(deviation_class.shape) * deviation_class - 2 / RATE_WEIGHT * error * mean
 
 
 @torch.no_grad()
-def _quantise(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -> tuple[Tensor, UnitChoice, Tensor]:
+def _quantize(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -> tuple[Tensor, UnitChoice, Tensor]:
     """Return y [N, n] as the decoder would have it, the indices of its units and their classes [N n / 2, 2]."""
     mean = torch.floor(prediction.mean * SIXTEENTHS + 0.5) / SIXTEENTHS
-    classes = torch.floor(prediction.level + 0.5).long().reshape(-1, 2)
+    classes = torch.floor(prediction.deviation_class + 0.5).long().reshape(-1, 2)
     assigned = assigner.assign((y - mean).reshape(-1, 2), classes, RATE_WEIGHT)
     return mean + assigner.decode(assigned).reshape(mean.shape), assigned, classes

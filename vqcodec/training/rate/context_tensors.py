@@ -32,8 +32,8 @@ def context_settings(net: ContextNet) -> dict[str, Any]:
 @torch.no_grad()
 def integer_tensors(net: ContextNet) -> Arrays:
     """Return the networks' tensors by name, without the prefix; see bitstream/FORMAT.md, "Context prior"."""
-    arrays: Arrays = {"unit": net.unit.cpu().numpy().astype(np.int32)}
-    knots = knot_weights(net.rows).to(net.unit.device)
+    arrays: Arrays = {"unit": net.spread.cpu().numpy().astype(np.int32)}
+    knots = knot_weights(net.rows).to(net.spread.device)
     for group in net.nets:
         assert isinstance(group, FloatGroupNet)
         arrays |= {f"{group.group}.{name}": array for name, array in _group(group, knots).items()}
@@ -95,7 +95,7 @@ def float_parent(settings: dict[str, Any], arrays: Arrays) -> ContextNet:
     """
     sizes, patterns = tuple(settings["groups"]), tuple(settings["patterns"])
     net = ContextNet(sizes, len(arrays["unit"]), settings["embed"], settings["hidden"], patterns)
-    net.unit.copy_(torch.from_numpy(arrays["unit"]))
+    net.spread.copy_(torch.from_numpy(arrays["unit"]))
     net.starts.copy_(torch.tensor(settings["starts"]))
     to_knots = torch.linalg.pinv(knot_weights(net.rows).double())
     for group in net.nets:

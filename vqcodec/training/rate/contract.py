@@ -21,10 +21,10 @@ from vqcodec.training.pictures.augmentation import Augmentation
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.rate.context_net import ContextNet
 
-Quantise = Callable[[Tensor], tuple[Tensor, Tensor]]
+Quantize = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Latents [B, d, h, w] -> what the decoder would have of them, and their bits [B]."""
-Refine = Callable[[Tensor, Tensor, Tensor, Quantise], Tensor]
-"""Pictures [B, 3, H, W], their latents [B, d, h, w], qualities [B] and Quantise -> latents to be quantised."""
+Refine = Callable[[Tensor, Tensor, Tensor, Quantize], Tensor]
+"""Pictures [B, 3, H, W], their latents [B, d, h, w], qualities [B] and Quantize -> latents to be quantized."""
 
 
 class Seen(NamedTuple):
@@ -65,7 +65,7 @@ class Source:
 class TableForm:
     """How many tables a prior has: rows of qualities, position classes, different tables, and bits of a frequency.
 
-    `spacing` is the distance between codevectors before any has learnt, in steps.
+    `spacing` is the distance between codevectors before any has learned, in steps.
     """
 
     rows: int

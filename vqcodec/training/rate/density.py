@@ -2,7 +2,7 @@
 
 Each latent position belongs to one of C classes (flat, textured, edge in some direction: they
 are found, not designed), and a class has one logistic density per channel in natural units
-(before the gain), so that the same parameters give the probability of a quantiser cell at
+(before the gain), so that the same parameters give the probability of a quantizer cell at
 every quality. The bitstream's prior has the same form with integer tables in place of the
 densities, which are thrown away when training ends.
 """
@@ -22,14 +22,14 @@ _EM_ROUNDS = 8
 
 
 class Cells(NamedTuple):
-    """Density parameters in quantiser steps for each latent: inverse scale and mean, [B, d, h, w]."""
+    """Density parameters in quantizer steps for each latent: inverse scale and mean, [B, d, h, w]."""
 
     inverse_scale: Tensor
     mean: Tensor
 
 
 class ClassDensity(nn.Module):
-    """C classes of logistic densities over d channels of deviation sigma [d] (grey levels)."""
+    """C classes of logistic densities over d channels of deviation sigma [d] (gray levels)."""
 
     sigma: Tensor
 
@@ -70,7 +70,7 @@ class ClassDensity(nn.Module):
         return bits(integers, Cells(inverse, gain * (self.mean[c] * self.sigma)[:, None, None])).sum(1)
 
     def cells(self, classes: Tensor, gain: Tensor) -> Cells:
-        """Return the density parameters of classes [B, h, w] in quantiser steps at gain [B, d, 1, 1]."""
+        """Return the density parameters of classes [B, h, w] in quantizer steps at gain [B, d, 1, 1]."""
         scale = self._scale()[classes].movedim(-1, 1)
         mean = (self.mean * self.sigma)[classes].movedim(-1, 1)
         return Cells(1 / (gain * scale), gain * mean)

@@ -15,7 +15,7 @@ _MOST_DIMENSIONS = 4
 
 
 def initial_codebook(vectors: Tensor, K: int, spacing: float) -> Tensor:
-    """Return K codevectors [K, d_star] for sample vectors [N, d_star] in quantiser steps.
+    """Return K codevectors [K, d_star] for sample vectors [N, d_star] in quantizer steps.
 
     In 1, 2 and 4 dimensions the points of Z, of the hexagonal lattice A2 and of D4, whose cells
     cost 0.17 dB and 0.37 dB less than a cube's; in 3 those of Z^3; the K that most vectors are

@@ -17,11 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vqcodec.encoder.by_table import FrequencyTables, TableAssigner
+from vqcodec.encoder.by_table import IndexCosts, TableAssigner
 from vqcodec.exact.priors.context import NO_COARSE
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.quantizers.layout.assignment import assign
-from vqcodec.training.rate.context_net import CLASSES, UNIT_CLASS, deviation
+from vqcodec.training.rate.context_net import CLASS_OF_ONE, CLASSES, deviation
 from vqcodec.training.rate.frequencies import frequency_tables
 from vqcodec.training.rate.lattice import lattice_points
 
@@ -43,16 +43,16 @@ def pair_probabilities(codebook: Tensor, deviations: FloatArray) -> FloatArray:
     """Return the masses [C, C, K] of the cells of codebook [K, 2] under pairs of C deviations in steps."""
     edge = float(codebook.abs().max()) + 2 * _GRID_STEP
     edges = np.arange(-edge, edge, _GRID_STEP)
-    centres = torch.from_numpy((edges[1:] + edges[:-1]) / 2).float()
-    points = torch.cartesian_prod(centres, centres)
+    centers = torch.from_numpy((edges[1:] + edges[:-1]) / 2).float()
+    points = torch.cartesian_prod(centers, centers)
     cell = assign(points[None], codebook)[1][0].numpy()
     mass = _masses(edges, deviations)
     result = np.empty((len(deviations), len(deviations), len(codebook)))
     for i, first in enumerate(mass):
         # Sum over the first value once for each i: weights per (cell, second grid place).
-        place = cell * len(centres) + np.tile(np.arange(len(centres)), len(centres))
-        weights = np.repeat(first, len(centres))
-        summed = np.bincount(place, weights, minlength=len(codebook) * len(centres)).reshape(len(codebook), -1)
+        place = cell * len(centers) + np.tile(np.arange(len(centers)), len(centers))
+        weights = np.repeat(first, len(centers))
+        summed = np.bincount(place, weights, minlength=len(codebook) * len(centers)).reshape(len(codebook), -1)
         result[i] = mass @ summed.T
     return result
 
@@ -69,7 +69,7 @@ class PairTables:
         """Return the choice of indices under these tables, on the codebook's device."""
         costs = torch.from_numpy(-np.log2(self.probabilities)).float()
         tables = (costs, torch.from_numpy(self.fine), torch.from_numpy(self.coarse))
-        return TableAssigner(codebook, scale, FrequencyTables(*(table.to(codebook.device) for table in tables)))
+        return TableAssigner(codebook, scale, IndexCosts(*(table.to(codebook.device) for table in tables)))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the fields as tensors, for a checkpoint."""
@@ -105,11 +105,11 @@ def logistic_tables(codebook: Tensor, scale: float) -> PairTables:
     """Return the tables of logistic densities for a codebook [K, 2] and the scale of the coarse index."""
     codebook = codebook.detach().cpu()
     fine = pair_probabilities(codebook, _deviations(0, FINE_CLASSES))
-    coarse = pair_probabilities(codebook, _deviations(UNIT_CLASS, CLASSES) / scale)
+    coarse = pair_probabilities(codebook, _deviations(CLASS_OF_ONE, CLASSES) / scale)
     classes = np.arange(CLASSES)
     capped = np.minimum(classes, FINE_CLASSES - 1)
     near = capped[:, None] * FINE_CLASSES + capped
-    raised = np.maximum(classes, UNIT_CLASS) - UNIT_CLASS
+    raised = np.maximum(classes, CLASS_OF_ONE) - CLASS_OF_ONE
     place = 2 * len(fine) ** 2 + raised[:, None] * len(coarse) + raised
     is_wide = np.maximum(classes[:, None], classes) >= WIDE_CLASS
     # Beside a coarse index other than zero a fine index is nearly uniform, which the widest pair is too.

@@ -49,7 +49,7 @@ class StaticRate(Rate):
         return Seen(z + (integers - z).detach(), rate, counted.detach(), z.new_zeros(()), None)
 
     def seen(self, x: Tensor, quality: Tensor, noise: torch.Generator | None) -> Seen:
-        """Return quantised latents, whose differentiable rate is still the density's of noisy ones."""
+        """Return quantized latents, whose differentiable rate is still the density's of noisy ones."""
         z, classes, _, rate = self._noisy(x, quality, noise)
         indices, hard = self._assign(z.detach(), quality, classes)
         quantized = self.quantizer(z, indices)
@@ -61,11 +61,11 @@ class StaticRate(Rate):
         z = self.network.analysis(x, quality)
         classes = self.density.classify(z, self.network.gain(quality))
 
-        def quantise(latents: Tensor) -> tuple[Tensor, Tensor]:
+        def quantize(latents: Tensor) -> tuple[Tensor, Tensor]:
             indices, counted = self._assign(latents, quality, classes)
             return self.quantizer.decode(indices), counted
 
-        indices, hard = self._assign(refine(x, z, quality, quantise), quality, classes)
+        indices, hard = self._assign(refine(x, z, quality, quantize), quality, classes)
         counted = hard + self._class_bits(classes)
         usage = self.quantizer.usage_of(indices)
         return Seen(self.quantizer.decode(indices), counted, counted, z.new_zeros(()), usage)

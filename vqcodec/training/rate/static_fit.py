@@ -2,7 +2,7 @@
 
 Rounds of three steps: assign indices with the costs of the tables at hand, move each
 codevector to the mean of what chose it, and count again. Entropy-constrained vector
-quantisation (Chou, Lookabaugh, Gray 1989) with one codebook and many tables.
+quantization (Chou, Lookabaugh, Gray 1989) with one codebook and many tables.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class PriorFitter:
         member = classes.repeat(factor, 1).repeat(factor, 2)[:, None]
         base = indices
         if counts.pairs is not None:
-            neighbour = indices[:, :, ::factor, ::factor].repeat(factor, 2).repeat(factor, 3)
-            counts.pairs += np.bincount((neighbour * K + indices).reshape(-1), minlength=K * K).reshape(K, K)
+            neighbor = indices[:, :, ::factor, ::factor].repeat(factor, 2).repeat(factor, 3)
+            counts.pairs += np.bincount((neighbor * K + indices).reshape(-1), minlength=K * K).reshape(K, K)
             base, member = indices[:, :, ::factor, ::factor], classes[:, None]
         place = (member * planes + np.arange(planes)[:, None, None]) * K + base
         size = self.classes * planes * K

@@ -30,10 +30,10 @@ def weighed(state: TrainingState, batch: Batch, y: Tensor, seen: Seen) -> Loss:
     y = y.clamp(0, 1)  # as the decoder does
     mse = (y - x).square().mean((1, 2, 3)) * 255.0**2
     distortion = weight * mse if state.losses is None else _looks(state, state.losses, x, y, weight)
-    objective = (scale * (rate + distortion)).mean() + state.settings.quantizer_weight * seen.loss
+    total = (scale * (rate + distortion)).mean() + state.settings.quantizer_weight * seen.loss
     logged = (scale * (hard + distortion.detach())).mean().item()
     figures = {"loss": logged, "bpp": hard.mean().item(), "mse": mse.mean().item() / 255.0**2}
-    return Loss(objective, objective.item(), figures, seen.usage)
+    return Loss(total, total.item(), figures, seen.usage)
 
 
 def _looks(state: TrainingState, losses: Weighted, x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
