@@ -28,7 +28,7 @@ from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import COLOR_SPACE, ICC_PROFILE, INDICES, Section
 from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.indices import index_crc, latent_grid, tiles_crc
-from vqcodec.exact.priors import StaticPrior
+from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.tiles import tiles_of, write_streams
 
 FOLDER: Final = Path(__file__).parent / "vectors"
@@ -123,6 +123,7 @@ def make_file(
         if isinstance(prior, StaticPrior):
             drawn = draw_static(rng, prior, tile.grid, plan.quality)
         else:
+            assert isinstance(prior, ContextPrior)
             drawn = draw_context(rng, prior, tile.grid, plan.quality)
         part = drawn.indices * np.uint16(not plan.zeros)
         streams.append((index_crc(part), prior.encode(part, drawn.classes, plan.quality)))

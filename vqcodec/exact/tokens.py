@@ -23,7 +23,6 @@ from vqcodec.errors import FormatError
 from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
 from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE
 from vqcodec.exact.indices import (
-    MAX_INDICES,
     PictureChoice,
     Size,
     assemble,
@@ -34,6 +33,7 @@ from vqcodec.exact.indices import (
 )
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
+from vqcodec.exact.priors.base import MAX_INDICES
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_origin, get_type_hints
 
 from vqcodec.errors import SettingsError
+from vqcodec.quantizers import names_by_rate
 from vqcodec.training.looks.settings import PerceptualSettings
 from vqcodec.training.papers.settings import NETWORK_NAMES, AutoencoderSettings
-from vqcodec.training.photo.settings import QUANTIZERS, TrainingSettings
+from vqcodec.training.photo.settings import TrainingSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -94,7 +95,8 @@ def _kind_of(values: Mapping[str, Any]) -> str:
     """Return the kind of a run that does not say it: a recipe's from before there were kinds, or options alone."""
     if "objective" in values:
         return "looks"
-    usual = "photo" if values.get("quantizer", QUANTIZERS[0]) in QUANTIZERS else NETWORK_NAMES[0]
+    by_rate = values.get("quantizer", TrainingSettings.quantizer) in names_by_rate()
+    usual = TrainingSettings.network if by_rate else NETWORK_NAMES[0]
     return "papers" if values.get("network", usual) in NETWORK_NAMES else "photo"
 
 

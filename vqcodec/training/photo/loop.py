@@ -49,7 +49,9 @@ class Trainer(trainer.Trainer[TrainingState]):
             Stage, loss=partial(weighed, state), rate=self._falling, advance=self._advance, after=self._after
         )
         all_but_gains = partial(state.learn, lambda name: rate.gains_learn or name != "log_gain")
-        noise = stage(NOISE, self._rounded, until=settings.quantized_from, learn=state.learn)
+        # While latents are only rounded, the other prior has no tables to code them with.
+        learn_noise = partial(state.learn, coder=state.static)
+        noise = stage(NOISE, self._rounded, until=settings.quantized_from, learn=learn_noise)
         prior = stage(
             PRIOR,
             self._quantized,
@@ -60,7 +62,8 @@ class Trainer(trainer.Trainer[TrainingState]):
         quantized = stage(QUANTIZED, self._quantized, until=joint, begin=self._start_rate, learn=all_but_gains)
         if alone:
             quantized = replace(quantized, begin=state.average.settle, rate=self._again)
-        only_synthesis = partial(state.learn, lambda name: name.startswith(state.network.synthesis_names), False)
+        names = state.network.synthesis_names
+        only_synthesis = partial(state.learn, lambda name: name.startswith(names), False, final=True)
         last = stage(SYNTHESIS, self._sent, begin=self._finish_rate, learn=only_synthesis)
         last = replace(last, rate=self._last, advance=self._advance_last)
         return [noise, *([prior] if alone else []), quantized, last]
