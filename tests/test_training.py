@@ -24,6 +24,7 @@ from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.loop import Trainer
 from vqcodec.training.photo.reach import cap_gains, coarse_reach
+from vqcodec.training.photo.source import unrefined
 from vqcodec.training.photo.state import NOISE, TrainingState
 from vqcodec.training.pictures.picture_set import load_pictures
 from vqcodec.training.rate.density import ClassDensity, bits
@@ -115,6 +116,22 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
         state.optimizer.step()
         seen.append(loss.figures["loss"])
     assert np.mean(seen[-5:]) < 0.97 * seen[0]
+
+
+def test_the_last_stage_shows_searched_and_plain_latents_in_turn(tmp_path: Path) -> None:
+    settings = tiny_settings(**TINY_CONTEXT)
+    state = TrainingState(settings, torch.device("cpu"))
+    pictures = picture_set()
+    trainer = Trainer(state, pictures, pictures, tmp_path / "none")
+    assert trainer.run()
+    batch = trainer.batch()
+    state.progress.step = 0
+    searched = trainer.stage.path(batch)
+    state.progress.step = 1
+    plain = trainer.stage.path(batch)
+    expected = state.rate.sent(batch.x, batch.quality, unrefined)
+    assert torch.equal(plain.z_q, expected.z_q)
+    assert not torch.equal(searched.z_q, expected.z_q)
 
 
 def test_unknown_and_missing_optimizers_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
