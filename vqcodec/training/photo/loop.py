@@ -16,12 +16,12 @@ from vqcodec.training import trainer
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.begin_from import start_from
 from vqcodec.training.photo.loss import weighed
-from vqcodec.training.photo.reach import cap_gains
 from vqcodec.training.photo.source import refine_of, source_of, unrefined
 from vqcodec.training.photo.state import NOISE, PRIOR, QUANTIZED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.photo.validation import validate
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.rate.contract import Seen, Source
+from vqcodec.training.rate.reach import cap_gains
 from vqcodec.training.stage import Batch, Stage
 from vqcodec.training.stepping import cosine, qualities
 
