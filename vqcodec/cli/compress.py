@@ -106,6 +106,7 @@ def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, targe
 
 def _compress(job: Job, codec: Codec, goal: Goal, effort: int, force: bool, as_json: bool) -> Report:
     from vqcodec.image import read_picture
+    from vqcodec.image.lossless import smaller_without_loss
 
     started = time.perf_counter()
     data = read_input(job)
@@ -113,7 +114,8 @@ def _compress(job: Job, codec: Codec, goal: Goal, effort: int, force: bool, as_j
     found = _seek(job, codec, picture, goal, codec.useful_effort(effort))
     write_output(job, found.data, force)
     height, width = picture.pixels.shape[:2]
-    notes = (*picture.notes, *found.notes)
+    drawn = smaller_without_loss(picture.pixels, len(found.data))
+    notes = (*picture.notes, *found.notes, *([drawn] if drawn else []))
     result = {
         "input": job.name,
         "output": job.target_name,

@@ -21,10 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqcodec.networks.layers import Modulation, ResidualBlock, conv3
-from vqcodec.networks.rated import LAMBDAS, RatedNetwork
+from vqcodec.networks.rated import GRAY_LEVELS, LAMBDAS, Linear, RatedNetwork
 
 STRIDE = 16
-GRAY_LEVELS = 255.0
 
 
 class PhotoNetwork(RatedNetwork):
@@ -72,9 +71,9 @@ class PhotoNetwork(RatedNetwork):
         return cls(d, (3 * width, 2 * width, 3 * width // 2, width), lambdas)
 
     @property
-    def basis(self) -> Tensor:
-        """The synthesis of the linear path [d, 3, 16, 16]."""
-        return self.block_synthesis
+    def linear(self) -> Linear:
+        """The convolution of the linear path and its transpose."""
+        return Linear(self.block_analysis, self.block_synthesis)
 
     def set_basis(self, basis: Tensor, sigma: Tensor) -> None:
         """Load an orthonormal block basis [>= d, 768], strongest component first, and its deviations."""

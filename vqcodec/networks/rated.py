@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vqcodec.networks.base import Network
 
+GRAY_LEVELS = 255.0
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LAMBDAS = (0.0008, 0.0023, 0.0067, 0.0192, 0.0555, 1.28)
 """The weights of squared error at the knots of quality: even steps, and a large last one up to 46 dB and more."""
@@ -26,13 +28,19 @@ def at_knots(values: Tensor, quality: Tensor) -> Tensor:
     return torch.lerp(values[lower], values[lower + 1], (position - lower)[:, None])
 
 
+class Linear(NamedTuple):
+    """A linear path beside all else, float32 [d, 3, stride, stride] each: from a block and back."""
+
+    analysis: Tensor
+    synthesis: Tensor
+
+
 class RatedNetwork(Network):
     """A network whose latents are multiplied by a gain of the quality, so that 1 in a latent is one quantizer step.
 
     lambdas: the weights of squared error at the knots; log_gain: float32 [knots, d], the logarithms of steps per gray
     level, learned; sigma: float32 [d], the deviations of latents before their gain; bf16: whether a branch may compute
-    in bfloat16; linear_names: parameters that begin well and learn slowly; basis: float32 [d, 3, stride, stride], what
-    a latent adds to a picture, where a linear path says so.
+    in bfloat16; linear_names: parameters that begin well and learn slowly.
     """
 
     has_rates = True
@@ -47,8 +55,8 @@ class RatedNetwork(Network):
         """Return a new network with d latent channels, as wide as a run says."""
 
     @property
-    def basis(self) -> Tensor | None:
-        """The linear synthesis, None where there is none."""
+    def linear(self) -> Linear | None:
+        """The linear path, None where there is none."""
         return None
 
     def set_basis(self, basis: Tensor, sigma: Tensor) -> None:

@@ -16,12 +16,12 @@ from vqcodec.training import trainer
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.begin_from import start_from
 from vqcodec.training.photo.loss import weighed
-from vqcodec.training.photo.reach import cap_gains
-from vqcodec.training.photo.source import refine_of, source_of
+from vqcodec.training.photo.source import refine_of, source_of, unrefined
 from vqcodec.training.photo.state import NOISE, PRIOR, QUANTIZED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.photo.validation import validate
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.rate.contract import Seen, Source
+from vqcodec.training.rate.reach import cap_gains
 from vqcodec.training.stage import Batch, Stage
 from vqcodec.training.stepping import cosine, qualities
 
@@ -130,7 +130,9 @@ class Trainer(trainer.Trainer[TrainingState]):
 
     @torch.no_grad()
     def _sent(self, batch: Batch) -> Seen:
-        return self.state.rate.sent(batch.x, batch.quality, refine_of(self.state))
+        # Every effort of the encoder needs a synthesis that has seen such latents: searched and plain ones take turns.
+        refine = unrefined if self.state.progress.step % 2 else refine_of(self.state)
+        return self.state.rate.sent(batch.x, batch.quality, refine)
 
     def _advance(self, fraction: float) -> None:
         self.state.rate.round(fraction >= 1 - self.state.settings.integer_share)

@@ -15,6 +15,7 @@ from vqcodec.training import optimizers
 from vqcodec.training.limits import CODEBOOK, Ranges, RunSettings, unit_channels
 from vqcodec.training.photo.tilt import LOWEST, check_tilt
 from vqcodec.training.pictures.augmentation import SHARES, Augmented
+from vqcodec.training.precision import Switch
 from vqcodec.training.rate import rate_of
 
 MOST_COUNTS = 1 << 28
@@ -59,12 +60,13 @@ class TrainingSettings(Augmented, RunSettings):
     `synthesis` (only the synthesis learns, from exactly what the decoder gets). The shares of
     all but the first are fractions of the run, which lasts `steps` steps or, if that is 0,
     `seconds` seconds; in the last `integer_share` of the run the context prior is rounded.
-    In the last stage latents are refined by `refine_steps` proximal steps of the encoder.
+    In the last stage every other step has latents that `refine_steps` proximal steps of the encoder have moved.
     `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
     changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, bits per
     pixel are weighed against their sum times losses_weight lambda^0.78 instead of squared error, see loss.py.
     `lambdas` are the weights of squared error at evenly spaced qualities. Qualities are drawn as 1 + 99 u^low_rates
-    with u even in 0..1. `optimizer` is adam or soap, see optimizers.py.
+    with u even in 0..1. `optimizer` is adam or soap, see optimizers.py; `bf16` is true, false or
+    "auto", see precision.py.
     """
 
     ranges: ClassVar[Ranges] = _RANGES | CODEBOOK | SHARES
@@ -108,7 +110,7 @@ class TrainingSettings(Augmented, RunSettings):
     lattice_spacing: float = 1.35
     table_bits: int = 20
     fit_crops: int = 128
-    bf16: bool = False
+    bf16: Switch = False
 
     def __post_init__(self) -> None:
         for name in ("groups", "lambdas"):  # a recipe and a checkpoint have lists
@@ -124,6 +126,8 @@ class TrainingSettings(Augmented, RunSettings):
             )
         if self.optimizer not in optimizers.NAMES:
             raise SettingsError(f"optimizer {self.optimizer!r} is unknown; choose {' or '.join(optimizers.NAMES)}")
+        if self.bf16 not in (True, False, "auto"):
+            raise SettingsError(f'bf16={self.bf16!r} must be true, false or "auto"')
         quantizer = self.quantizer_settings()
         check_tilt(self.tilt)
         if self.tilt and not self.init:

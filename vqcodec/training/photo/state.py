@@ -15,6 +15,7 @@ from vqcodec.quantizers import Learned
 from vqcodec.training import optimizers
 from vqcodec.training.average import WeightAverage
 from vqcodec.training.photo.settings import TrainingSettings
+from vqcodec.training.precision import wants_bf16
 from vqcodec.training.rate import rate_of
 from vqcodec.training.rate.contract import Base, Rate, TableForm
 from vqcodec.training.rate.density import ClassDensity
@@ -33,7 +34,7 @@ class TrainingState:
         torch.manual_seed(settings.seed)
         self.settings, self.device = settings, device
         self.network = rated(settings.network).of_run(settings.d, settings.width, settings.lambdas).to(device)
-        self.network.bf16 = settings.bf16
+        self.network.bf16 = wants_bf16(self.network, device, settings.bf16)
         quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
         assert isinstance(quantizer, Learned)
         self.quantizer: Learned = quantizer

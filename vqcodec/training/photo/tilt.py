@@ -39,9 +39,9 @@ def check_tilt(tilt: Mapping[str, float]) -> None:
 @torch.no_grad()
 def tilt_gains(network: RatedNetwork, contexts: Iterable[ContextNet], tilt: Mapping[str, float]) -> None:
     """Multiply each channel's gain by e^x, x the tilt of its bands by their shares; context priors follow suit."""
-    if network.basis is None and set(tilt) - {LOWEST}:
+    if network.linear is None and set(tilt) - {LOWEST}:
         raise SettingsError(f"network {network.settings()['name']} has no bands to tilt; leave all but {LOWEST} out")
-    shares = {} if network.basis is None else band_shares(network.basis)
+    shares = {} if network.linear is None else band_shares(network.linear.synthesis)
     change = torch.zeros(network.d)
     for name, value in tilt.items():
         if name != LOWEST:

@@ -16,6 +16,7 @@ from vqcodec.exact.priors.base import tensors_under
 from vqcodec.exact.priors.context import PREFIX, ContextPrior
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.static import row_quality
+from vqcodec.networks.rated import QUALITY_MAX
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet
@@ -23,6 +24,7 @@ from vqcodec.training.rate.context_rate import code
 from vqcodec.training.rate.context_tensors import context_settings, float_parent, integer_tensors
 from vqcodec.training.rate.contract import Base, Parts, Rate, Refine, Seen, Source
 from vqcodec.training.rate.pair_tables import PairTables, hexagonal_codebook, logistic_tables, written_tables
+from vqcodec.training.rate.reach import cap_gains
 
 _FIT_ROUNDS, _FIT_ROWS, _FIT_BATCH = 2, 12, 4
 _SPREAD_CROPS = 64
@@ -94,9 +96,11 @@ class ContextRate(Rate):
         self.quantizer.codebook.copy_(codebook)
         self._set_pairs(logistic_tables(codebook, self.quantizer.settings.scale))
         x = source.crops(source.numbers(_START), _SPREAD_CROPS)
+        # Before the first step: gains do not learn from here on, and latents beyond the codebook would teach the rest.
+        cap_gains(network, self.quantizer, self._analyzed(x, torch.full((1,), QUALITY_MAX, device=x.device)))
         qualities = torch.tensor([row_quality(row, rows) for row in range(rows)], device=x.device)
         middle = qualities[rows // 2 : rows // 2 + 1]
-        z = torch.cat([network.analysis(part, middle.expand(len(part))) for part in torch.chunk(x, 8)])
+        z = self._analyzed(x, middle)
         deviation = z.movedim(1, 0).flatten(1).square().mean(1).sqrt()
         gains = network.gain(qualities)[:, :, 0, 0] / network.gain(middle)[:, :, 0, 0]
         self.net.set_spread(deviation * gains, _fit_linear(self.net, z, rows // 2) / deviation)
@@ -176,6 +180,11 @@ class ContextRate(Rate):
         self.is_trained = state["context_is_trained"]
         if state["pairs"]:
             self._set_pairs(PairTables(**{name: value.numpy() for name, value in state["pairs"].items()}))
+
+    def _analyzed(self, x: Tensor, quality: Tensor) -> Tensor:
+        """Return the latents of many crops x [B, 3, H, W] at one quality [1], a few at a time."""
+        parts = torch.chunk(x, max(1, len(x) // 8))
+        return torch.cat([self.network.analysis(part, quality.expand(len(part))) for part in parts])
 
     def _set_pairs(self, pairs: PairTables) -> None:
         self.pairs, self._assigner = pairs, None
