@@ -35,7 +35,7 @@ from vqcodec.evaluation.eval.curves import Row, bd_rate, mean_curve
 from vqcodec.evaluation.metrics import psnr
 from vqcodec.exact.bitstream.header import MODES
 from vqcodec.exact.indices import PictureChoice, Size
-from vqcodec.exact.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Metadata, fingerprint
+from vqcodec.exact.model_file import NETWORK_PREFIX, Metadata, fingerprint
 from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.priors.static import row_quality
 from vqcodec.image import Picture, find_pictures, read_picture
@@ -149,7 +149,7 @@ def make_variant(base: Codec, latents: Latents, mode: str | None, before: Change
     fitter = PriorFitter(quantizer, len(own.z), classes, TABLES, TABLE_BITS)
     prior = fitter.fit(own, FIT_ROUNDS, learn_codebook=False)
     arrays = {NETWORK_PREFIX + key: value.numpy() for key, value in base.network.state_dict().items()}
-    arrays |= {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
+    arrays |= prior.arrays()
     arrays["codebook"] = quantizer.codevectors().detach().numpy()
     metadata = Metadata(
         mode or "beta-1", base.metadata.network, base.metadata.stride, settings.as_dict(), TABLE_BITS, None

@@ -22,6 +22,7 @@ from vqcodec.codec import Codec
 from vqcodec.encoder import ContextEncoder
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
+from vqcodec.exact.priors.base import tensors_under
 from vqcodec.exact.priors.context import PREFIX, ContextPrior
 from vqcodec.image import find_pictures, read_picture
 from vqcodec.training.rate.context_rate import code
@@ -52,8 +53,8 @@ def seconds(codec: Codec, path: Path, quality: float, runs: int) -> dict[str, fl
 @torch.no_grad()
 def rounding_loss(codec: Codec, arrays: model_file.Arrays, folder: Path, quality: float) -> dict[str, float]:
     """Return the share of bits that rounding activations, means and classes adds, over a folder of pictures."""
-    assert isinstance(codec.prior, ContextPrior) and codec.metadata.context is not None
-    twin = float_parent(codec.metadata.context, model_file.tensors_under(PREFIX, arrays))
+    assert isinstance(codec.prior, ContextPrior)
+    twin = float_parent(codec.metadata.prior_settings, tensors_under(PREFIX, arrays))
     rows, assigner = twin.rows_of(torch.tensor([quality])), ContextEncoder(codec.prior).assigner
     total, errors = np.zeros(2), np.zeros(2)
     for path in find_pictures(folder):

@@ -31,25 +31,27 @@ BAD_MODELS: Final = {
 
 def bad_models(metadata: Metadata, arrays: Arrays) -> dict[str, tuple[Metadata, Arrays]]:
     """All bad models by name, made of one good model."""
-    assert metadata.context is not None
-    context, quantizer = metadata.context, metadata.quantizer
+    context, quantizer = metadata.prior_settings, metadata.quantizer
     tables = len(arrays[PREFIX + "tables"])
     spare = (1 << 22) + 1 - 127 * np.abs(arrays[PREFIX + "1.out.weight"][:, 2].astype(np.int64)).sum()
     changed = {
         "bad_weight": (metadata, _put(arrays, "0.own.4.weight", (-1, -1), -128)),
         "bad_shift": (metadata, _put(arrays, "1.embed.shift", 0, 15)),
         "bad_sums": (
-            replace(metadata, context=context | {"bound": 1 << 22}),
+            replace(metadata, prior_settings=context | {"bound": 1 << 22}),
             _put(arrays, "1.out.bias", (0, 2), -spare),
         ),
-        "bad_bound": (replace(metadata, context=context | {"bound": context["bound"] - 1}), arrays),
-        "bad_groups": (replace(metadata, context=context | {"groups": [3, 3]}), arrays),
+        "bad_bound": (replace(metadata, prior_settings=context | {"bound": context["bound"] - 1}), arrays),
+        "bad_groups": (replace(metadata, prior_settings=context | {"groups": [3, 3]}), arrays),
         "bad_zero": (metadata, _put(arrays, "codebook16", slice(None), 1)),
         "bad_scale": (replace(metadata, quantizer=quantizer | {"scale": 12.5}), arrays),
         "bad_map": (metadata, _put(arrays, "coarse_map", (0, 1), tables)),
-        "bad_pattern": (replace(metadata, context=context | {"patterns": ["fine", "deeper"]}), arrays),
-        "bad_start": (replace(metadata, context=context | {"starts": [0, -1]}), arrays),
-        "bad_version": (replace(metadata, context={k: v for k, v in context.items() if k != "patterns"}), arrays),
+        "bad_pattern": (replace(metadata, prior_settings=context | {"patterns": ["fine", "deeper"]}), arrays),
+        "bad_start": (replace(metadata, prior_settings=context | {"starts": [0, -1]}), arrays),
+        "bad_version": (
+            replace(metadata, prior_settings={k: v for k, v in context.items() if k != "patterns"}),
+            arrays,
+        ),
         "bad_name": (metadata, arrays | {"a\0b": np.zeros(1, np.uint8)}),
         "bad_nan": (metadata, arrays | {"spare": np.full(1, np.nan, np.float32)}),
         "bad_unknown": (replace(metadata, quantizer=quantizer | {"new": 1}), arrays),

@@ -30,7 +30,7 @@ from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, Section
 from vqcodec.exact.indices import index_crc, latent_grid, tiles_crc
-from vqcodec.exact.priors import StaticPrior
+from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.tiles import tiles_of, write_streams
 
 FOLDER: Final = Path(__file__).parent / "vectors"
@@ -138,6 +138,7 @@ def make_file(
         if isinstance(prior, StaticPrior):
             drawn = draw_static(rng, prior, tile.grid, plan.quality)
         else:
+            assert isinstance(prior, ContextPrior)
             drawn = draw_context(rng, prior, tile.grid, plan.quality)
         part = drawn.indices * np.uint16(not plan.zeros)
         streams.append((index_crc(part), prior.encode(part, drawn.classes, plan.quality)))

@@ -77,7 +77,7 @@ def make_model(plan: Plan, base: Metadata | None = None) -> tuple[Metadata, Arra
     """A model with random tables, random maps and a random codebook; its network is that of `base`, or none."""
     rng = np.random.default_rng(list(plan.name.encode()))
     base = base or Metadata(plan.name, {"name": "none"}, plan.stride, {}, plan.table_bits)
-    base = replace(base, table_bits=plan.table_bits, context=None)
+    base = replace(base, table_bits=plan.table_bits, prior="static", prior_settings={})
     return _make_static(plan, base, rng) if isinstance(plan, ModelPlan) else _make_context(plan, base, rng)
 
 
@@ -163,10 +163,10 @@ def _make_context(plan: ContextPlan, base: Metadata, rng: np.random.Generator) -
     settings = {"groups": list(plan.groups), "patterns": list(patterns), "starts": list(starts)}
     settings |= {"embed": plan.embed, "hidden": plan.hidden, "bound": BOUND}
     values = quantizer(plan.K, m, 2, depth=2, wide=m, scale=plan.scale)
-    metadata = replace(base, quantizer=values, context=settings)
+    metadata = replace(base, quantizer=values, prior="context", prior_settings=settings)
     prior = model_file.make_prior(metadata, arrays)
     assert isinstance(prior, ContextPrior)
-    return replace(metadata, context=settings | {"bound": prior.bound}), arrays
+    return replace(metadata, prior_settings=settings | {"bound": prior.bound}), arrays
 
 
 def _draw_group(rng: np.random.Generator, plan: ContextPlan, group: passes.Group) -> Arrays:

@@ -107,7 +107,7 @@ def test_what_is_not_kept_is_said_once(run: Run, tiny_model: Path, tmp_path: Pat
     assert result.code == 0
     assert f"vqc: note: {paths[0]} and 2 more: transparency is not kept; the picture is laid over white" in result.err
     line = json.loads(run("compress", "-f", paths[0], "--background", "white", "--json", "--model", tiny_model).out)
-    assert line["notes"] == ["transparency is not kept; the picture is laid over white"]
+    assert line["notes"][0] == "transparency is not kept; the picture is laid over white"
 
 
 def test_json_of_compress_and_decompress(run: Run, photo: Path, tiny_model: Path) -> None:

@@ -154,14 +154,14 @@ def drop(name: str) -> Change:
 
 def setting(**values: Any) -> Change:
     """Write settings of the context prior."""
-    return lambda metadata, arrays: (replace(metadata, context=(metadata.context or {}) | values), arrays)
+    return lambda metadata, arrays: (replace(metadata, prior_settings=metadata.prior_settings | values), arrays)
 
 
 def without(name: str) -> Change:
     """Leave out a setting of the context prior."""
 
     def change(metadata: Metadata, arrays: Arrays) -> tuple[Metadata, Arrays]:
-        return replace(metadata, context={k: v for k, v in (metadata.context or {}).items() if k != name}), arrays
+        return replace(metadata, prior_settings={k: v for k, v in metadata.prior_settings.items() if k != name}), arrays
 
     return change
 

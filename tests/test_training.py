@@ -23,10 +23,11 @@ from vqcodec.image import Picture
 from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.loop import Trainer
-from vqcodec.training.photo.reach import cap_gains, coarse_reach
+from vqcodec.training.photo.source import unrefined
 from vqcodec.training.photo.state import NOISE, TrainingState
 from vqcodec.training.pictures.picture_set import load_pictures
 from vqcodec.training.rate.density import ClassDensity, bits
+from vqcodec.training.rate.reach import cap_gains, coarse_reach, flat_reach
 from vqcodec.training.recipe import make_settings
 from vqcodec.training.stage import Batch, Loss
 
@@ -115,6 +116,22 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
         state.optimizer.step()
         seen.append(loss.figures["loss"])
     assert np.mean(seen[-5:]) < 0.97 * seen[0]
+
+
+def test_the_last_stage_shows_searched_and_plain_latents_in_turn(tmp_path: Path) -> None:
+    settings = tiny_settings(**TINY_CONTEXT)
+    state = TrainingState(settings, torch.device("cpu"))
+    pictures = picture_set()
+    trainer = Trainer(state, pictures, pictures, tmp_path / "none")
+    assert trainer.run()
+    batch = trainer.batch()
+    state.progress.step = 0
+    searched = trainer.stage.path(batch)
+    state.progress.step = 1
+    plain = trainer.stage.path(batch)
+    expected = state.rate.sent(batch.x, batch.quality, unrefined)
+    assert torch.equal(plain.z_q, expected.z_q)
+    assert not torch.equal(searched.z_q, expected.z_q)
 
 
 def test_unknown_and_missing_optimizers_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,11 +274,28 @@ def test_capped_gains_bring_the_largest_latents_within_reach() -> None:
     reach, quality = coarse_reach(state.quantizer), torch.tensor([100.0])
     natural = torch.randn(1, state.network.d, 4, 4)
     natural[:, 0] = 3 * reach / float(state.network.gain(quality).detach()[0, 0])
+    with torch.no_grad():
+        state.network.block_analysis.sub_(state.network.block_analysis.mean((2, 3), keepdim=True))
     before = state.network.gain(quality).detach()
     assert cap_gains(state.network, state.quantizer, natural * before) == 1
     after = state.network.gain(quality).detach()
     assert float((natural * after)[:, 0].abs().max()) == pytest.approx(reach, rel=1e-4)
     assert torch.equal(after[:, 1:], before[:, 1:])
+
+
+def test_capped_gains_bring_every_flat_color_within_reach() -> None:
+    state = TrainingState(tiny_settings(), torch.device("cpu"))
+    pictures, quality = picture_set(), torch.tensor([100.0])
+    with torch.no_grad():
+        state.quantizer.codebook.normal_()
+        state.network.set_basis(*block_basis(pictures, np.random.default_rng(0), 64))
+        colors = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)[:, :, None, None].expand(-1, -1, 16, 16)
+        before = state.network.analysis(colors, quality).abs().amax((0, 2, 3))
+        assert torch.allclose(before, flat_reach(state.network), rtol=1e-3, atol=1e-2)
+        assert float(before.max()) > coarse_reach(state.quantizer)
+        assert cap_gains(state.network, state.quantizer, torch.zeros(1, state.network.d, 1, 1)) > 0
+        after = state.network.analysis(colors, quality).abs().amax((0, 2, 3))
+    assert float(after.max()) <= coarse_reach(state.quantizer) * (1 + 1e-4)
 
 
 def test_damaged_shards_are_named(folder: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from vqcodec.codec import TILE, Codec
 from vqcodec.errors import FormatError
-from vqcodec.exact import indices
 from vqcodec.exact.bitstream import container
+from vqcodec.exact.priors import ContextPrior
 from vqcodec.image import Picture
 
 
@@ -32,8 +32,8 @@ def test_indices_of_a_large_picture_are_those_of_its_tiles(
     codec = Codec.open(context_model)
     pixels = np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8).repeat(81, 0).repeat(90, 1)
     whole = codec.compress(Picture(pixels), 30, effort=0)
-    assert indices.MAX_UNTILED == 1 << 13
-    monkeypatch.setattr(indices, "MAX_UNTILED", 6144)
+    assert ContextPrior.most_untiled == 1 << 13
+    monkeypatch.setattr(ContextPrior, "most_untiled", 6144)
     encoded = codec.encode(pixels, 30, effort=0)
     assert encoded.size.tile == TILE
     assert codec.pack(encoded) == whole

@@ -54,6 +54,7 @@ from vqcodec.exact.indices import (
     unpack,
 )
 from vqcodec.exact.priors import Prior
+from vqcodec.exact.priors.base import tensors_under
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 from vqcodec.image import Picture, picture_with
@@ -76,7 +77,7 @@ class Codec:
     @pinned_torch()
     def __init__(self, metadata: model_file.Metadata, arrays: model_file.Arrays) -> None:
         self.metadata = metadata
-        weights = {k: _tensor(v) for k, v in model_file.tensors_under(model_file.NETWORK_PREFIX, arrays).items()}
+        weights = {k: _tensor(v) for k, v in tensors_under(model_file.NETWORK_PREFIX, arrays).items()}
         try:
             self.prior: Prior = model_file.make_prior(metadata, arrays)
             networks.check_weights(metadata.network, weights)

@@ -119,6 +119,7 @@ def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, targe
 
 def _compress(job: Job, codec: Codec, goal: Goal, options: _Options) -> Report:
     from vqcodec.image import read_picture, stripped
+    from vqcodec.image.lossless import smaller_without_loss
 
     started = time.perf_counter()
     data = read_input(job)
@@ -126,7 +127,8 @@ def _compress(job: Job, codec: Codec, goal: Goal, options: _Options) -> Report:
     found = _seek(job, codec, picture, goal, codec.useful_effort(options.effort))
     write_output(job, found.data, options.force, options.preserve)
     height, width = picture.pixels.shape[:2]
-    notes = (*picture.notes, *found.notes)
+    drawn = smaller_without_loss(picture, len(found.data))
+    notes = (*picture.notes, *found.notes, *([drawn] if drawn else []))
     result = {
         "input": job.name,
         "output": job.target_name,

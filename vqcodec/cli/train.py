@@ -10,6 +10,7 @@ import click
 
 from vqcodec.cli.console import EXIT_INTERRUPTED, AnyPath, print_error, print_result
 from vqcodec.errors import OutputError
+from vqcodec.exact.bitstream.header import PRIORS
 from vqcodec.files import check_input, check_not_input, check_output, identities
 
 _UNIT_SECONDS = (3600, 60, 1)
@@ -60,7 +61,7 @@ def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option(
     "-O", "--option", "pairs", metavar="NAME=VALUE", multiple=True, help="An option of the method; may be repeated."
 )
-@click.option("--prior", type=click.Choice(["static", "context"]), help="Tables per class, or a context prior.")
+@click.option("--prior", type=click.Choice(PRIORS), help="Tables per class, or a context prior.")
 @click.option("--init", metavar="FILE|NAME", help="Start from the networks of this model.")
 @click.option("-K", "K", type=int, help="Codevectors in the codebook.")
 @click.option("-m", "m", type=int, help="Units that share the codebook.")

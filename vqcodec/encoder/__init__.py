@@ -13,12 +13,15 @@ from __future__ import annotations
 from vqcodec.encoder.choice import Encoder
 from vqcodec.encoder.context import ContextEncoder
 from vqcodec.encoder.static import StaticEncoder
-from vqcodec.exact.priors import Prior, StaticPrior
+from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.quantizers.base import Quantizer
 
 __all__ = ["ContextEncoder", "Encoder", "StaticEncoder", "encoder_for"]
 
 
+_ENCODERS: dict[str, type[Encoder]] = {StaticPrior.kind: StaticEncoder, ContextPrior.kind: ContextEncoder}
+
+
 def encoder_for(prior: Prior, quantizer: Quantizer) -> Encoder:
-    """Return the choice of indices under a prior. The quantizer is needed only where the prior has no codebook."""
-    return StaticEncoder(prior, quantizer) if isinstance(prior, StaticPrior) else ContextEncoder(prior)
+    """Return the choice of indices under a prior."""
+    return _ENCODERS[prior.kind](prior, quantizer)

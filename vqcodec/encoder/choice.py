@@ -10,13 +10,15 @@ from torch import Tensor
 
 from vqcodec.exact.priors import Prior
 from vqcodec.exact.priors.tables import Choice
+from vqcodec.quantizers.base import Quantizer
 
 
 class Encoder(ABC):
     """Chooses indices under one prior, and knows what a choice costs and what a decoder has of it."""
 
-    def __init__(self, prior: Prior) -> None:
-        self.prior = prior
+    def __init__(self, prior: Prior, quantizer: Quantizer | None = None) -> None:
+        """`quantizer` is needed where the prior has no codebook of its own."""
+        self.prior, self.quantizer = prior, quantizer
 
     @abstractmethod
     def choose(self, z: Tensor, quality: float, weight: float) -> Choice:

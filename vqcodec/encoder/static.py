@@ -50,10 +50,7 @@ class StaticEncoder(Encoder):
     """Chooses with a quantizer under the tables that the class of each position names."""
 
     prior: StaticPrior
-
-    def __init__(self, prior: StaticPrior, quantizer: Quantizer) -> None:
-        super().__init__(prior)
-        self.quantizer = quantizer
+    quantizer: Quantizer
 
     @torch.inference_mode()
     def choose(self, z: Tensor, quality: float, weight: float) -> Choice:

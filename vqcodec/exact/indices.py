@@ -17,14 +17,10 @@ from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.container import NOTHING, Container
 from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.model_file import Metadata
-from vqcodec.exact.priors import Prior
+from vqcodec.exact.priors import PRIORS, Prior
+from vqcodec.exact.priors.base import MAX_INDICES
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, read_streams, tiles_of, write_streams
-
-MAX_INDICES = 1 << 28
-MAX_UNTILED = 1 << 13
-"""The most latent positions of a picture without tiles with a context prior, so that little is decoded in vain."""
-
 
 Parts = Iterable[tuple[Tile, Choice]]
 """The tiles of a picture in raster order with what was chosen for each; a picture that is not cut is one tile."""
@@ -157,7 +153,7 @@ def check_size(height: int, width: int, metadata: Metadata) -> None:
 
 def most_untiled(metadata: Metadata) -> int:
     """Return the most latent positions of a file without tiles."""
-    return MAX_INDICES if metadata.context is None else MAX_UNTILED
+    return PRIORS[metadata.prior].most_untiled
 
 
 def _check_untiled(header: Header, metadata: Metadata) -> None:

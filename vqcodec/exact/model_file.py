@@ -9,45 +9,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from vqcodec.errors import ModelError
 from vqcodec.exact import model_settings
-from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
-from vqcodec.exact.priors.context import PREFIX as CONTEXT_PREFIX
+from vqcodec.exact.priors import PRIORS, Prior, StaticPrior
+from vqcodec.exact.priors.base import Arrays as Arrays
 
 FORMAT = 1
 METADATA_KEY = "vqc"
 DEFAULT_MODEL = "photo"
 NETWORK_PREFIX = "network."
 CODEBOOK = "codebook"
-PRIOR_TENSORS = ("tables", "table_map", "conditional_map", "class_tables", "class_map")
 _OWN_AXES = 3
 _PROXIMAL_KEY = "search"
 """The key that shipped model files have for Metadata.proximal."""
-_PRIOR_DTYPES = ("uint32", "uint16", "uint16", "uint32", "uint16")
 _DECODING_KEYS = ("network", "stride", "quantizer", "table_bits")
 _MODELS_FOLDER = Path(__file__).parent.parent / "models"
-
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Metadata:
     """What a model file says of itself without its tensors.
 
-    network: its name and settings; quantizer: the fields of QuantizerSettings; context: the
-    settings of a context prior, or None; training: facts about how it was made; proximal: whether an encoder's proximal
-    steps to less squared error are of use, which they are not to a model for looks; files call it `search`.
+    network: its name and settings; quantizer: the fields of QuantizerSettings; prior: its kind as
+    headers of files name it, and its settings, which a model file has under that name; training: facts about how it
+    was made; proximal: whether an encoder's proximal steps to less squared error are of use, which they are not to a
+    model for looks; files call it `search`.
     own_codebooks: whether units have a codebook each, which in a file is the shape of the tensor `codebook` and
     nothing else. `fingerprint` is 16 hexadecimal digits.
     """
@@ -57,7 +53,8 @@ class Metadata:
     stride: int
     quantizer: dict[str, Any]
     table_bits: int
-    context: dict[str, Any] | None = None
+    prior: str = StaticPrior.kind
+    prior_settings: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     proximal: bool = True
     own_codebooks: bool = False
@@ -74,11 +71,6 @@ class Metadata:
         if self.own_codebooks:
             return "own"
         return "stages" if self.quantizer["depth"] > 1 and not self.quantizer["wide"] else "shared"
-
-    @property
-    def prior(self) -> str:
-        """The kind of the prior, as headers of files name it."""
-        return StaticPrior.kind if self.context is None else ContextPrior.kind
 
     @property
     def planes(self) -> int:
@@ -134,7 +126,8 @@ def load_prior(path: Path, *, verify: bool = False) -> tuple[Metadata, Prior]:
         return metadata, make_prior(metadata, arrays)
     with _open(path) as file:
         metadata = _metadata(path, file)
-        names = [name for name in file.keys() if name in PRIOR_TENSORS or name.startswith(CONTEXT_PREFIX)]  # noqa: SIM118
+        owns = PRIORS[metadata.prior].owns
+        names = [name for name in file.keys() if owns(name)]  # noqa: SIM118
         arrays = _tensors(path, file, names)
     return metadata, make_prior(metadata, arrays)
 
@@ -142,7 +135,7 @@ def load_prior(path: Path, *, verify: bool = False) -> tuple[Metadata, Prior]:
 def make_prior(metadata: Metadata, arrays: Arrays) -> Prior:
     """Return the prior that a model's tensors hold; ModelError where they do not fit its settings."""
     try:
-        prior = _PRIORS[metadata.prior](metadata, arrays)
+        prior = PRIORS[metadata.prior].of_model(metadata, arrays)
         K, planes = metadata.quantizer["K"], metadata.planes
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ModelError(f"the model's quantizer settings are incomplete or damaged: {error}") from error
@@ -151,40 +144,6 @@ def make_prior(metadata: Metadata, arrays: Arrays) -> Prior:
             f"the model's tables are for K={prior.K} and {prior.planes} planes, its quantizer has K={K} and {planes}"
         )
     return prior
-
-
-def _static_prior(metadata: Metadata, arrays: Arrays) -> StaticPrior:
-    missing = [name for name in PRIOR_TENSORS[:2] if name not in arrays]
-    if missing:
-        raise ModelError(f"the model has no {' and no '.join(missing)}; train it to the end")
-    for name, dtype in zip(PRIOR_TENSORS, _PRIOR_DTYPES, strict=True):
-        if name in arrays and arrays[name].dtype != dtype:
-            raise ModelError(f"the model's {name} are {arrays[name].dtype} instead of {dtype}")
-    prior = StaticPrior(metadata.table_bits, metadata.factor, **{k: arrays[k] for k in PRIOR_TENSORS if k in arrays})
-    if (prior.conditional_map is not None) != (metadata.quantizer["mode"] == "conditional"):
-        raise ModelError("the model's conditional_map is missing, or there without a use")
-    return prior
-
-
-def _context_prior(metadata: Metadata, arrays: Arrays) -> ContextPrior:
-    assert metadata.context is not None
-    quantizer = metadata.quantizer
-    said = tuple(quantizer[key] for key in ("d_star", "beta", "mode", "depth", "wide"))
-    if metadata.own_codebooks or said != (2, 1, "all", 2, quantizer["m"]):
-        raise ModelError("a context prior needs a shared codebook with d_star 2, beta 1 and depth 2, every unit wide")
-    tensors = tensors_under(CONTEXT_PREFIX, arrays)
-    return ContextPrior(metadata.context, quantizer["scale"], metadata.table_bits, tensors)
-
-
-_PRIORS: dict[str, Callable[[Metadata, Arrays], Prior]] = {
-    StaticPrior.kind: _static_prior,
-    ContextPrior.kind: _context_prior,
-}
-
-
-def tensors_under(prefix: str, arrays: Arrays) -> Arrays:
-    """Return the tensors whose names begin with a prefix, by their names without it."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def shipped() -> list[Path]:
@@ -229,9 +188,9 @@ def needed(fingerprint: bytes, model: str | Path | None = None) -> Path:
 
 
 def _decoding_settings(metadata: Metadata) -> dict[str, Any]:
-    """Return the settings that decoding depends on; `context` is left out where there is none, as files always did."""
+    """Return the settings that decoding depends on; those of the prior only where it has any."""
     settings = {key: getattr(metadata, key) for key in _DECODING_KEYS}
-    return settings | ({} if metadata.context is None else {"context": metadata.context})
+    return settings | ({metadata.prior: metadata.prior_settings} if metadata.prior_settings else {})
 
 
 def _open(path: Path) -> Any:
@@ -261,6 +220,9 @@ def _metadata(path: Path, file: Any) -> Metadata:
     if version != FORMAT:
         raise ModelError(f"{path} has model format {version}, this vqc reads {FORMAT}; update vqc")
     proximal = values.pop(_PROXIMAL_KEY, True)
+    for kind in PRIORS:
+        if settings := values.pop(kind, None):
+            values |= {"prior": kind, "prior_settings": settings}
     return Metadata(**({"name": ""} | values), proximal=proximal, own_codebooks=_has_own_codebooks(file))
 
 

@@ -53,6 +53,10 @@ def _one_of(names: tuple[str, ...]) -> Check:
     return lambda value: type(value) is str and value in names
 
 
+def _object_or_nothing(value: Any) -> bool:
+    return value is None or type(value) is dict
+
+
 def _size(value: Any) -> bool:
     """Return whether a network's setting is a size, a switch, or a list of sizes or of other numbers above 0."""
     return type(value) is bool or _whole(1, _MOST_SIZE)(value) or _each(_positive)(value)
@@ -68,7 +72,6 @@ _MODEL: dict[str, Check] = {
 }
 _MODEL_MORE: dict[str, Check] = {
     "name": _is(str),
-    "context": lambda value: value is None or type(value) is dict,
     "training": _is(dict),
     "search": _is(bool),
 }
@@ -111,15 +114,24 @@ def check(values: Any) -> None:
     """Raise ModelError for settings that are missing, unknown, of another type, or outside their range."""
     if not isinstance(values, dict):
         raise ModelError("its description is no object; it is damaged")
-    _check("", values, _MODEL, _MODEL_MORE)
+    _check("", values, _MODEL, _MODEL_MORE | dict.fromkeys(_PRIORS, _object_or_nothing))
     quantizer, network = values["quantizer"], values["network"]
     _check("quantizer.", quantizer, _QUANTIZER, _QUANTIZER_MORE)
-    if values.get("context") is not None:
-        if "patterns" not in values["context"]:
-            raise ModelError("it has the context prior of version 1, this vqc reads version 2; train it anew")
-        _check("context.", values["context"], _CONTEXT, {})
+    for kind, checked in _PRIORS.items():
+        if values.get(kind) is not None:
+            checked(values[kind])
     _check("network.", network, {"name": _is(str)}, dict.fromkeys(network, _size) | {"name": _is(str)})
     _check_quantizer(quantizer)
+
+
+def _check_context(settings: dict[str, Any]) -> None:
+    if "patterns" not in settings:
+        raise ModelError("it has the context prior of version 1, this vqc reads version 2; train it anew")
+    _check("context.", settings, _CONTEXT, {})
+
+
+_PRIORS: dict[str, Callable[[dict[str, Any]], None]] = {"context": _check_context}
+"""How the settings of priors that have any are checked."""
 
 
 def check_tensor(name: str, dtype: str) -> None:

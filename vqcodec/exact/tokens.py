@@ -27,7 +27,6 @@ from vqcodec.exact.bitstream.container import NOTHING, pack_sections, read_secti
 from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE, Reader
 from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, MOST_STREAM_BYTES, Section
 from vqcodec.exact.indices import (
-    MAX_INDICES,
     PictureChoice,
     Size,
     assemble,
@@ -38,6 +37,7 @@ from vqcodec.exact.indices import (
 )
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
+from vqcodec.exact.priors.base import MAX_INDICES
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 

@@ -9,9 +9,9 @@ averaged.py and soft.py are what several methods have in common. In registry.py 
 
 from vqcodec.quantizers.base import Fixed, Learned, Quantized, Quantizer
 from vqcodec.quantizers.layout.settings import QuantizerSettings
-from vqcodec.quantizers.registry import build, method, names, register, settings_of
+from vqcodec.quantizers.registry import build, method, names, names_by_rate, register, settings_of
 
 __all__ = [
-    "Fixed", "Learned", "Quantized", "Quantizer", "QuantizerSettings", "build", "method", "names", "register",
-    "settings_of",
+    "Fixed", "Learned", "Quantized", "Quantizer", "QuantizerSettings", "build", "method", "names", "names_by_rate",
+    "register", "settings_of",
 ]  # fmt: skip

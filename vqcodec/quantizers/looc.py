@@ -35,7 +35,7 @@ class Options:
     learn: Learn = "loss"
 
 
-@register("looc", options=Options, units=MOST_UNITS, beta=MOST_BETA, depth=2, defaults={"m": 32})
+@register("looc", options=Options, units=MOST_UNITS, beta=MOST_BETA, depth=2, by_rate=True, defaults={"m": 32})
 class LooC(Averaged):
     """A shared codebook [K, d_star] for m units, with beta and an optional coarse stage."""
 

@@ -31,8 +31,10 @@ class Method:
 
     kind: its class, made from settings and, unless it has none, its options; layout: how its indices stand for
     latents, `shared`, `own` or `stages`; units, beta, depth: the most that it can have of each; match: the only one
-    it can do, or None for any. defaults: settings of a training that are not the usual ones; sizes: a function of a
-    training's settings that gives those which follow from them. What a user says wins over both.
+    it can do, or None for any; by_rate: whether rate and distortion can train it: its one codebook is then moved by
+    clustering and coded by tables that make far codevectors rare. defaults: settings of a training that are not the
+    usual ones; sizes: a function of a training's settings that gives those which follow from them. What a user says
+    wins over both.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Method:
     beta: int = 1
     depth: int = 1
     match: str | None = None
+    by_rate: bool = False
     defaults: Values = field(default_factory=dict)
     sizes: Callable[[Values], Values] | None = None
 
@@ -83,6 +86,11 @@ def names() -> tuple[str, ...]:
     """Return the names of all methods in alphabetical order."""
     _import_all()
     return tuple(sorted(_METHODS))
+
+
+def names_by_rate() -> tuple[str, ...]:
+    """Return the names of the methods that rate and distortion can train."""
+    return tuple(name for name in names() if _METHODS[name].by_rate)
 
 
 def method(name: str) -> Method:

@@ -32,7 +32,7 @@ class Options:
     codes: Literal["free", "unit"] = "free"
 
 
-@register("vq", options=Options)
+@register("vq", options=Options, by_rate=True)
 class VQ(Averaged):
     """A codebook [K, d] for whole feature vectors."""
 

@@ -9,6 +9,7 @@ import torch
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
 from vqcodec.exact.model_file import NETWORK_PREFIX, Arrays, Metadata
+from vqcodec.exact.priors.base import tensors_under
 from vqcodec.networks.base import Network
 
 
@@ -16,7 +17,7 @@ def start_network(network: Network, model: str) -> tuple[Metadata, Arrays]:
     """Let a network take over the weights of a model, named or by path, which is returned; SettingsError as above."""
     metadata, arrays = model_file.load(model_file.resolve(model))
     _check_network(model, metadata.network, network.settings())
-    weights = model_file.tensors_under(NETWORK_PREFIX, arrays)
+    weights = tensors_under(NETWORK_PREFIX, arrays)
     network.load_state_dict({name: torch.from_numpy(weights[name]).float() for name in network.state_dict()})
     return metadata, arrays
 

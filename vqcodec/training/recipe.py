@@ -12,12 +12,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_origin, get_type_hints
 
 from vqcodec.errors import SettingsError
+from vqcodec.quantizers import names_by_rate
 from vqcodec.training.looks.settings import PerceptualSettings
 from vqcodec.training.papers.settings import NETWORK_NAMES, AutoencoderSettings
-from vqcodec.training.photo.settings import QUANTIZERS, TrainingSettings
+from vqcodec.training.photo.settings import TrainingSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,6 +39,7 @@ _TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
     tuple: ((list,), "list"),
     Mapping: ((dict,), "table"),
     Literal: ((str,), "str"),
+    Union: ((bool, str), "bool or str"),
 }
 """What a recipe may say for a field of some type, and how that is called."""
 
@@ -93,7 +95,8 @@ def _kind_of(values: Mapping[str, Any]) -> str:
     """Return the kind of a run that does not say it: a recipe's from before there were kinds, or options alone."""
     if "objective" in values:
         return "looks"
-    usual = "photo" if values.get("quantizer", QUANTIZERS[0]) in QUANTIZERS else NETWORK_NAMES[0]
+    by_rate = values.get("quantizer", TrainingSettings.quantizer) in names_by_rate()
+    usual = TrainingSettings.network if by_rate else NETWORK_NAMES[0]
     return "papers" if values.get("network", usual) in NETWORK_NAMES else "photo"
 
 
@@ -101,7 +104,7 @@ def _check(path: Path, key: str, value: Any, known: dict[str, Any]) -> None:
     if key not in known:
         raise SettingsError(f"recipe {path} has the unknown key {key!r}; known keys: {', '.join(sorted(known))}")
     allowed, kind = _TYPES[get_origin(known[key]) or known[key]]
-    if not isinstance(value, allowed) or (isinstance(value, bool) and kind != "bool"):
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         raise SettingsError(f"recipe {path}: {key} must be a {kind}, not {value!r}")
     if known[key] == Mapping[str, float]:
         _check_numbers(path, key, value)

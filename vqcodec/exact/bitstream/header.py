@@ -14,8 +14,11 @@ MAX_SIDE = 65535
 MAX_PIXELS = 1 << 27
 MODES = ("all", "conditional", "smooth")
 PRIORS = ("static", "context")
+"""The kinds of priors; a file has their numbers here."""
 MOST_DEPTH = {"shared": 2, "own": 1, "stages": 16}
 """The layouts with their greatest depth: units share a codebook, units have one each, stages add up."""
+_NEEDED = {"context": ("shared", 2, 1, 2)}
+"""Layout, d_star, beta and depth, where a prior works with no others."""
 TILE_STEP, MOST_TILE_STEPS = 16, 31
 _PRIOR_BITS = 3
 _LONG = 2
@@ -66,7 +69,8 @@ class Header:
         _check("tile / 16", self.tile // TILE_STEP, 0, MOST_TILE_STEPS)
         if self.tile % TILE_STEP:
             raise FormatError(f"the tile side {self.tile} is not a multiple of {TILE_STEP}")
-        if self.prior == "context" and (self.layout, self.d_star, self.beta, self.depth) != ("shared", 2, 1, 2):
+        said = self.layout, self.d_star, self.beta, self.depth
+        if _NEEDED.get(self.prior, said) != said:
             raise FormatError("a context prior needs a shared codebook with d_star 2, beta 1 and depth 2")
         if self.beta > 1 and self.layout != "shared":
             raise FormatError(f"the header says beta {self.beta} with the layout {self.layout}, which has none")

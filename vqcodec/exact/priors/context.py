@@ -18,9 +18,10 @@ import numpy.typing as npt
 from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact.bitstream import rans
 from vqcodec.exact.priors import integer_net, passes
+from vqcodec.exact.priors.base import Arrays, Model, Prior, tensors_under
 from vqcodec.exact.priors.group_net import IntegerGroupNet
 from vqcodec.exact.priors.linear import MOST_CHANNELS
-from vqcodec.exact.priors.tables import Choice, FrequencyTables, IntArray, check_map, table_row
+from vqcodec.exact.priors.tables import Choice, FrequencyTables, IntArray, check_map
 from vqcodec.exact.priors.walk import IntegerWalk, Pass, schedule, units_of
 
 PREFIX = "context."
@@ -28,12 +29,12 @@ NO_COARSE = 65535
 SCALE_MAX = 255
 
 
-class ContextPrior:
+class ContextPrior(Prior):
     """Integer networks and the tables that their classes choose among."""
 
     kind = "context"
-    free_classes = 0
-    """An encoder chooses no classes: they follow from the indices."""
+    # So that little is decoded in vain: each tile starts networks of its own.
+    most_untiled = 1 << 13
 
     def __init__(
         self, settings: dict[str, Any], scale: float, table_bits: int, arrays: dict[str, npt.NDArray[Any]]
@@ -67,6 +68,22 @@ class ContextPrior:
             )
         self.zero = int(np.flatnonzero(~self.codebook.any(1))[0])
 
+    @classmethod
+    def of_model(cls, model: Model, arrays: Arrays) -> ContextPrior:
+        """Return the prior of a model; ModelError where its quantizer is not one that such a prior can have."""
+        quantizer = model.quantizer
+        said = tuple(quantizer[key] for key in ("d_star", "beta", "mode", "depth", "wide"))
+        if model.own_codebooks or said != (2, 1, "all", 2, quantizer["m"]):
+            raise ModelError(
+                "a context prior needs a shared codebook with d_star 2, beta 1 and depth 2, every unit wide"
+            )
+        return cls(model.prior_settings, quantizer["scale"], model.table_bits, tensors_under(PREFIX, arrays))
+
+    @classmethod
+    def owns(cls, tensor: str) -> bool:
+        """Return whether a tensor is the context prior's; see Prior.owns."""
+        return tensor.startswith(PREFIX)
+
     @property
     def K(self) -> int:
         """The number of codevectors."""
@@ -87,9 +104,10 @@ class ContextPrior:
         """The number S of deviation classes."""
         return len(self.coarse_map)
 
-    def row(self, quality: float) -> int:
-        """Return the row of the tables that depend on quality, 1..100."""
-        return table_row(quality, len(self.spread))
+    @property
+    def rows(self) -> int:
+        """The number of rows of qualities."""
+        return len(self.spread)
 
     def walk(self, grid: tuple[int, int], quality: float) -> IntegerWalk:
         """Start predicting a latent grid (h, w)."""
@@ -107,16 +125,9 @@ class ContextPrior:
             groups += self.tables.symbol_groups(self.fine_tables(near, coarse), fine)
         return rans.encode(groups)
 
-    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Choice:
-        """Return the indices, classes and latents of a grid (h, w)."""
-        decoder = rans.Decoder(data)
-        decoded = self._read(decoder, grid, quality)
-        decoder.finish()
-        return decoded
-
-    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Choice:
-        """Return a grid (h, w) drawn from the distribution that the tables are of."""
-        return self._read(rans.Decoder.of_noise(noise, self.planes * grid[0] * grid[1]), grid, quality)
+    def symbols(self, grid: tuple[int, int]) -> int:
+        """Return an index for each plane and position."""
+        return self.planes * grid[0] * grid[1]
 
     def follow(self, indices: IntArray, _classes: IntArray, quality: float) -> Choice:
         """Return what a decoder makes of indices uint16 [2m, h, w], from which the classes follow.
@@ -150,7 +161,8 @@ class ContextPrior:
                         f"codes none of them at quality {quality:g}; the indices are not of this model and quality"
                     )
 
-    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Choice:
+    def read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Choice:
+        """Return indices, classes and latents of a grid, pass by pass; see Prior.read."""
         walk = self.walk(grid, quality)
         for step in walk.steps():
             prediction = walk.predict(step)
@@ -166,10 +178,6 @@ class ContextPrior:
         units = units_of(step.channels)
         fine = slice(self.d // 2 + units.start, self.d // 2 + units.stop)
         return flat[units, step.places].T.reshape(-1), flat[fine, step.places].T.reshape(-1)
-
-    def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
-        """Return the bits of the classes, which cost nothing, and of the indices under the tables."""
-        return 0.0, float(self.index_bits(indices, classes, quality).sum(dtype=np.float64))
 
     def index_bits(self, indices: IntArray, classes: IntArray, quality: float) -> npt.NDArray[np.float32]:
         """Return float32 [2m, h, w], the bits of each index under the table that codes it; 0 where none is coded."""

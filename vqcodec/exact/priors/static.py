@@ -20,14 +20,17 @@ import numpy.typing as npt
 
 from vqcodec.errors import ModelError
 from vqcodec.exact.bitstream import rans
-from vqcodec.exact.priors.tables import Choice, FrequencyTables, Groups, IntArray, check_map, table_row
+from vqcodec.exact.priors.base import Arrays, Model, Prior
+from vqcodec.exact.priors.tables import Choice, FrequencyTables, Groups, IntArray, check_map
 
+TENSORS = ("tables", "table_map", "conditional_map", "class_tables", "class_map")
+_DTYPES = ("uint32", "uint16", "uint16", "uint32", "uint16")
 Classes = npt.NDArray[np.uint8]
 MAX_CLASSES = 256
 
 
 @dataclass(frozen=True)
-class StaticPrior:
+class StaticPrior(Prior):
     """Frequency tables and the maps that choose among them.
 
     tables: uint32 [T, K], rows sum to 2^table_bits; table_map: uint16 [R, C, P];
@@ -44,6 +47,29 @@ class StaticPrior:
     class_map: IntArray | None = None
 
     kind = "static"
+
+    @classmethod
+    def of_model(cls, model: Model, arrays: Arrays) -> StaticPrior:
+        """Return the prior of a model; ModelError where a table is missing or of another type."""
+        missing = [name for name in TENSORS[:2] if name not in arrays]
+        if missing:
+            raise ModelError(f"the model has no {' and no '.join(missing)}; train it to the end")
+        for name, dtype in zip(TENSORS, _DTYPES, strict=True):
+            if name in arrays and arrays[name].dtype != dtype:
+                raise ModelError(f"the model's {name} are {arrays[name].dtype} instead of {dtype}")
+        prior = cls(model.table_bits, model.factor, **{name: arrays[name] for name in TENSORS if name in arrays})
+        if (prior.conditional_map is not None) != (model.quantizer["mode"] == "conditional"):
+            raise ModelError("the model's conditional_map is missing, or there without a use")
+        return prior
+
+    @classmethod
+    def owns(cls, tensor: str) -> bool:
+        """Return whether a tensor is one of TENSORS; see Prior.owns."""
+        return tensor in TENSORS
+
+    def arrays(self) -> Arrays:
+        """Return the tensors of a model file, by name, of those that there are."""
+        return {name: getattr(self, name) for name in TENSORS if getattr(self, name) is not None}
 
     def __post_init__(self) -> None:
         if self.tables.ndim != 2 or self.table_map.ndim != 3:
@@ -95,9 +121,10 @@ class StaticPrior:
         """Bits float32 [T, K] that each index costs under each table."""
         return self.index_tables.costs
 
-    def row(self, quality: float) -> int:
-        """Return the row of table_map and class_map for a quality 1..100."""
-        return table_row(quality, len(self.table_map))
+    @property
+    def rows(self) -> int:
+        """The number R of rows of table_map and class_map."""
+        return len(self.table_map)
 
     def choose_classes(self, costs: npt.NDArray[np.float32], quality: float) -> IntArray:
         """Return classes [h, w] for costs float32 [C, h, w], the bits of each position's indices under each class.
@@ -123,23 +150,16 @@ class StaticPrior:
             groups += self.index_tables.symbol_groups(numbers, indices.reshape(-1)[places])
         return rans.encode(groups)
 
-    def decode(self, data: bytes, grid: tuple[int, int], quality: float) -> Choice:
-        """Return indices [P, h', w'] and classes [h, w] for a latent grid (h, w)."""
-        decoder = rans.Decoder(data)
-        decoded = self._read(decoder, grid, quality)
-        decoder.finish()
-        return decoded
-
-    def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Choice:
-        """Return a grid (h, w) drawn from the distribution that the tables are of."""
-        symbols = (self.planes * self.factor**2 + 1) * grid[0] * grid[1]
-        return self._read(rans.Decoder.of_noise(noise, symbols), grid, quality)
+    def symbols(self, grid: tuple[int, int]) -> int:
+        """Return an index for each plane and cell, and a class for each position."""
+        return (self.planes * self.factor**2 + 1) * grid[0] * grid[1]
 
     def follow(self, indices: npt.NDArray[np.uint16], classes: Classes, _quality: float) -> Choice:
         """Return what a decoder makes of indices uint16 [P, h', w'] and classes uint8 [h, w]."""
         return Choice(indices, classes, indices)
 
-    def _read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Choice:
+    def read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Choice:
+        """Return classes and indices of a grid, classes first; see Prior.read."""
         row = self.row(quality)
         classes = self._decode_classes(decoder, grid, row)
         shape = (self.table_map.shape[2], grid[0] * self.factor, grid[1] * self.factor)
@@ -149,12 +169,12 @@ class StaticPrior:
             flat[places] = self.index_tables.read(decoder, numbers)
         return Choice(indices, classes, indices)
 
-    def bits(self, indices: IntArray, classes: IntArray, quality: float) -> tuple[float, float]:
-        """Return the bits of the classes and of the indices under the tables."""
+    def class_bits(self, classes: IntArray, quality: float) -> float:
+        """Return the bits of the classes under their tables."""
         class_bits = 0.0
         for number, symbol in self._class_symbols(classes, self.row(quality)):
             class_bits += self.table_bits - float(np.log2(self.class_tables[number, symbol]))  # type: ignore[index]
-        return class_bits, float(self.index_bits(indices, classes, quality).sum(dtype=np.float64))
+        return class_bits
 
     def index_bits(self, indices: IntArray, classes: IntArray, quality: float) -> npt.NDArray[np.float32]:
         """Return float32 [P, h', w'], the bits that each index costs under the table that codes it."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from vqcodec.errors import SettingsError
 from vqcodec.training.limits import Ranges, RunSettings
-from vqcodec.training.pictures.augmentation import Augmentation
+from vqcodec.training.pictures.augmentation import SHARES, Augmented
 
 OBJECTIVE = "perceptual"
 _RANGES: Ranges = {
@@ -23,14 +23,11 @@ _RANGES: Ranges = {
     "batch": (1, 4096),
     "crop": (64, 4096),
     "clip": (1e-6, 1e6),
-    "rescale_share": (0, 1),
-    "color_share": (0, 1),
-    "drawn_share": (0, 1),
 }
 
 
 @dataclass(frozen=True)
-class PerceptualSettings(RunSettings):
+class PerceptualSettings(Augmented, RunSettings):
     """Everything that such a run depends on besides its pictures.
 
     The model `init`, by name or path, is taken as it is, but for its synthesis, which learns on what an encoder
@@ -41,7 +38,7 @@ class PerceptualSettings(RunSettings):
     of the weights. A run lasts `steps` steps or, if that is 0, `seconds` seconds.
     """
 
-    ranges: ClassVar[Ranges] = _RANGES
+    ranges: ClassVar[Ranges] = _RANGES | SHARES
 
     name: str = "perceptual"
     objective: str = OBJECTIVE
@@ -59,9 +56,6 @@ class PerceptualSettings(RunSettings):
     crop: int = 256
     learning_rate: float = 1e-4
     clip: float = 1.0
-    rescale_share: float = 0.3
-    color_share: float = 0.0
-    drawn_share: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,11 +68,6 @@ class PerceptualSettings(RunSettings):
     def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return values as they are: nothing follows from others here."""
         return dict(values)
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """What is changed in crops."""
-        return Augmentation(self.rescale_share, self.color_share, self.drawn_share)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""

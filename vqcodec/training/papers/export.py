@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.exact.model_file import NETWORK_PREFIX, PRIOR_TENSORS, Arrays, Metadata, fingerprint
+from vqcodec.exact.model_file import NETWORK_PREFIX, Arrays, Metadata, fingerprint
 from vqcodec.exact.priors.static import StaticPrior
 from vqcodec.quantizers import Quantizer
 from vqcodec.training.papers.loop import Autoencoder
@@ -29,7 +29,7 @@ def export(state: Autoencoder, pictures: Iterable[Tensor]) -> tuple[Metadata, Ar
     tensors = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
     tensors["codebook"] = state.quantizer.codevectors().detach().float()
     arrays: Arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
-    arrays |= {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
+    arrays |= prior.arrays()
     metadata = Metadata(
         name=state.settings.name,
         network=state.network.settings(),

@@ -106,8 +106,8 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
     def start(self) -> None:
         """Begin with the network of another model, or with standardized latents, and with codevectors among them."""
         state = self.state
-        if state.progress.stage == _BEGUN:
-            return  # and was interrupted before its first step
+        if state.progress.stage:
+            return  # it has begun, and was interrupted before its first step
         if self.init:
             start_network(state.network, self.init)
         if self.init or state.settings.standardised:

@@ -6,16 +6,14 @@ from dataclasses import replace
 
 from vqcodec.exact.model_file import NETWORK_PREFIX, Arrays, Metadata, fingerprint
 from vqcodec.training.photo.source import source_of
-from vqcodec.training.photo.state import NOISE, SYNTHESIS, TrainingState
+from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.provenance import facts
 
 
 def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[Metadata, Arrays]:
     """Return the model as it stands; before the last stage tables are fitted to `fit_crops` crops a row first."""
-    # While latents are only rounded, the other prior has no tables to code them with.
-    rate = state.static if state.progress.stage == NOISE else state.rate
-    parts = rate.parts(source_of(state, pictures, fit_crops), finished=state.progress.stage == SYNTHESIS)
+    parts = state.coder.parts(source_of(state, pictures, fit_crops), finished=state.is_final)
     weights = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
     tensors = weights | {"codebook": parts.codebook.detach().float()}
     arrays = parts.arrays | {name: value.cpu().numpy() for name, value in tensors.items()}
@@ -25,7 +23,8 @@ def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[
         stride=state.network.stride,
         quantizer=state.quantizer.settings.as_dict(),
         table_bits=state.settings.table_bits,
-        context=parts.context,
+        prior=state.coder.kind,
+        prior_settings=parts.settings,
         training=facts(state) | {"pictures": len(pictures)},
         proximal=state.losses is None,
     )

@@ -16,12 +16,12 @@ from vqcodec.training import trainer
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.begin_from import start_from
 from vqcodec.training.photo.loss import weighed
-from vqcodec.training.photo.reach import cap_gains
-from vqcodec.training.photo.source import refine_of, source_of
+from vqcodec.training.photo.source import refine_of, source_of, unrefined
 from vqcodec.training.photo.state import NOISE, PRIOR, QUANTIZED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.photo.validation import validate
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.rate.contract import Seen, Source
+from vqcodec.training.rate.reach import cap_gains
 from vqcodec.training.stage import Batch, Stage
 from vqcodec.training.stepping import cosine, qualities
 
@@ -49,7 +49,9 @@ class Trainer(trainer.Trainer[TrainingState]):
             Stage, loss=partial(weighed, state), rate=self._falling, advance=self._advance, after=self._after
         )
         all_but_gains = partial(state.learn, lambda name: rate.gains_learn or name != "log_gain")
-        noise = stage(NOISE, self._rounded, until=settings.quantized_from, learn=state.learn)
+        # While latents are only rounded, the other prior has no tables to code them with.
+        learn_noise = partial(state.learn, coder=state.static)
+        noise = stage(NOISE, self._rounded, until=settings.quantized_from, learn=learn_noise)
         prior = stage(
             PRIOR,
             self._quantized,
@@ -60,7 +62,8 @@ class Trainer(trainer.Trainer[TrainingState]):
         quantized = stage(QUANTIZED, self._quantized, until=joint, begin=self._start_rate, learn=all_but_gains)
         if alone:
             quantized = replace(quantized, begin=state.average.settle, rate=self._again)
-        only_synthesis = partial(state.learn, lambda name: name.startswith(state.network.synthesis_names), False)
+        names = state.network.synthesis_names
+        only_synthesis = partial(state.learn, lambda name: name.startswith(names), False, final=True)
         last = stage(SYNTHESIS, self._sent, begin=self._finish_rate, learn=only_synthesis)
         last = replace(last, rate=self._last, advance=self._advance_last)
         return [noise, *([prior] if alone else []), quantized, last]
@@ -127,7 +130,9 @@ class Trainer(trainer.Trainer[TrainingState]):
 
     @torch.no_grad()
     def _sent(self, batch: Batch) -> Seen:
-        return self.state.rate.sent(batch.x, batch.quality, refine_of(self.state))
+        # Every effort of the encoder needs a synthesis that has seen such latents: searched and plain ones take turns.
+        refine = unrefined if self.state.progress.step % 2 else refine_of(self.state)
+        return self.state.rate.sent(batch.x, batch.quality, refine)
 
     def _advance(self, fraction: float) -> None:
         self.state.rate.round(fraction >= 1 - self.state.settings.integer_share)

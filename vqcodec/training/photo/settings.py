@@ -9,18 +9,17 @@ from typing import Any, ClassVar
 from vqcodec import losses
 from vqcodec.errors import SettingsError
 from vqcodec.networks.photo import LAMBDAS
-from vqcodec.quantizers import QuantizerSettings, settings_of
+from vqcodec.quantizers import QuantizerSettings, method, names_by_rate, settings_of
 from vqcodec.training import optimizers
 from vqcodec.training.limits import CODEBOOK, Ranges, RunSettings, unit_channels
 from vqcodec.training.photo.tilt import LOWEST, check_tilt
-from vqcodec.training.pictures.augmentation import Augmentation
+from vqcodec.training.pictures.augmentation import SHARES, Augmented
+from vqcodec.training.precision import Switch
+from vqcodec.training.rate import rate_of
 
 MOST_COUNTS = 1 << 28
 """Most index counts that fitting tables keeps in memory (1 GiB)."""
-QUANTIZERS = ("looc", "vq")
-"""Quantizers that the photo network is trained with."""
 _COARSE_FILL = 0.9
-_WIDE_SHARE = 0.3
 _GROUP_EDGES = (0.0125, 0.05, 0.15, 0.3, 0.55)
 _MOST_CHANNELS = 768
 _RANGES: Ranges = {
@@ -39,9 +38,6 @@ _RANGES: Ranges = {
     "crop": (64, 4096),
     "warmup_steps": (1, 10**6),
     "clip": (1e-6, 1e6),
-    "rescale_share": (0, 1),
-    "color_share": (0, 1),
-    "drawn_share": (0, 1),
     "validation_pictures": (1, 10**4),
     "validation_minutes": (0.05, 10**6),
     "context_width": (4, 4096),
@@ -55,7 +51,7 @@ _RANGES: Ranges = {
 
 
 @dataclass(frozen=True)
-class TrainingSettings(RunSettings):
+class TrainingSettings(Augmented, RunSettings):
     """Everything that a training run depends on besides its pictures.
 
     The run has these stages: `noise` (scalar rounding, a density per channel), with a context
@@ -63,15 +59,16 @@ class TrainingSettings(RunSettings):
     `synthesis` (only the synthesis learns, from exactly what the decoder gets). The shares of
     all but the first are fractions of the run, which lasts `steps` steps or, if that is 0,
     `seconds` seconds; in the last `integer_share` of the run the context prior is rounded.
-    In the last stage latents are refined by `refine_steps` proximal steps of the encoder.
+    In the last stage every other step has latents that `refine_steps` proximal steps of the encoder have moved.
     `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
     changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, bits per
     pixel are weighed against their sum times losses_weight lambda^0.78 instead of squared error, see loss.py.
     `lambdas` are the weights of squared error at evenly spaced qualities. Qualities are drawn as 1 + 99 u^low_rates
-    with u even in 0..1. `optimizer` is adam or soap, see optimizers.py.
+    with u even in 0..1. `optimizer` is adam or soap, see optimizers.py; `bf16` is true, false or
+    "auto", see precision.py.
     """
 
-    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK
+    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK | SHARES
 
     network: str = "photo"
     quantizer: str = "looc"
@@ -100,9 +97,6 @@ class TrainingSettings(RunSettings):
     warmup_steps: int = 50
     clip: float = 1.0
     quantizer_weight: float = 0.1
-    rescale_share: float = 0.3
-    color_share: float = 0.0
-    drawn_share: float = 0.0
     validation_pictures: int = 8
     validation_minutes: float = 10.0
     groups: tuple[int, ...] = ()
@@ -115,7 +109,7 @@ class TrainingSettings(RunSettings):
     lattice_spacing: float = 1.35
     table_bits: int = 20
     fit_crops: int = 128
-    bf16: bool = False
+    bf16: Switch = False
 
     def __post_init__(self) -> None:
         for name in ("groups", "lambdas"):  # a recipe and a checkpoint have lists
@@ -123,13 +117,15 @@ class TrainingSettings(RunSettings):
         if len(self.lambdas) < 2 or self.lambdas[0] <= 0 or sorted(set(self.lambdas)) != list(self.lambdas):
             raise SettingsError(f"lambdas={list(self.lambdas)} must be two or more numbers above 0 that grow")
         super().__post_init__()
-        if self.network != "photo" or self.quantizer not in QUANTIZERS:
+        if self.network != "photo" or self.quantizer not in names_by_rate():
             raise SettingsError(
                 f"network {self.network!r} with quantizer {self.quantizer!r} is not trained by rate and distortion; "
-                f"network photo has the quantizers {', '.join(QUANTIZERS)}"
+                f"network photo has the quantizers {', '.join(names_by_rate())}"
             )
         if self.optimizer not in optimizers.NAMES:
             raise SettingsError(f"optimizer {self.optimizer!r} is unknown; choose {' or '.join(optimizers.NAMES)}")
+        if self.bf16 not in (True, False, "auto"):
+            raise SettingsError(f'bf16={self.bf16!r} must be true, false or "auto"')
         quantizer = self.quantizer_settings()
         check_tilt(self.tilt)
         if self.tilt and not self.init:
@@ -147,7 +143,9 @@ class TrainingSettings(RunSettings):
             )
         if self.quantized_from < 0:
             raise SettingsError("prior_share + quantised_share + synthesis_share must not be above 1")
-        self._check_prior(quantizer)
+        if self.groups and (sum(self.groups) != self.d or any(n < 2 or n % 2 for n in self.groups)):
+            raise SettingsError(f"groups={list(self.groups)} must be even numbers of channels that sum to d={self.d}")
+        rate_of(self.prior).check(quantizer)
         if self.crop % 16:
             raise SettingsError(f"crop={self.crop} must be a multiple of 16")
         if max(self.K, self.classes) > 1 << (self.table_bits - 2):
@@ -163,38 +161,21 @@ class TrainingSettings(RunSettings):
     def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return values with what follows from them unless it is said.
 
-        `vq` has one unit and one stage; with depth 2 three tenths of the units are wide, with a
-        context prior all of them.
+        There are no more units and stages than the method can have; with depth 2 as many units are wide as
+        the prior prefers.
         """
-        values = ({"m": 1, "depth": 1} if values.get("quantizer") == "vq" else {}) | dict(values)
+        most = method(values.get("quantizer", cls.quantizer))
+        values = {"m": min(cls.m, most.units), "depth": min(cls.depth, most.depth)} | dict(values)
         depth, m = values.get("depth", cls.depth), values.get("m", cls.m)
-        share = 1.0 if values.get("prior") == "context" else _WIDE_SHARE
+        share = rate_of(values.get("prior", cls.prior)).wide_share
         return {"wide": max(1, round(share * m)) if depth == 2 else 0} | values
 
     @property
     def quantized_from(self) -> float:
         """The fraction of the run at which the stage after `noise` starts."""
-        prior_share = self.prior_share if self.prior == "context" else 0.0
+        prior_share = self.prior_share if rate_of(self.prior).has_networks else 0.0
         # Shares such as 0.95 and 0.05 are to leave nothing over.
         return round(1 - self.quantised_share - self.synthesis_share - prior_share, 9)
-
-    def _check_prior(self, quantizer: QuantizerSettings) -> None:
-        if self.groups and (sum(self.groups) != self.d or any(n < 2 or n % 2 for n in self.groups)):
-            raise SettingsError(f"groups={list(self.groups)} must be even numbers of channels that sum to d={self.d}")
-        if self.prior not in ("static", "context"):
-            raise SettingsError(f"prior {self.prior!r} is unknown; choose static or context")
-        fixed = (quantizer.d_star, quantizer.beta, quantizer.depth, quantizer.wide)
-        if self.prior == "context" and (fixed != (2, 1, 2, self.m) or quantizer.scale % 1):
-            raise SettingsError(
-                "a context prior needs units of two channels (d = 2 m), beta 1, depth 2, every unit wide "
-                f"(wide = m) and a whole scale; this run has d={self.d}, m={self.m}, beta={self.beta}, "
-                f"depth={self.depth}, wide={self.wide}, scale={quantizer.scale:g}"
-            )
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """What is changed in crops."""
-        return Augmentation(self.rescale_share, self.color_share, self.drawn_share)
 
     def group_sizes(self) -> tuple[int, ...]:
         """Return the channels of the context prior's groups: even numbers that sum to d, a few strong ones first."""
@@ -223,8 +204,7 @@ class TrainingSettings(RunSettings):
 
         K cells of a lattice fill a ball whose radius, counted in cells, grows as K^(1 / d_star).
         """
-        digits = 0 if self.prior == "context" else 1
-        return self.scale or round(_COARSE_FILL * self.K ** (1 / d_star), digits)
+        return self.scale or round(_COARSE_FILL * self.K ** (1 / d_star), rate_of(self.prior).scale_digits)
 
     def widths(self) -> tuple[int, int, int, int]:
         """Return the channels of the convolutional branches from 1/16 to 1/4 of the resolution."""

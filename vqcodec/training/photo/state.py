@@ -15,9 +15,9 @@ from vqcodec.quantizers import Learned
 from vqcodec.training import optimizers
 from vqcodec.training.average import WeightAverage
 from vqcodec.training.photo.settings import TrainingSettings
-from vqcodec.training.rate.context import ContextRate
-from vqcodec.training.rate.context_net import ContextNet
-from vqcodec.training.rate.contract import Rate, TableForm
+from vqcodec.training.precision import wants_bf16
+from vqcodec.training.rate import rate_of
+from vqcodec.training.rate.contract import Base, Rate, TableForm
 from vqcodec.training.rate.density import ClassDensity
 from vqcodec.training.rate.static import StaticRate
 from vqcodec.training.stepping import Progress
@@ -26,8 +26,6 @@ NOISE, PRIOR, QUANTIZED, SYNTHESIS = "noise", "prior", "quantised", "synthesis"
 _LINEAR = ("block_analysis", "block_synthesis")
 _LINEAR_SHARE, _GAIN_SHARE, _DENSITY_SHARE, _CODEBOOK_SHARE = 0.05, 2.0, 4.0, 1.0
 _CONTEXT_SHARE = 1.0
-_NO_RATE = {"prior": {}, "context": {}, "context_is_trained": False, "pairs": {}}
-"""What a checkpoint has of the rate that its run has not."""
 
 
 class TrainingState:
@@ -37,7 +35,7 @@ class TrainingState:
         torch.manual_seed(settings.seed)
         self.settings, self.device = settings, device
         self.network = PhotoNetwork(settings.d, settings.widths(), settings.lambdas).to(device)
-        self.network.bf16 = settings.bf16
+        self.network.bf16 = wants_bf16(self.network, device, settings.bf16)
         quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
         assert isinstance(quantizer, Learned)
         self.quantizer: Learned = quantizer
@@ -45,12 +43,11 @@ class TrainingState:
         form = TableForm(
             settings.table_rows, settings.classes, settings.table_count, settings.table_bits, settings.lattice_spacing
         )
-        self.static = StaticRate(self.network, quantizer, self.density, form)
-        self.rate: Rate = self.static
-        if settings.prior == "context":
-            embed = settings.context_width // 2
-            net = ContextNet(settings.group_sizes(), settings.context_rows, embed, settings.context_width)
-            self.rate = ContextRate(self.network, quantizer, net.to(device), form)
+        base = Base(self.network, quantizer, self.density, form)
+        self.static = StaticRate(base)
+        self.rate = rate_of(settings.prior).of(base, settings)
+        self.coder: Rate = self.static
+        self.is_final = False
         self.losses = losses.build(settings.losses).to(device) if settings.losses else None
         self.average = WeightAverage(self.network, *self.rate.networks)
         self.progress = Progress(stage=NOISE)
@@ -69,8 +66,18 @@ class TrainingState:
             {"params": [p for net in self.rate.networks for p in net.parameters()], "lr": rate * _CONTEXT_SHARE},
         ]
 
-    def learn(self, network: Callable[[str], bool] = lambda name: True, rate: bool = True) -> None:
-        """Say what learns: which parameters of the network, by name, and whether density, codebook and rate do."""
+    def learn(
+        self,
+        network: Callable[[str], bool] = lambda name: True,
+        rate: bool = True,
+        coder: Rate | None = None,
+        final: bool = False,
+    ) -> None:
+        """Say what learns: which parameters of the network, by name, and whether density, codebook and rate do.
+
+        A model on the way has the tables of `coder`, usually the rate; `final` ones are not fitted anew.
+        """
+        self.coder, self.is_final = coder or self.rate, final
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(network(name))
         self.density.requires_grad_(rate)
@@ -96,7 +103,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict(),
             "progress": dict(vars(self.progress)),
-        } | {**_NO_RATE, **self.rate.state_dict()}
+        } | self.rate.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` returned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,24 @@ class Augmentation(NamedTuple):
             drawn = torch.from_numpy(draw_over(random, pixels)).permute(2, 0, 1)
             crop = drawn.to(crop.device).float() / 255
         return crop
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """The settings of a run whose crops are changed."""
+
+    rescale_share: float = 0.3
+    color_share: float = 0.0
+    drawn_share: float = 0.0
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is changed in crops."""
+        return Augmentation(self.rescale_share, self.color_share, self.drawn_share)
+
+
+SHARES = dict.fromkeys(("rescale_share", "color_share", "drawn_share"), (0.0, 1.0))
+"""The ranges of these settings."""
 
 
 def recolor(random: np.random.Generator, crop: Tensor) -> Tensor:

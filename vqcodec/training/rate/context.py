@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -11,19 +11,20 @@ from tqdm import tqdm
 
 from vqcodec.encoder.by_table import TableAssigner
 from vqcodec.errors import SettingsError
-from vqcodec.exact import model_file
 from vqcodec.exact.model_file import Arrays, Metadata
-from vqcodec.exact.priors.context import PREFIX
+from vqcodec.exact.priors.base import tensors_under
+from vqcodec.exact.priors.context import PREFIX, ContextPrior
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.static import row_quality
-from vqcodec.networks.photo import PhotoNetwork
-from vqcodec.quantizers import Learned
+from vqcodec.networks.photo import QUALITY_MAX
+from vqcodec.quantizers import QuantizerSettings
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet
 from vqcodec.training.rate.context_rate import code
 from vqcodec.training.rate.context_tensors import context_settings, float_parent, integer_tensors
-from vqcodec.training.rate.contract import Parts, Rate, Refine, Seen, Source, TableForm
+from vqcodec.training.rate.contract import Base, Parts, Rate, Refine, Seen, Source
 from vqcodec.training.rate.pair_tables import PairTables, hexagonal_codebook, logistic_tables, written_tables
+from vqcodec.training.rate.reach import cap_gains
 
 _FIT_ROUNDS, _FIT_ROWS, _FIT_BATCH = 2, 12, 4
 _SPREAD_CROPS = 64
@@ -33,6 +34,21 @@ _MATTERS, _CODED_SHARE = 0.8, 0.001
 _START, _FIT = 3, 4
 
 
+class ContextSettings(Protocol):
+    """What a run says of its context prior."""
+
+    @property
+    def context_width(self) -> int:
+        """The units of the hidden layers."""
+
+    @property
+    def context_rows(self) -> int:
+        """The rows of qualities."""
+
+    def group_sizes(self) -> tuple[int, ...]:
+        """Return the channels of the groups."""
+
+
 class ContextRate(Rate):
     """A ContextNet, and from `start` on the tables for pairs of classes that it names.
 
@@ -40,14 +56,36 @@ class ContextRate(Rate):
     that does not shrink with the step, and pulls them up without end.
     """
 
+    kind = ContextPrior.kind
+    has_networks = True
+    wide_share = 1.0
+    scale_digits = 0
     codebook_learns = gains_learn = False
 
-    def __init__(self, network: PhotoNetwork, quantizer: Learned, net: ContextNet, form: TableForm) -> None:
-        self.network, self.quantizer, self.net, self.form = network, quantizer, net, form
-        self.networks = (net,)
+    def __init__(self, base: Base, net: ContextNet) -> None:
+        super().__init__(base)
+        self.net, self.networks = net, (net,)
         self.is_trained = False
         self.pairs: PairTables | None = None
         self._assigner: TableAssigner | None = None
+
+    @classmethod
+    def of(cls, base: Base, settings: ContextSettings) -> ContextRate:
+        """Return a rate whose networks have learned nothing."""
+        width = settings.context_width
+        net = ContextNet(settings.group_sizes(), settings.context_rows, width // 2, width)
+        return cls(base, net.to(base.network.sigma.device))
+
+    @classmethod
+    def check(cls, quantizer: QuantizerSettings) -> None:
+        """Raise SettingsError unless units are two channels wide, and all of them wide; see FORMAT.md."""
+        said = (quantizer.d_star, quantizer.beta, quantizer.depth, quantizer.wide)
+        if said != (2, 1, 2, quantizer.m) or quantizer.scale % 1:
+            raise SettingsError(
+                "a context prior needs units of two channels (d = 2 m), beta 1, depth 2, every unit wide "
+                f"(wide = m) and a whole scale; this run has d={quantizer.d}, m={quantizer.m}, beta={quantizer.beta}, "
+                f"depth={quantizer.depth}, wide={quantizer.wide}, scale={quantizer.scale:g}"
+            )
 
     @torch.no_grad()
     def start(self, source: Source) -> None:
@@ -58,9 +96,11 @@ class ContextRate(Rate):
         self.quantizer.codebook.copy_(codebook)
         self._set_pairs(logistic_tables(codebook, self.quantizer.settings.scale))
         x = source.crops(source.numbers(_START), _SPREAD_CROPS)
+        # Before the first step: gains do not learn from here on, and latents beyond the codebook would teach the rest.
+        cap_gains(network, self.quantizer, self._analyzed(x, torch.full((1,), QUALITY_MAX, device=x.device)))
         qualities = torch.tensor([row_quality(row, rows) for row in range(rows)], device=x.device)
         middle = qualities[rows // 2 : rows // 2 + 1]
-        z = torch.cat([network.analysis(part, middle.expand(len(part))) for part in torch.chunk(x, 8)])
+        z = self._analyzed(x, middle)
         deviation = z.movedim(1, 0).flatten(1).square().mean(1).sqrt()
         gains = network.gain(qualities)[:, :, 0, 0] / network.gain(middle)[:, :, 0, 0]
         self.net.set_spread(deviation * gains, _fit_linear(self.net, z, rows // 2) / deviation)
@@ -103,10 +143,10 @@ class ContextRate(Rate):
 
     def take_over(self, metadata: Metadata, arrays: Arrays) -> None:
         """Begin with networks, codebook and tables of a model's context prior, if it has one."""
-        if metadata.context is None:
+        if metadata.prior != ContextPrior.kind:
             return
-        tensors = model_file.tensors_under(PREFIX, arrays)
-        parent = float_parent(metadata.context, tensors)
+        tensors = tensors_under(PREFIX, arrays)
+        parent = float_parent(metadata.prior_settings, tensors)
         shape, wanted = _shape(parent), _shape(self.net)
         if shape != wanted:
             raise SettingsError(
@@ -140,6 +180,11 @@ class ContextRate(Rate):
         self.is_trained = state["context_is_trained"]
         if state["pairs"]:
             self._set_pairs(PairTables(**{name: value.numpy() for name, value in state["pairs"].items()}))
+
+    def _analyzed(self, x: Tensor, quality: Tensor) -> Tensor:
+        """Return the latents of many crops x [B, 3, H, W] at one quality [1], a few at a time."""
+        parts = torch.chunk(x, max(1, len(x) // 8))
+        return torch.cat([self.network.analysis(part, quality.expand(len(part))) for part in parts])
 
     def _set_pairs(self, pairs: PairTables) -> None:
         self.pairs, self._assigner = pairs, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -17,9 +17,11 @@ from torch import Tensor
 
 from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.quantizers import Learned, QuantizerSettings
 from vqcodec.training.pictures.augmentation import Augmentation
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.rate.context_net import ContextNet
+from vqcodec.training.rate.density import ClassDensity
 
 Quantize = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Latents [B, d, h, w] -> what the decoder would have of them, and their bits [B]."""
@@ -75,23 +77,51 @@ class TableForm:
     spacing: float
 
 
+@dataclass(frozen=True)
+class Base:
+    """What every rate of a run stands on; the density is that of the noise which any run begins with."""
+
+    network: PhotoNetwork
+    quantizer: Learned
+    density: ClassDensity
+    form: TableForm
+
+
 class Parts(NamedTuple):
-    """What a model holds of a rate: codebook [K, d_star], tensors by name, settings of a context prior if it is one."""
+    """What a model holds of a rate: codebook [K, d_star], tensors by name, the prior's settings if it has any."""
 
     codebook: Tensor
     arrays: Arrays
-    context: dict[str, Any] | None
+    settings: dict[str, Any]
 
 
 class Rate(ABC):
     """One prior of a run.
 
-    `networks` predict and learn, first in a stage of their own. `codebook_learns` and `gains_learn` say what else
-    does while indices are in the loop.
+    `kind` is that of its prior. `networks` predict and learn, first in a stage of their own, if it `has_networks`.
+    `codebook_learns` and `gains_learn` say what else does while indices are in the loop. `wide_share` of the units are
+    wide at depth 2, and a coarse scale has `scale_digits` decimals, unless a run says otherwise.
     """
 
+    kind: ClassVar[str]
+    has_networks: ClassVar[bool] = False
+    wide_share: ClassVar[float] = 0.3
+    scale_digits: ClassVar[int] = 1
     networks: tuple[ContextNet, ...] = ()
     codebook_learns = gains_learn = True
+
+    def __init__(self, base: Base) -> None:
+        self.network, self.quantizer, self.density, self.form = base.network, base.quantizer, base.density, base.form
+
+    @classmethod
+    def of(cls, base: Base, settings: Any) -> Rate:
+        """Return the rate of a run with these settings."""
+        return cls(base)
+
+    @classmethod
+    @abstractmethod
+    def check(cls, quantizer: QuantizerSettings) -> None:
+        """Raise SettingsError for a quantizer that the prior cannot have."""
 
     @abstractmethod
     def start(self, source: Source) -> None:

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from vqcodec.encoder.static import encode_by_class
-from vqcodec.exact.model_file import PRIOR_TENSORS, Arrays, Metadata
+from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.exact.priors.static import StaticPrior, row_quality
-from vqcodec.networks.photo import PhotoNetwork
-from vqcodec.quantizers import Learned
-from vqcodec.training.rate.contract import Parts, Rate, Refine, Seen, Source, TableForm
-from vqcodec.training.rate.density import Cells, ClassDensity, bits, rate_aware_round
+from vqcodec.quantizers import Learned, QuantizerSettings
+from vqcodec.training.rate.contract import Base, Parts, Rate, Refine, Seen, Source
+from vqcodec.training.rate.density import Cells, bits, rate_aware_round
 from vqcodec.training.rate.lattice import initial_codebook
 from vqcodec.training.rate.static_fit import Latents, PriorFitter
 
@@ -29,9 +28,15 @@ _RUN, _ON_THE_WAY = 2, 1
 class StaticRate(Rate):
     """The density, and from `start` on the tables, of a static prior; any run begins with its noise."""
 
-    def __init__(self, network: PhotoNetwork, quantizer: Learned, density: ClassDensity, form: TableForm) -> None:
-        self.network, self.quantizer, self.density, self.form = network, quantizer, density, form
+    kind = StaticPrior.kind
+
+    def __init__(self, base: Base) -> None:
+        super().__init__(base)
         self.prior: StaticPrior | None = None
+
+    @classmethod
+    def check(cls, quantizer: QuantizerSettings) -> None:
+        """Raise nothing: a static prior can have any quantizer."""
 
     def start(self, source: Source) -> None:
         """Make the codebook from latents of all qualities, and the first tables."""
@@ -76,7 +81,7 @@ class StaticRate(Rate):
         if prior is None or not finished:
             quantizer = copy.deepcopy(quantizer)
             prior = self._fit(source, _ON_THE_WAY, quantizer, new_codebook=prior is None)
-        return Parts(quantizer.codebook, _arrays(prior), None)
+        return Parts(quantizer.codebook, prior.arrays(), {})
 
     def _row_latents(self, source: Source, seed: int, row: int) -> tuple[Tensor, Tensor]:
         """Return latents of crops at the quality of a table row: z float16 [N, d, h, w], classes uint8 [N, h, w]."""
@@ -99,7 +104,7 @@ class StaticRate(Rate):
         """Return the tables as `prior`."""
         if self.prior is None:
             return {"prior": {}}
-        contiguous = {name: np.ascontiguousarray(array) for name, array in _arrays(self.prior).items()}
+        contiguous = {name: np.ascontiguousarray(array) for name, array in self.prior.arrays().items()}
         return {"prior": {name: torch.from_numpy(array) for name, array in contiguous.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -147,10 +152,6 @@ class StaticRate(Rate):
             indices.append(index)
             costs.append(_bits(table, index[0], classes[b], self.quantizer.settings.grid_factor))
         return torch.cat(indices), torch.stack(costs)
-
-
-def _arrays(prior: StaticPrior) -> dict[str, Any]:
-    return {name: getattr(prior, name) for name in PRIOR_TENSORS if getattr(prior, name) is not None}
 
 
 def _bits(table: Tensor, indices: Tensor, classes: Tensor, factor: int) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.networks.photo import GRAY_LEVELS, QUALITY_MAX, PhotoNetwork
 from vqcodec.quantizers import Learned
 
 _DENSE_SHARE = 0.9
@@ -23,6 +23,17 @@ def coarse_reach(quantizer: Learned) -> float:
 
 
 @torch.no_grad()
+def flat_reach(network: PhotoNetwork) -> Tensor:
+    """Return the largest latent [d] that any flat color has by the block basis at the highest quality.
+
+    Crops of photographs seldom hold the most saturated ones, and there no neighbor tells what is to be expected.
+    """
+    sums: Tensor = network.block_analysis.sum((2, 3)).abs().sum(1)
+    quality = torch.full((1,), QUALITY_MAX, device=sums.device)
+    return GRAY_LEVELS / 2 * sums * network.gain(quality)[0, :, 0, 0]
+
+
+@torch.no_grad()
 def cap_gains(network: PhotoNetwork, quantizer: Learned, z: Tensor) -> int:
     """Lower the gain at the highest quality of wide channels whose latents there leave the reach.
 
@@ -32,7 +43,8 @@ def cap_gains(network: PhotoNetwork, quantizer: Learned, z: Tensor) -> int:
     channels = quantizer.settings.wide * quantizer.d_star
     if channels == 0:
         return 0
-    largest = z[:, :channels].float().abs().amax((0, 2, 3))
+    seen = z[:, :channels].float().abs().amax((0, 2, 3))
+    largest = torch.maximum(seen, flat_reach(network)[:channels])
     excess = (largest / coarse_reach(quantizer)).log().clamp(min=0)
     network.log_gain[-1, :channels] -= excess
     return int((excess > 0).sum())
