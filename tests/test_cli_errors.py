@@ -38,7 +38,10 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def small(tiny_codec: Codec) -> bytes:
     """The .vqc file of a picture of 20 x 20."""
-    return tiny_codec.compress(Picture(picture(20, 20, seed=2), icc=bytes(200)), 30)
+    alpha = np.pad(np.full((10, 10), 255, np.uint8), 5)
+    return tiny_codec.compress(
+        Picture(picture(20, 20, seed=2), bytes(200), alpha=alpha, exif=b"not EXIF", xmp=b"not XMP"), 30
+    )
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -15,6 +15,8 @@ from vqcodec.cli.jobs import (
     Naming,
     Report,
     batch_flags,
+    check_preserve,
+    keeping_flags,
     make_plan,
     read_input,
     run_plan,
@@ -49,22 +51,20 @@ if TYPE_CHECKING:
     help="0..9: more takes longer; 1 makes smaller files than 0, and from there on the same quality looks better.",
 )  # fmt: skip
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
+@click.option(
+    "--strip", type=click.Choice(("none", "gps", "all")), default="none", show_default=True,
+    help="Leave out EXIF and XMP (all), or the places in them (gps).",
+)  # fmt: skip
+@keeping_flags
 @batch_flags
 def command(
-    inputs: tuple[str, ...],
-    output: str | None,
-    effort: int,
-    model: str | None,
-    recursive: bool,
-    force: bool,
-    as_json: bool,
-    **wanted: Any,
+    inputs: tuple[str, ...], output: str | None, model: str | None, recursive: bool, force: bool, **wanted: Any
 ) -> None:
     """Compress pictures to .vqc files.
 
     Each output lies beside its input, with the suffix .vqc, unless -o says otherwise. The
-    pixels are kept as the picture is meant to be seen (EXIF orientation applied), with the ICC
-    profile; other metadata are not kept.
+    pixels are kept as the picture is meant to be seen (EXIF orientation applied), with
+    transparency, ICC profile, EXIF (without its thumbnail) and XMP; other metadata are not kept.
 
     Instead of a quality a size or a PSNR can be given. Then each picture is compressed about
     ten times to find its quality.
@@ -78,10 +78,12 @@ def command(
     from vqcodec.exact import model_file
     from vqcodec.image import check_no_picture, list_pictures
 
+    options = _Options(force=force, **{name: wanted.pop(name) for name in _Options._fields if name in wanted})
     goal = _goal(**wanted)
     if output is not None and len(inputs) == 1:
         check_no_picture(Path(output), "a .vqc file", ".vqc")
     plan = make_plan(inputs, Naming(".vqc", output, force), recursive, list_pictures)
+    check_preserve(plan, options.preserve)
     if not plan.jobs:
         run_plan(plan, lambda job: ())
         return
@@ -90,7 +92,18 @@ def command(
     from vqcodec.api import load_model
 
     load_model(model)  # a model that cannot be used is one error, not one per picture
-    run_plan(plan, lambda job: _compress(job, load_model(model), goal, effort, force, as_json))
+    run_plan(plan, lambda job: _compress(job, load_model(model), goal, options))
+
+
+class _Options(NamedTuple):
+    """What the options ask for besides a goal, the same for all files."""
+
+    effort: int
+    background: str | None
+    strip: str
+    preserve: bool
+    force: bool
+    as_json: bool
 
 
 def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, target_psnr: float | None) -> Goal:
@@ -104,17 +117,17 @@ def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, targe
         raise click.UsageError(str(error)) from error
 
 
-def _compress(job: Job, codec: Codec, goal: Goal, effort: int, force: bool, as_json: bool) -> Report:
-    from vqcodec.image import read_picture
+def _compress(job: Job, codec: Codec, goal: Goal, options: _Options) -> Report:
+    from vqcodec.image import read_picture, stripped
     from vqcodec.image.lossless import smaller_without_loss
 
     started = time.perf_counter()
     data = read_input(job)
-    picture = read_picture(data, job.name)
-    found = _seek(job, codec, picture, goal, codec.useful_effort(effort))
-    write_output(job, found.data, force)
+    picture = stripped(read_picture(data, job.name, background=options.background), options.strip)
+    found = _seek(job, codec, picture, goal, codec.useful_effort(options.effort))
+    write_output(job, found.data, options.force, options.preserve)
     height, width = picture.pixels.shape[:2]
-    drawn = smaller_without_loss(picture.pixels, len(found.data))
+    drawn = smaller_without_loss(picture, len(found.data))
     notes = (*picture.notes, *found.notes, *([drawn] if drawn else []))
     result = {
         "input": job.name,
@@ -135,8 +148,8 @@ def _compress(job: Job, codec: Codec, goal: Goal, effort: int, force: bool, as_j
         f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {len(found.data):,} bytes, "
         f"{result['bpp']:.3f} bpp{_found(goal, found)}"
     )
-    print_result(result if as_json else line, to_stderr=job.target is None)
-    return () if as_json else notes
+    print_result(result if options.as_json else line, to_stderr=job.target is None)
+    return () if options.as_json else notes
 
 
 def _seek(job: Job, codec: Codec, picture: Picture, goal: Goal, effort: int) -> Trial:

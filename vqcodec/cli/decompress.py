@@ -7,7 +7,7 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -17,6 +17,8 @@ from vqcodec.cli.jobs import (
     Naming,
     Report,
     batch_flags,
+    check_preserve,
+    keeping_flags,
     make_plan,
     read_input,
     run_plan,
@@ -38,6 +40,7 @@ DEFAULT_FORMAT = "png"
     "--format", "format_name", metavar="FORMAT", help="png (the default), jpg, webp, tif, avif, jp2, bmp, ppm."
 )
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
+@keeping_flags
 @batch_flags
 def command(
     inputs: tuple[str, ...],
@@ -46,12 +49,13 @@ def command(
     model: str | None,
     recursive: bool,
     force: bool,
-    as_json: bool,
+    **options: Any,
 ) -> None:
     """Decompress .vqc files to pictures.
 
     Each output lies beside its input, as a PNG, unless -o or --format say otherwise; the
-    suffix of OUT chooses its format.
+    suffix of OUT chooses its format. A file that is there already may be the original: it is
+    replaced only with -f and where -o names it.
 
     \b
     vqc decompress photo.vqc -o back.png
@@ -66,7 +70,10 @@ def command(
     plan = make_plan(
         inputs, Naming(suffix, output, force, may_be_original=True), recursive, partial(list_folder, suffixes=(".vqc",))
     )
-    run_plan(plan, lambda job: _decompress(job, format_name, model, force, as_json))
+    check_preserve(plan, options["preserve"])
+    # A file that has appeared since the plan was made is not replaced either.
+    wanted = _Options(format_name, model, force and output is not None, **options)
+    run_plan(plan, lambda job: _decompress(job, wanted))
 
 
 def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str | None) -> None:
@@ -80,17 +87,28 @@ def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str 
         raise OutputError(f"--format {format_name} contradicts {name_of(str(output))}; leave one of them out")
 
 
-def _decompress(job: Job, format_name: str | None, model: str | None, force: bool, as_json: bool) -> Report:
+class _Options(NamedTuple):
+    """What the options ask for, the same for all files."""
+
+    format_name: str | None
+    model: str | None
+    force: bool
+    background: str | None
+    preserve: bool
+    as_json: bool
+
+
+def _decompress(job: Job, options: _Options) -> Report:
     from vqcodec.image import output_format, write_picture
 
     started = time.perf_counter()
-    wanted = format_name or (job.target.suffix if job.target else DEFAULT_FORMAT)
+    wanted = options.format_name or (job.target.suffix if job.target else DEFAULT_FORMAT)
     output_format(job.target_name, wanted)
     data = read_input(job)
-    picture = _decode(data, model)
+    picture = _decode(data, options.model)
     written = io.BytesIO()
-    notes = write_picture(picture, written, wanted)
-    write_output(job, written.getvalue(), force)
+    notes = write_picture(picture, written, wanted, background=options.background)
+    write_output(job, written.getvalue(), options.force, options.preserve)
     height, width = picture.pixels.shape[:2]
     result = {
         "input": job.name,
@@ -103,8 +121,8 @@ def _decompress(job: Job, format_name: str | None, model: str | None, force: boo
         "notes": notes,
     }
     line = f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {result['bytes']:,} bytes"
-    print_result(result if as_json else line, to_stderr=job.target is None)
-    return () if as_json else notes
+    print_result(result if options.as_json else line, to_stderr=job.target is None)
+    return () if options.as_json else notes
 
 
 def _decode(data: bytes, model: str | None) -> Picture:
