@@ -48,11 +48,13 @@ class Prior(ABC):
     """Codes the indices of a tile under frequency tables that it chooses.
 
     kind: its name in headers of files, and the key of its settings in a model file, where it has any;
-    most_untiled: the most latent positions of a picture without tiles.
+    most_untiled: the most latent positions of a picture without tiles; codes_per_step: how many codes make a step of
+    a latent, 0 where codes are no latents and only a quantizer knows what they stand for.
     """
 
     kind: ClassVar[str]
     most_untiled: ClassVar[int] = MAX_INDICES
+    codes_per_step: ClassVar[int] = 0
 
     @classmethod
     @abstractmethod
