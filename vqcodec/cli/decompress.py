@@ -52,7 +52,7 @@ def command(
 
     Each output lies beside its input, as a PNG, unless -o or --format say otherwise; the
     suffix of OUT chooses its format. A file that is there already may be the original: it is
-    replaced only with -f and where -o names it.
+    replaced only with both -f and -o.
 
     \b
     vqc decompress photo.vqc -o back.png

@@ -38,6 +38,7 @@ class _Photo:
         self.scales, self.shifts = self._modulation(quality)
 
     def written(self) -> bytes:
+        """Return the network as an ONNX model."""
         graph, d, low, up, fine = self.graph, self.d, self.low, self.up, self.fine
         basis = self._array("block_synthesis", d, 3, STRIDE, STRIDE) / (self.gain * _GRAY_LEVELS)[:, None, None, None]
         natural = np.reciprocal(self.gain * self._array("sigma", d))
