@@ -27,7 +27,7 @@ from metadata_files import (
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 from test_image import chunk, encoded
 
-from vqcodec.errors import SettingsError
+from vqcodec.errors import InputError, SettingsError
 from vqcodec.evaluation.pages import picture_uri
 from vqcodec.exact.bitstream.sections import MOST_STREAM_BYTES
 from vqcodec.image import Picture, read_picture, stripped, write_picture
@@ -271,3 +271,27 @@ def test_a_page_tells_nothing_of_the_picture_s_place(pixels: Pixels) -> None:
     address = picture_uri(read_picture(picture_file("JPEG", pixels, exif(), XMP)))
     shown = read_picture(base64.b64decode(address.partition(",")[2]))
     assert (shown.exif, shown.xmp) == (None, None)
+
+
+def test_xmp_of_an_odd_type_costs_no_picture(pixels: Pixels) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[700] = 5
+    tags.tagtype[700] = 3
+    picture = read_picture(encoded(Image.fromarray(pixels), "TIFF", tiffinfo=tags))
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert picture.xmp is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damage_beside_the_pixels_costs_no_more_than_an_input_error(data: st.DataObject) -> None:
+    format = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP", "TIFF"]))
+    original = picture_file(format, np.zeros((8, 8, 3), np.uint8), exif(), XMP)
+    at = data.draw(st.integers(0, len(original) - 1))
+    try:
+        picture = read_picture(original[:at] + data.draw(st.binary(max_size=8)) + original[at + 1 :])
+    except InputError as error:
+        assert "the image data" in str(error)
+    else:
+        for suffix in KEEP:
+            written(stripped(picture, "gps"), suffix)

@@ -41,12 +41,12 @@ class Metadata(NamedTuple):
     notes: list[str]
 
 
-def oriented(image: Image.Image, xmp: str | bytes | None) -> tuple[Image.Image, Metadata]:
+def oriented(image: Image.Image, xmp: object) -> tuple[Image.Image, Metadata]:
     """Return a loaded image as its orientation says it should be seen, and its metadata, which then say that no more.
 
-    xmp: what the file holds of it. Resolution becomes EXIF where there is none.
+    xmp: what Pillow says the file holds of it, of any type. Resolution becomes EXIF where there is none.
     """
-    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp if isinstance(xmp, bytes) else None
     if xmp:
         image.info.setdefault("xmp", xmp)
     turned, notes = image, list[str]()
