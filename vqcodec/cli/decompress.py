@@ -7,7 +7,7 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -27,9 +27,6 @@ from vqcodec.cli.jobs import (
 )
 from vqcodec.errors import OutputError
 from vqcodec.folders import list_folder
-
-if TYPE_CHECKING:
-    from vqcodec.image import Picture
 
 DEFAULT_FORMAT = "png"
 
@@ -55,7 +52,7 @@ def command(
 
     Each output lies beside its input, as a PNG, unless -o or --format say otherwise; the
     suffix of OUT chooses its format. A file that is there already may be the original: it is
-    replaced only with -f and where -o names it.
+    replaced only with both -f and -o.
 
     \b
     vqc decompress photo.vqc -o back.png
@@ -99,13 +96,14 @@ class _Options(NamedTuple):
 
 
 def _decompress(job: Job, options: _Options) -> Report:
+    from vqcodec.api import picture_of
     from vqcodec.image import output_format, write_picture
 
     started = time.perf_counter()
     wanted = options.format_name or (job.target.suffix if job.target else DEFAULT_FORMAT)
     output_format(job.target_name, wanted)
     data = read_input(job)
-    picture = _decode(data, options.model)
+    picture = picture_of(data, options.model)
     written = io.BytesIO()
     notes = write_picture(picture, written, wanted, background=options.background)
     write_output(job, written.getvalue(), options.force, options.preserve)
@@ -123,15 +121,3 @@ def _decompress(job: Job, options: _Options) -> Report:
     line = f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {result['bytes']:,} bytes"
     print_result(result if options.as_json else line, to_stderr=job.target is None)
     return () if options.as_json else notes
-
-
-def _decode(data: bytes, model: str | None) -> Picture:
-    from vqcodec.exact import model_file
-    from vqcodec.exact.bitstream import container
-
-    # What can be wrong without torch is said before the seconds that it takes to import.
-    parsed = container.read(data)
-    path = model_file.needed(parsed.header.fingerprint, model)
-    from vqcodec.api import load_model
-
-    return load_model(path).picture_of(parsed)

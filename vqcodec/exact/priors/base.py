@@ -49,11 +49,13 @@ class Prior(ABC):
 
     kind: its name in headers of files, and the key of its settings in a model file. Any but the static prior has
     settings, if only a version, since a model file says by their key which prior it has;
-    most_untiled: the most latent positions of a picture without tiles.
+    most_untiled: the most latent positions of a picture without tiles; codes_per_step: how many codes make a step of
+    a latent, 0 where codes are no latents and only a quantizer knows what they stand for.
     """
 
     kind: ClassVar[str]
     most_untiled: ClassVar[int] = MAX_INDICES
+    codes_per_step: ClassVar[int] = 0
 
     @classmethod
     @abstractmethod
