@@ -32,6 +32,7 @@ BPP_TOLERANCE = 0.005
 EXPENSIVE_EFFORT = 7
 MAX_STEPS = 4
 """How many files are made at an expensive effort once the bisection at the default effort has ended."""
+# A picture without error has no finite PSNR.
 MAX_DB = 100.0
 
 

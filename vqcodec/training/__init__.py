@@ -40,6 +40,7 @@ __all__ = [
 Model = tuple[model_file.Metadata, model_file.Arrays]
 S = TypeVar("S", bound=Settings)
 R = TypeVar("R", bound=checkpoint.Run)
+# Tables need more crops than a step has, and not those that the last steps were trained on.
 _FIT_CROPS, _FIT_SEED, _VARIANCE_CROPS = 512, 1, 64
 
 

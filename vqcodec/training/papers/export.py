@@ -17,6 +17,7 @@ from vqcodec.training.model import model_of
 from vqcodec.training.papers.loop import Autoencoder
 from vqcodec.training.rate import frequencies
 
+# K tables of K frequencies would be most of a model.
 _PAIR_TABLES = 256
 
 
