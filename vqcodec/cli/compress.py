@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
-from vqcodec.cli.console import print_result
-from vqcodec.cli.jobs import (
-    Job,
-    Naming,
-    Report,
-    batch_flags,
-    make_plan,
-    read_input,
-    run_plan,
-    takes_files,
-    write_output,
-)
+from vqcodec.cli.batch import Batch, batch_options, run_plan
+from vqcodec.cli.jobs import Job, Outcome, make_plan, read_input, takes_files, write_output
+from vqcodec.cli.pool import Work
 from vqcodec.errors import SettingsError
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
     from vqcodec.image import Picture
     from vqcodec.rate_control import Goal, Trial
+
+SUFFIX = ".vqc"
 
 
 @click.command("compress")
@@ -49,16 +43,9 @@ if TYPE_CHECKING:
     help="0..9: more takes longer; 1 makes smaller files than 0, and from there on the same quality looks better.",
 )  # fmt: skip
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
-@batch_flags
+@batch_options
 def command(
-    inputs: tuple[str, ...],
-    output: str | None,
-    effort: int,
-    model: str | None,
-    recursive: bool,
-    force: bool,
-    as_json: bool,
-    **wanted: Any,
+    inputs: tuple[str, ...], output: str | None, effort: int, model: str | None, batch: Batch, **wanted: Any
 ) -> None:
     """Compress pictures to .vqc files.
 
@@ -72,6 +59,7 @@ def command(
     \b
     vqc compress photo.png -o photo.vqc
     vqc compress -q 30 -r photos/ -o small/
+    vqc compress -r photos/ -o small/ -j 4 --skip-existing
     vqc compress --max-bytes 100000 photo.png
     vqc compress - < photo.png > photo.vqc
     """
@@ -80,17 +68,36 @@ def command(
 
     goal = _goal(**wanted)
     if output is not None and len(inputs) == 1:
-        check_no_picture(Path(output), "a .vqc file", ".vqc")
-    plan = make_plan(inputs, Naming(".vqc", output, force), recursive, list_pictures)
-    if not plan.jobs:
-        run_plan(plan, lambda job: ())
-        return
+        check_no_picture(Path(output), "a .vqc file", SUFFIX)
+    naming = batch.naming(
+        SUFFIX, output, renamed=_with_both_suffixes if batch.keep_suffix else None,
+        clash="use --keep-suffix, or rename one of them",
+    )  # fmt: skip
+    plan = make_plan(inputs, naming, batch.recursive, list_pictures)
     model_file.resolve(model)
-    # What can be wrong without torch is said before the seconds that it takes to import.
+    options = _Options(goal, effort, model, batch.force)
+    run_plan(plan, Work(partial(_compress, options=options), partial(_open_model, model)), batch, sums=True)
+
+
+class _Options(NamedTuple):
+    """What the options ask for, the same for all files."""
+
+    goal: Goal
+    effort: int
+    model: str | None
+    force: bool
+
+
+def _with_both_suffixes(path: Path) -> Path:
+    return path.with_name(path.name + SUFFIX)
+
+
+def _open_model(model: str | None) -> Codec:
+    """Return the codec, which is kept; a model that cannot be used is one error, not one per picture."""
+    # What can be wrong without torch has been said before the seconds that it takes to import.
     from vqcodec.api import load_model
 
-    load_model(model)  # a model that cannot be used is one error, not one per picture
-    run_plan(plan, lambda job: _compress(job, load_model(model), goal, effort, force, as_json))
+    return load_model(model)
 
 
 def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, target_psnr: float | None) -> Goal:
@@ -104,15 +111,16 @@ def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, targe
         raise click.UsageError(str(error)) from error
 
 
-def _compress(job: Job, codec: Codec, goal: Goal, effort: int, force: bool, as_json: bool) -> Report:
+def _compress(job: Job, options: _Options) -> Outcome:
     from vqcodec.image import read_picture
     from vqcodec.image.lossless import smaller_without_loss
 
     started = time.perf_counter()
+    codec = _open_model(options.model)
     data = read_input(job)
     picture = read_picture(data, job.name)
-    found = _seek(job, codec, picture, goal, codec.useful_effort(effort))
-    write_output(job, found.data, force)
+    found = _seek(job, codec, picture, options.goal, codec.useful_effort(options.effort))
+    write_output(job, found.data, options.force)
     height, width = picture.pixels.shape[:2]
     drawn = smaller_without_loss(picture.pixels, len(found.data))
     notes = (*picture.notes, *found.notes, *([drawn] if drawn else []))
@@ -133,10 +141,9 @@ def _compress(job: Job, codec: Codec, goal: Goal, effort: int, force: bool, as_j
     }
     line = (
         f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {len(found.data):,} bytes, "
-        f"{result['bpp']:.3f} bpp{_found(goal, found)}"
+        f"{result['bpp']:.3f} bpp{_found(options.goal, found)}"
     )
-    print_result(result if as_json else line, to_stderr=job.target is None)
-    return () if as_json else notes
+    return Outcome(line, result, notes, aside=job.target is None)
 
 
 def _seek(job: Job, codec: Codec, picture: Picture, goal: Goal, effort: int) -> Trial:

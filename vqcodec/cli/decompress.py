@@ -7,22 +7,14 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from vqcodec.cli.console import name_of, print_result
-from vqcodec.cli.jobs import (
-    Job,
-    Naming,
-    Report,
-    batch_flags,
-    make_plan,
-    read_input,
-    run_plan,
-    takes_files,
-    write_output,
-)
+from vqcodec.cli.batch import Batch, batch_options, run_plan
+from vqcodec.cli.console import name_of
+from vqcodec.cli.jobs import Job, Outcome, make_plan, read_input, takes_files, write_output
+from vqcodec.cli.pool import Work
 from vqcodec.errors import OutputError
 from vqcodec.folders import list_folder
 
@@ -38,15 +30,9 @@ DEFAULT_FORMAT = "png"
     "--format", "format_name", metavar="FORMAT", help="png (the default), jpg, webp, tif, avif, jp2, bmp, ppm."
 )
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
-@batch_flags
+@batch_options
 def command(
-    inputs: tuple[str, ...],
-    output: str | None,
-    format_name: str | None,
-    model: str | None,
-    recursive: bool,
-    force: bool,
-    as_json: bool,
+    inputs: tuple[str, ...], output: str | None, format_name: str | None, model: str | None, batch: Batch
 ) -> None:
     """Decompress .vqc files to pictures.
 
@@ -63,10 +49,32 @@ def command(
     suffix = "." + (format_name or DEFAULT_FORMAT).removeprefix(".")
     output_format(suffix, suffix)
     _check_format(format_name, inputs, output)
-    plan = make_plan(
-        inputs, Naming(suffix, output, force, may_be_original=True), recursive, partial(list_folder, suffixes=(".vqc",))
-    )
-    run_plan(plan, lambda job: _decompress(job, format_name, model, force, as_json))
+    renamed = partial(_with_inner_suffix, suffix=suffix, only=format_name is not None) if batch.keep_suffix else None
+    naming = batch.naming(suffix, output, may_be_original=True, renamed=renamed)
+    plan = make_plan(inputs, naming, batch.recursive, partial(list_folder, suffixes=(".vqc",)))
+    run_plan(plan, Work(partial(_decompress, options=_Options(format_name, model, batch.force))), batch, sums=True)
+
+
+class _Options(NamedTuple):
+    """What the options ask for, the same for all files."""
+
+    format_name: str | None
+    model: str | None
+    force: bool
+
+
+def _with_inner_suffix(path: Path, suffix: str, only: bool) -> Path:
+    """Return a.jpg for a.jpg.vqc; one more suffix where that names no format to write, or not the `only` one wanted."""
+    from vqcodec.image import output_format
+
+    inner = path.with_suffix("")
+    try:
+        written = output_format(inner)
+    except OutputError:
+        written = None
+    if written is not None and (not only or written == output_format(suffix, suffix)):
+        return inner
+    return inner.with_name(inner.name + suffix)
 
 
 def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str | None) -> None:
@@ -80,17 +88,17 @@ def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str 
         raise OutputError(f"--format {format_name} contradicts {name_of(str(output))}; leave one of them out")
 
 
-def _decompress(job: Job, format_name: str | None, model: str | None, force: bool, as_json: bool) -> Report:
+def _decompress(job: Job, options: _Options) -> Outcome:
     from vqcodec.image import output_format, write_picture
 
     started = time.perf_counter()
-    wanted = format_name or (job.target.suffix if job.target else DEFAULT_FORMAT)
+    wanted = options.format_name or (job.target.suffix if job.target else DEFAULT_FORMAT)
     output_format(job.target_name, wanted)
     data = read_input(job)
-    picture = _decode(data, model)
+    picture = _decode(data, options.model)
     written = io.BytesIO()
     notes = write_picture(picture, written, wanted)
-    write_output(job, written.getvalue(), force)
+    write_output(job, written.getvalue(), options.force)
     height, width = picture.pixels.shape[:2]
     result = {
         "input": job.name,
@@ -103,8 +111,7 @@ def _decompress(job: Job, format_name: str | None, model: str | None, force: boo
         "notes": notes,
     }
     line = f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {result['bytes']:,} bytes"
-    print_result(result if as_json else line, to_stderr=job.target is None)
-    return () if as_json else notes
+    return Outcome(line, result, notes, aside=job.target is None)
 
 
 def _decode(data: bytes, model: str | None) -> Picture:
