@@ -19,14 +19,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 from bad_models import bad_models
+from bad_said import bad_said_files
 from bad_tiles import bad_context_files
 from bad_vectors import bad_files, patch
 from random_models import ContextPlan, ModelPlan, draw_context, draw_static, make_model, quantizer
 
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.bitstream.container import COLOR_SPACE, ICC_PROFILE, INDICES, Section
+from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.header import Header
+from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, Section
 from vqcodec.exact.indices import index_crc, latent_grid, tiles_crc
 from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.tiles import tiles_of, write_streams
@@ -71,6 +73,12 @@ ICC: Final = Section(ICC_PROFILE, zlib.compress(PROFILE, 9))
 COLOR: Final = Section(COLOR_SPACE, b"\1")
 NEW_COLOR: Final = Section(COLOR_SPACE, b"\xc8")
 UNKNOWN: Final = (Section(0x90, b"skip me"), Section(0xFF, b""), Section(0x90, b"and me"))
+SQUARE: Final = np.pad(np.full((20, 30), 255, np.uint8), 10)
+SHADOW: Final = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint8)
+GRAY, ALPHA = Ancillary(is_gray=True).sections, Ancillary(alpha=SQUARE).sections
+SOFT_ALPHA: Final = Ancillary(alpha=SHADOW).sections
+METADATA: Final = Ancillary(exif=b"not real EXIF", xmp=b"<x:xmpmeta/>").sections
+EVERYTHING: Final = Ancillary(PROFILE, True, SHADOW, b"not real EXIF", b"<x:xmpmeta/>").sections
 FILES: Final = (
     FilePlan("plain", "plain", 40, 33, 50, "one row of tables, no classes"),
     FilePlan("plain_1x1", "plain", 1, 1, 1, "the smallest picture and the lowest quality"),
@@ -80,6 +88,13 @@ FILES: Final = (
     FilePlan("plain_colour", "plain", 20, 20, 50, "a color space by its number", extra=(COLOR,)),
     FilePlan("plain_new_colour", "plain", 20, 20, 50, "a number of a color space still to come", extra=(NEW_COLOR,)),
     FilePlan("plain_unknown", "plain", 20, 20, 75.5, "unknown optional sections are skipped", extra=UNKNOWN),
+    FilePlan("plain_gray", "plain", 20, 20, 50, "without colors", extra=GRAY),
+    FilePlan("plain_alpha", "plain", 50, 40, 50, "alpha as it is", extra=ALPHA),
+    FilePlan("plain_soft_alpha", "plain", 50, 40, 50, "alpha as differences", extra=SOFT_ALPHA),
+    FilePlan("plain_metadata", "plain", 20, 20, 50, "EXIF and XMP", extra=METADATA),
+    FilePlan(
+        "plain_everything", "plain", 50, 40, 50, "all optional sections, first", extra=EVERYTHING, extra_first=True
+    ),
     FilePlan("wide_low", "wide", 100, 70, 1, "depth 2, three classes, first row"),
     FilePlan("wide_mid", "wide", 70, 100, 37.5, "depth 2, three classes, a row between"),
     FilePlan("wide_high", "wide", 300, 5, 100, "depth 2, three classes, last row; two bytes of width"),
@@ -164,7 +179,7 @@ def main() -> None:
         (FOLDER / "good" / f"{name}.vqc").write_bytes(patch(files[base], *change))
         (FOLDER / "good" / f"{name}.npy").write_bytes((FOLDER / "good" / f"{base}.npy").read_bytes())
         good.append({"file": f"good/{name}.vqc", "model": model, "about": about})
-    for fault in (*bad_files(files), *bad_context_files(files)):
+    for fault in (*bad_files(files), *bad_context_files(files), *bad_said_files(files)):
         (FOLDER / "bad" / f"{fault.name}.vqc").write_bytes(fault.data)
         bad.append({"file": f"bad/{fault.name}.vqc", "model": fault.model, "fault": fault.cause, "about": fault.about})
     (FOLDER / "vectors.json").write_text(json.dumps({"good": good, "bad": bad}, indent=1) + "\n")

@@ -18,8 +18,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from reference_context import Context, decode_context
+from reference_cursor import Cursor, in_range
 from reference_model import Model, read_model
 from reference_rans import DecodeError, Indices, Rans, require
+from reference_sections import INDICES, read_said, read_sections
 from reference_static import Static, decode_static
 
 MAGIC: Final = b"\x89VQC\r\n\x1a\n"
@@ -28,11 +30,9 @@ MODES: Final = ("all", "conditional", "smooth")
 LAYOUTS: Final = dict.fromkeys(range(1, 13), "shared") | {3: "own", 4: "stages", 5: "own"}  # section 3.1
 PRIORS: Final = ("static", "context")
 TILE_STEP: Final = 16  # latents along a tile's side for each 1 of the tile code
-INDICES, ICC, COLOR = 0x01, 0x81, 0x82  # section types
 MAX_PIXELS: Final = 1 << 27
 MAX_INDICES: Final = 1 << 28
 MAX_UNTILED: Final = 1 << 13
-MAX_ICC_BYTES: Final = 1 << 24
 MAX_STAGES: Final = 16
 
 
@@ -54,50 +54,6 @@ class Header:
     tile: int  # latents along a side; 0: the picture is one tile
     index_crc: int
     layout: str
-
-
-class Cursor:
-    """Reads bytes from front to back and refuses to pass the end."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.position = 0
-
-    @property
-    def left(self) -> int:
-        """Bytes not read yet."""
-        return len(self.data) - self.position
-
-    def take(self, count: int, name: str, cause: str) -> bytes:
-        """The next `count` bytes."""
-        require(count <= self.left, cause, f"The file ends inside {name}.")
-        self.position += count
-        return self.data[self.position - count : self.position]
-
-    def byte(self, name: str, cause: str) -> int:
-        """The next byte."""
-        return self.take(1, name, cause)[0]
-
-    def varint(self, name: str, cause: str) -> int:
-        """An unsigned LEB128 number of at most five bytes in its shortest form."""
-        value = 0
-        for position in range(5):
-            byte = self.byte(name, cause)
-            value |= (byte & 0x7F) << (7 * position)
-            if byte < 0x80:
-                require(byte != 0 or position == 0, cause, f"The number {name} is not in its shortest form.")
-                return value
-        raise DecodeError(cause, f"The number {name} is longer than 5 bytes.")
-
-    def number(self, name: str, low: int, high: int) -> int:
-        """A varint of the header that must lie in low..high."""
-        return in_range(name, self.varint(name, "header"), low, high)
-
-
-def in_range(name: str, value: int, low: int, high: int) -> int:
-    """`value` if it lies in low..high, otherwise a fault of the header."""
-    require(low <= value <= high, "header", f"The header says {name} = {value}, which is not in {low}..{high}.")
-    return value
 
 
 def read_container(data: bytes) -> tuple[Header, dict[int, bytes]]:
@@ -155,37 +111,6 @@ def read_quantizer(cursor: Cursor) -> tuple[int, str, str, int]:
     layout = LAYOUTS[in_range("layout", cursor.byte("layout", "header"), 1, len(LAYOUTS))]
     depth = in_range("depth", cursor.byte("depth", "header"), 1, MAX_STAGES if layout == "stages" else 1)
     return beta, MODES[mode], "shared" if layout == "stages" and depth == 1 else layout, depth
-
-
-def read_sections(cursor: Cursor) -> dict[int, bytes]:
-    """Walk over all sections; their payloads by type, the index section's among them."""
-    payloads: dict[int, bytes] = {}
-    while cursor.left:
-        kind = cursor.byte("a section's type", "section")
-        length = cursor.varint("length of a section", "section")
-        payload = cursor.take(length, f"section 0x{kind:02x}", "section")
-        known = kind in (INDICES, ICC, COLOR)
-        require(known or kind >= 0x80, "section", f"Section 0x{kind:02x} is mandatory and unknown: a newer file.")
-        require(not known or kind not in payloads, "section", f"Section 0x{kind:02x} is there twice.")
-        payloads[kind] = payload
-    require(INDICES in payloads, "section", "The file has no index section.")
-    require(len(payloads.get(COLOR, b"1")) == 1, "section", "The color space is not one byte.")
-    require(not {ICC, COLOR} <= payloads.keys(), "section", "The file has an ICC profile and a color space.")
-    return payloads
-
-
-def unpack_icc(payload: bytes | None) -> bytes | None:
-    """The ICC profile, if there is one."""
-    if payload is None:
-        return None
-    unpacker = zlib.decompressobj()
-    try:
-        profile = unpacker.decompress(payload, MAX_ICC_BYTES + 1)
-    except zlib.error as fault:
-        raise DecodeError("icc", f"The ICC profile cannot be unpacked ({fault}).") from fault
-    fits = unpacker.eof and not unpacker.unused_data and len(profile) <= MAX_ICC_BYTES
-    require(fits, "icc", "The ICC profile is incomplete or too long.")
-    return profile
 
 
 def check_match(header: Header, model: Model) -> None:
@@ -276,7 +201,7 @@ def decode(vqc_bytes: bytes, model_bytes: bytes) -> Indices:
     model, prior = read_model(model_bytes)
     check_match(header, model)
     indices = decode_indices(header, model, prior, sections[INDICES])
-    unpack_icc(sections.get(ICC))
+    read_said(sections, header.height, header.width)
     return indices
 
 

@@ -27,7 +27,9 @@ Look up here how a function is called, what it returns and which errors it raise
 SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Pictures to files and back", "vqcodec/api.py", ("compress", "decompress", "load_model")),
     ("A model that is kept", "vqcodec/codec.py", ("Codec",)),
-    ("Pictures", "vqcodec/image/__init__.py", ("Picture", "read_picture", "write_picture")),
+    ("Pictures", "vqcodec/image/picture.py", ("Picture",)),
+    ("Reading pictures", "vqcodec/image/__init__.py", ("read_picture",)),
+    ("Writing pictures", "vqcodec/image/writing.py", ("write_picture",)),
     ("Errors", "vqcodec/errors.py", ()),
     ("Training", "vqcodec/training/__init__.py", ("run", "checkpoint_path", "resumed_settings")),
     ("Settings of a run", "vqcodec/training/recipe.py", ("make_settings", "read_recipe")),

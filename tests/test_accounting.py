@@ -13,8 +13,9 @@ from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact import accounting as storage
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.bitstream.container import Container, Section
+from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.bitstream.header import Header
+from vqcodec.exact.bitstream.sections import INDICES, Section
 from vqcodec.exact.priors import Prior
 from vqcodec.exact.tiles import tiles_of
 
@@ -71,7 +72,7 @@ def test_sections_add_up_to_the_file(entry: dict[str, str]) -> None:
 
 
 def test_sections_that_are_not_known_are_counted() -> None:
-    sections = [Section(container.INDICES, b"abc"), Section(0xF0, bytes(200))]
+    sections = [Section(INDICES, b"abc"), Section(0xF0, bytes(200))]
     parts = storage.section_bytes(container.read(container.write_sections(HEADER, sections)))
     assert parts == {"header": len(HEADER.pack()), "indices": 5, "checksum": 4, "unknown sections": 203}
 

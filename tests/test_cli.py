@@ -81,18 +81,33 @@ def test_several_files_and_folders(run: Run, tiny_model: Path, tmp_path: Path) -
 def test_existing_outputs_are_overwritten_with_force(run: Run, photo: Path, packed: Path, tiny_model: Path) -> None:
     packed.write_bytes(b"old")
     assert run("compress", "-f", photo, "--model", tiny_model).code == 0
-    assert run("decompress", "-f", packed, "--model", tiny_model).code == 0
+    assert run("decompress", "-f", packed, "-o", photo, "--model", tiny_model).code == 0
+
+
+@pytest.mark.parametrize("force", [(), ("-f",)])
+def test_what_may_be_the_original_is_replaced_only_where_it_is_named(
+    run: Run, photo: Path, packed: Path, tiny_model: Path, force: tuple[str, ...]
+) -> None:
+    original, times = photo.read_bytes(), photo.stat().st_mtime_ns
+    for arguments in ((packed,), ("-r", packed.parent)):
+        result = run("decompress", *force, *arguments, "--model", tiny_model)
+        other = photo.with_name("photo.decoded.png")
+        assert (result.code, result.out) == (1, b"")
+        assert f"{photo} exists and may be the original; choose another name, as with -o {other}" in result.err
+    assert (photo.read_bytes(), photo.stat().st_mtime_ns) == (original, times)
+    assert sorted(path.name for path in packed.parent.iterdir()) == ["photo.png", "photo.vqc"]
+    assert run("decompress", *force, packed, "-o", other, "--model", tiny_model).code == 0
 
 
 def test_what_is_not_kept_is_said_once(run: Run, tiny_model: Path, tmp_path: Path) -> None:
     paths = [tmp_path / f"{i}.png" for i in range(3)]
     for path in paths:
         Image.new("RGBA", (20, 20), (10, 20, 30, 40)).save(path)
-    result = run("compress", *paths, "--model", tiny_model)
+    result = run("compress", *paths, "--background", "white", "--model", tiny_model)
     assert result.code == 0
     assert f"vqc: note: {paths[0]} and 2 more: transparency is not kept; the picture is laid over white" in result.err
-    line = json.loads(run("compress", "-f", paths[0], "--json", "--model", tiny_model).out)
-    assert line["notes"] == ["transparency is not kept; the picture is laid over white"]
+    line = json.loads(run("compress", "-f", paths[0], "--background", "white", "--json", "--model", tiny_model).out)
+    assert line["notes"][0] == "transparency is not kept; the picture is laid over white"
 
 
 def test_json_of_compress_and_decompress(run: Run, photo: Path, tiny_model: Path) -> None:
@@ -113,7 +128,9 @@ def test_json_of_compress_and_decompress(run: Run, photo: Path, tiny_model: Path
         "seconds": 0,
         "notes": [],
     }
-    facts = json.loads(run("decompress", "-f", packed, "--json", "--model", tiny_model).out)
+    facts = json.loads(
+        run("decompress", packed, "-o", photo.with_name("back.png"), "--json", "--model", tiny_model).out
+    )
     assert (facts["input_bytes"], facts["width"], facts["height"]) == (size, 101, 70)
 
 

@@ -6,15 +6,18 @@ import struct
 import zlib
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vqcodec.errors import FormatError, InputError
 from vqcodec.exact.bitstream import container, profiles
-from vqcodec.exact.bitstream.container import Section
+from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.header import Header, Reader, read_header, read_version, varint
+from vqcodec.exact.bitstream.sections import INDICES, MOST_STREAM_BYTES, Section
 
+ALPHA = np.add.outer(np.arange(5), np.arange(7)).astype(np.uint8)
 HEADER = Header(bytes(range(8)), 768, 512, 256, 160, 2, 1, "all", 2, 50.0, "static", 0x01020304)
 
 
@@ -75,12 +78,12 @@ def test_what_is_written_is_read(
     width: int, height: int, K: int, m: int, beta: int, mode: str, half_quality: int, icc: bytes | None, payload: bytes
 ) -> None:
     header = replace(HEADER, width=width, height=height, K=K, m=m, beta=beta, mode=mode, quality=half_quality / 2)
-    parsed = container.read(container.write(header, payload, icc))
+    parsed = container.read(container.write(header, payload, Ancillary(icc)))
     assert (parsed.header, parsed.indices, parsed.icc) == (header, payload, icc)
 
 
 def test_every_truncation_and_every_flipped_bit_is_refused() -> None:
-    data = container.write(HEADER, b"some indices", b"a profile")
+    data = container.write(HEADER, b"some indices", Ancillary(b"a profile", True, ALPHA, b"some EXIF", b"some XMP"))
     for length in range(len(data)):
         with pytest.raises(FormatError):
             container.read(data[:length])
@@ -118,7 +121,7 @@ def test_too_many_pixels_are_refused() -> None:
 
 
 def test_unknown_sections() -> None:
-    indices = Section(container.INDICES, b"x")
+    indices = Section(INDICES, b"x")
     assert container.read(container.write_sections(HEADER, [Section(0xF0, b"later"), indices])).indices == b"x"
     for sections, text in (
         ([indices, Section(0x30, b"")], "type 48"),
@@ -154,7 +157,7 @@ def test_numbers_have_one_form() -> None:
 
 
 def test_a_profile_that_unpacks_to_too_much_is_refused() -> None:
-    bomb = zlib.compress(bytes(container.MAX_ICC_BYTES + 1))
+    bomb = zlib.compress(bytes(MOST_STREAM_BYTES + 1))
     parsed = container.read(container.write_sections(HEADER, [Section(1, b"x"), Section(0x81, bomb)]))
     with pytest.raises(FormatError, match="ICC"):
         _ = parsed.icc
@@ -163,13 +166,41 @@ def test_a_profile_that_unpacks_to_too_much_is_refused() -> None:
 @pytest.mark.parametrize("space", profiles.SPACES.values())
 def test_a_usual_color_space_is_a_number(space: profiles.Space) -> None:
     icc = profiles.profile(space)
-    plain, colored = (len(container.write(HEADER, b"abc", profile)) for profile in (None, icc))
+    plain, colored = (len(container.write(HEADER, b"abc", Ancillary(profile))) for profile in (None, icc))
     assert colored == plain + 3
-    assert container.read(container.write(HEADER, b"abc", icc)).icc == icc
+    assert container.read(container.write(HEADER, b"abc", Ancillary(icc))).icc == icc
 
 
 def test_the_longest_profile_and_one_byte_more() -> None:
-    longest = bytes(container.MAX_ICC_BYTES)
-    assert container.read(container.write(HEADER, b"abc", longest)).icc == longest
+    longest = bytes(MOST_STREAM_BYTES)
+    assert container.read(container.write(HEADER, b"abc", Ancillary(longest))).icc == longest
     with pytest.raises(InputError, match="at most 2"):
-        container.write(HEADER, b"abc", longest + b"!")
+        container.write(HEADER, b"abc", Ancillary(longest + b"!"))
+
+
+def test_all_optional_sections_come_back() -> None:
+    said = Ancillary(b"a profile", True, ALPHA, b"some EXIF", b"some XMP")
+    header = replace(HEADER, width=7, height=5)
+    read = container.read(container.write(header, b"abc", said)).ancillary
+    assert (read.icc, read.is_gray, read.exif, read.xmp) == (b"a profile", True, b"some EXIF", b"some XMP")
+    np.testing.assert_array_equal(read.alpha, ALPHA)
+    assert container.write(header, b"abc", read) == container.write(header, b"abc", said)
+    assert container.write(header, b"abc", Ancillary()) == container.write(header, b"abc")
+
+
+@pytest.mark.parametrize(("type", "name"), [(0x81, "ICC profile"), (0x84, "alpha"), (0x85, "EXIF"), (0x86, "XMP")])
+def test_a_damaged_section_is_named(type: int, name: str) -> None:
+    bomb = zlib.compress(bytes(MOST_STREAM_BYTES + 1), 9)
+    for payload in (b"", b"nonsense", bomb):
+        parsed = container.read(container.write_sections(HEADER, [Section(1, b"x"), Section(type, payload)]))
+        with pytest.raises(FormatError, match=f"the {name} section"):
+            _ = parsed.ancillary
+
+
+def test_what_is_too_long_for_a_file_is_refused_before_it_is_packed() -> None:
+    for name, said in (
+        ("EXIF", Ancillary(exif=bytes(MOST_STREAM_BYTES + 1))),
+        ("XMP", Ancillary(xmp=bytes(MOST_STREAM_BYTES + 1))),
+    ):
+        with pytest.raises(InputError, match=f"the {name} has 16,777,217 bytes, a file holds at most 2"):
+            container.write(HEADER, b"abc", said)

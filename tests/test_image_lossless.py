@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, features
 from tiny import Run, picture
 
-from vqcodec.image import lossless
+from vqcodec.image import Picture, lossless
 from vqcodec.image.lossless import smaller_without_loss
 
 
@@ -24,23 +24,32 @@ def page() -> npt.NDArray[np.uint8]:
 
 def test_a_drawn_picture_is_named_with_its_bytes() -> None:
     stream = io.BytesIO()
-    Image.fromarray(page()).save(stream, "WEBP", lossless=True, method=2)
+    Image.fromarray(page()[..., 0]).save(stream, "WEBP", lossless=True, method=2)
     least = stream.tell()
-    said = smaller_without_loss(page(), least + 1)
+    said = smaller_without_loss(Picture(page()), least + 1)
     assert said == f"this looks drawn, and as lossless WebP it takes {least:,} bytes instead of {least + 1:,}"
-    assert smaller_without_loss(page(), least) is None
+    assert smaller_without_loss(Picture(page()), least) is None
+
+
+def test_what_else_is_kept_counts() -> None:
+    alpha = np.random.default_rng(0).integers(0, 256, (120, 160), np.uint8)
+    kept = Picture(page(), alpha=alpha, exif=bytes(1000))
+    said, plainly = (smaller_without_loss(picture, 10**6) for picture in (kept, Picture(page())))
+    assert said is not None and plainly is not None
+    more_bytes = [int(text.split(" bytes")[0].split()[-1].replace(",", "")) for text in (said, plainly)]
+    assert more_bytes[0] > more_bytes[1] + 1000 + alpha.size
 
 
 def test_without_webp_it_is_a_png(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "check", lambda name: False)
-    said = smaller_without_loss(page(), 10**6)
+    said = smaller_without_loss(Picture(page()), 10**6)
     assert said is not None and "as lossless PNG" in said
 
 
 def test_photographs_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lossless, "_bytes", lambda *_: pytest.fail("tried"))
-    assert smaller_without_loss(picture(120, 160, seed=1), 10**6) is None
-    assert smaller_without_loss(np.zeros((5, 1, 3), np.uint8), 10**6) is None
+    assert smaller_without_loss(Picture(picture(120, 160, seed=1)), 10**6) is None
+    assert smaller_without_loss(Picture(np.zeros((5, 1, 3), np.uint8)), 10**6) is None
 
 
 def test_compress_says_it(run: Run, tmp_path: Path, tiny_model: Path) -> None:

@@ -58,7 +58,15 @@ def vqcodec_indices(data: bytes, model: str) -> npt.NDArray[np.uint16]:
     )
     parsed = container.read(data)
     indices: npt.NDArray[np.uint16] = codec.unpack(parsed).choice.indices
-    assert parsed.icc is None or parsed.icc
+    said, (header, payloads) = parsed.ancillary, reference.read_container(data)
+    expected = reference.read_said(payloads, header.height, header.width)
+    assert (said.is_gray, said.exif or b"", said.xmp or b"") == (
+        expected.gray,
+        expected.exif or b"",
+        expected.xmp or b"",
+    )
+    assert said.icc == expected.icc or expected.icc is None
+    np.testing.assert_array_equal(said.alpha, expected.alpha)
     return indices
 
 
@@ -165,7 +173,7 @@ def test_the_worked_example_is_the_file() -> None:
     assert bytes.fromhex(dump) == (VECTORS / "good" / "plain_1x1.vqc").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["plain_icc", "conditional", "plain_unknown"])
+@pytest.mark.parametrize("name", ["plain_icc", "conditional", "plain_unknown", "plain_everything"])
 def test_every_cut_and_every_flipped_byte_is_refused(name: str) -> None:
     data = (VECTORS / "good" / f"{name}.vqc").read_bytes()
     model = name.split("_")[0]

@@ -16,6 +16,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, ModelError, VqcError
 from vqcodec.exact import tokens
 from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.indices import PictureChoice, Size, index_crc, pack, unpack
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
@@ -49,13 +50,15 @@ def assert_same(one: PictureChoice, other: PictureChoice) -> None:
 def test_a_sample_survives_its_file_and_its_arrays(model: Model, size: Size) -> None:
     encoded = tokens.sample(3, size, *model)
     assert encoded.size == size
-    file = pack(encoded, *model, ICC)
+    alpha = np.arange(size.height * size.width).reshape(size.height, size.width).astype(np.uint8)
+    said_of_it = Ancillary(ICC, True, alpha, b"some EXIF", b"some XMP")
+    file = pack(encoded, *model, said_of_it)
     assert_same(unpack(container.read(file), *model), encoded)
-    said = tokens.from_npz(tokens.to_npz(encoded, *model, ICC))
-    assert (said.size, said.icc, said.fingerprint.hex()) == (size, ICC, model[0].fingerprint)
+    said = tokens.from_npz(tokens.to_npz(encoded, *model, said_of_it))
+    assert (said.size, said.ancillary.icc, said.fingerprint.hex()) == (size, ICC, model[0].fingerprint)
     back = tokens.complete(said, *model)
     assert_same(back, encoded)
-    assert pack(back, *model, said.icc) == file
+    assert pack(back, *model, said.ancillary) == file
 
 
 def test_a_seed_is_the_same_picture_on_every_machine() -> None:
@@ -127,6 +130,10 @@ FAULTS: dict[str, tuple[Callable[[Values], Values], str]] = {
     "an infinite width": (with_(width=np.inf), "cannot be read|whole number"),
     "a profile of numbers": (with_(icc=np.zeros(3)), "icc that is not uint8"),
     "a profile of nothing": (with_(icc=np.zeros(0, np.uint8)), "icc that is not uint8"),
+    "sections of numbers": (with_(sections=np.zeros(3)), "sections that is not uint8"),
+    "cut sections": (with_(sections=np.array([0x85, 9], np.uint8)), "ends inside a section"),
+    "damaged alpha": (with_(sections=np.array([0x84, 1, 0], np.uint8)), "alpha section is incomplete"),
+    "indices twice": (with_(sections=np.array([1, 0], np.uint8)), "arrays of their own"),
     "an odd tile": (with_(tile=17), "tile side 17"),
     "another picture": (with_(width=1000), "have indices of shape|has indices of shape"),
     "fractions": (lambda v: v | {"indices": v["indices"].astype(np.float32)}, "not whole numbers of 0.."),

@@ -13,7 +13,7 @@ from vqcodec.errors import VqcWarning
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
-from vqcodec.image import read_picture, to_pil
+from vqcodec.image import read_picture, stripped, to_pil
 from vqcodec.rate_control import Goal, seek
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def compress(
     max_bytes: int | None = None,
     target_bpp: float | None = None,
     target_psnr: float | None = None,
+    background: str | None = None,
+    strip: str = "none",
 ) -> bytes:
     """Return the .vqc file of an image.
 
@@ -52,11 +54,14 @@ def compress(
     highest quality of that size. With one of the others `max_bytes` is a limit that comes first.
     See vqcodec.rate_control.
 
-    What a .vqc file does not keep, such as transparency, and a quality that `max_bytes` has
+    Transparency is kept, or laid over a `background` color such as "white" or "#204060". `strip`: "all" leaves out EXIF
+    and XMP, "gps" the places in them; "none" keeps all.
+
+    What a .vqc file does not keep, such as comments, and a quality that `max_bytes` has
     lowered, is said in a VqcWarning. Raises InputError, ModelError, SettingsError, TargetError.
     """
     goal = Goal(quality, max_bytes, target_bpp, target_psnr)
-    picture = read_picture(image)
+    picture = stripped(read_picture(image, background=background), strip)
     codec = model if isinstance(model, Codec) else load_model(model)
     found = seek(codec, picture, goal, effort)
     for note in (*picture.notes, *found.notes):
@@ -65,7 +70,9 @@ def compress(
 
 
 def decompress(data: bytes, model: str | Path | Codec | None = None) -> Image.Image:
-    """Return the picture in the bytes of a .vqc file as an RGB PIL image, with its ICC profile in `info`.
+    """Return the picture in the bytes of a .vqc file as a PIL image, RGB, RGBA, L or LA.
+
+    ICC profile, EXIF and XMP, where there are any, are in its `info`.
 
     `model` is needed only for files of a model that is not shipped. Raises FormatError, ModelError.
     """

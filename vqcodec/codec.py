@@ -37,7 +37,8 @@ from vqcodec.encoder.proximal import Scene, Slices, refine
 from vqcodec.errors import InputError, ModelError, SettingsError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.bitstream.container import Container
+from vqcodec.exact.bitstream.ancillary import Ancillary
+from vqcodec.exact.bitstream.container import NOTHING, Container
 from vqcodec.exact.indices import (
     PictureChoice,
     Size,
@@ -56,7 +57,7 @@ from vqcodec.exact.priors import Prior
 from vqcodec.exact.priors.base import tensors_under
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
-from vqcodec.image import Picture
+from vqcodec.image import Picture, picture_with
 from vqcodec.pinned import pinned_torch
 from vqcodec.quantizers import Fixed, QuantizerSettings
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
@@ -108,7 +109,7 @@ class Codec:
         size = self._size(picture.pixels, quality, TILED_LATENTS)
         with _memory_errors(size):
             chosen = self._choose_tiles(picture.pixels, size, check_effort(effort))
-            return encode_tiles(chosen, size, self.metadata, self.prior, picture.icc)
+            return encode_tiles(chosen, size, self.metadata, self.prior, picture.ancillary)
 
     def decompress(self, data: bytes) -> Picture:
         """Return the picture in a .vqc file; FormatError or ModelError where it cannot be decoded."""
@@ -119,8 +120,9 @@ class Codec:
         """Return the picture in a parsed .vqc file; errors as in `decompress`."""
         size = size_of(parsed.header)
         with _memory_errors(size):
-            decoded = decode_tiles(parsed, self.metadata, self.prior)
-            return Picture(self._synthesize(join_codes(decoded, size, self.metadata), size), icc=parsed.icc)
+            codes = join_codes(decode_tiles(parsed, self.metadata, self.prior), size, self.metadata)
+            said = parsed.ancillary
+            return picture_with(self._synthesize(codes, size), said)
 
     @pinned_torch()
     def analyze(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
@@ -146,9 +148,9 @@ class Codec:
         """Return the latents float32 [1, d, h, w] that a decoder has of indices."""
         return self.encoder.latents(encoded.choice.codes)
 
-    def pack(self, encoded: PictureChoice, icc: bytes | None = None) -> bytes:
-        """Return the .vqc file that holds these indices."""
-        return pack(encoded, self.metadata, self.prior, icc)
+    def pack(self, encoded: PictureChoice, ancillary: Ancillary = NOTHING) -> bytes:
+        """Return the .vqc file that holds these indices, and what else it says of the picture."""
+        return pack(encoded, self.metadata, self.prior, ancillary)
 
     def unpack(self, parsed: Container) -> PictureChoice:
         """Return the indices in a parsed .vqc file; see indices.unpack."""

@@ -49,4 +49,4 @@ class TargetError(VqcError):
 
 
 class VqcWarning(UserWarning):
-    """Something that a .vqc file does not keep, such as transparency, or a quality that a limit has lowered."""
+    """Something that a .vqc file does not keep, such as comments, or a quality that a limit has lowered."""

@@ -51,6 +51,15 @@ def check_output(path: Path, force: bool = False) -> None:
         path.exists()  # raises where the name is too long
 
 
+def keep_time(source: Path, target: Path) -> None:
+    """Give a file the time of change of another; OutputError where that cannot be. Devices and pipes are left alone."""
+    with _readable(source):
+        status = source.stat()
+    with _writable(target):
+        if target.is_file():
+            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 Identities = dict[tuple[int, int], Path]
 
 

@@ -11,7 +11,16 @@ import click
 from click.core import ParameterSource
 
 from vqcodec.cli.batch import Batch, batch_options, run_plan
-from vqcodec.cli.jobs import Job, Outcome, make_plan, read_input, takes_files, write_output
+from vqcodec.cli.jobs import (
+    Job,
+    Outcome,
+    check_preserve,
+    keeping_flags,
+    make_plan,
+    read_input,
+    takes_files,
+    write_output,
+)
 from vqcodec.cli.pool import Work
 from vqcodec.errors import SettingsError
 
@@ -43,15 +52,18 @@ SUFFIX = ".vqc"
     help="0..9: more takes longer; 1 makes smaller files than 0, and from there on the same quality looks better.",
 )  # fmt: skip
 @click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
+@click.option(
+    "--strip", type=click.Choice(("none", "gps", "all")), default="none", show_default=True,
+    help="Leave out EXIF and XMP (all), or the places in them (gps).",
+)  # fmt: skip
+@keeping_flags
 @batch_options
-def command(
-    inputs: tuple[str, ...], output: str | None, effort: int, model: str | None, batch: Batch, **wanted: Any
-) -> None:
+def command(inputs: tuple[str, ...], output: str | None, model: str | None, batch: Batch, **wanted: Any) -> None:
     """Compress pictures to .vqc files.
 
     Each output lies beside its input, with the suffix .vqc, unless -o says otherwise. The
-    pixels are kept as the picture is meant to be seen (EXIF orientation applied), with the ICC
-    profile; other metadata are not kept.
+    pixels are kept as the picture is meant to be seen (EXIF orientation applied), with
+    transparency, ICC profile, EXIF (without its thumbnail) and XMP; other metadata are not kept.
 
     Instead of a quality a size or a PSNR can be given. Then each picture is compressed about
     ten times to find its quality.
@@ -66,6 +78,7 @@ def command(
     from vqcodec.exact import model_file
     from vqcodec.image import check_no_picture, list_pictures
 
+    options = _Options(model, batch.force, **{name: wanted.pop(name) for name in _Options._fields if name in wanted})
     goal = _goal(**wanted)
     if output is not None and len(inputs) == 1:
         check_no_picture(Path(output), "a .vqc file", SUFFIX)
@@ -74,18 +87,21 @@ def command(
         clash="use --keep-suffix, or rename one of them",
     )  # fmt: skip
     plan = make_plan(inputs, naming, batch.recursive, list_pictures)
+    check_preserve(plan, options.preserve)
     model_file.resolve(model)
-    options = _Options(goal, effort, model, batch.force)
-    run_plan(plan, Work(partial(_compress, options=options), partial(_open_model, model)), batch, sums=True)
+    work = Work(partial(_compress, goal=goal, options=options), partial(_open_model, model))
+    run_plan(plan, work, batch, sums=True)
 
 
 class _Options(NamedTuple):
-    """What the options ask for, the same for all files."""
+    """What the options ask for besides a goal, the same for all files."""
 
-    goal: Goal
-    effort: int
     model: str | None
     force: bool
+    effort: int
+    background: str | None
+    strip: str
+    preserve: bool
 
 
 def _with_both_suffixes(path: Path) -> Path:
@@ -111,18 +127,18 @@ def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, targe
         raise click.UsageError(str(error)) from error
 
 
-def _compress(job: Job, options: _Options) -> Outcome:
-    from vqcodec.image import read_picture
+def _compress(job: Job, goal: Goal, options: _Options) -> Outcome:
+    from vqcodec.image import read_picture, stripped
     from vqcodec.image.lossless import smaller_without_loss
 
     started = time.perf_counter()
     codec = _open_model(options.model)
     data = read_input(job)
-    picture = read_picture(data, job.name)
-    found = _seek(job, codec, picture, options.goal, codec.useful_effort(options.effort))
-    write_output(job, found.data, options.force)
+    picture = stripped(read_picture(data, job.name, background=options.background), options.strip)
+    found = _seek(job, codec, picture, goal, codec.useful_effort(options.effort))
+    write_output(job, found.data, options.force, options.preserve)
     height, width = picture.pixels.shape[:2]
-    drawn = smaller_without_loss(picture.pixels, len(found.data))
+    drawn = smaller_without_loss(picture, len(found.data))
     notes = (*picture.notes, *found.notes, *([drawn] if drawn else []))
     result = {
         "input": job.name,
@@ -141,7 +157,7 @@ def _compress(job: Job, options: _Options) -> Outcome:
     }
     line = (
         f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {len(found.data):,} bytes, "
-        f"{result['bpp']:.3f} bpp{_found(options.goal, found)}"
+        f"{result['bpp']:.3f} bpp{_found(goal, found)}"
     )
     return Outcome(line, result, notes, aside=job.target is None)
 

@@ -7,13 +7,22 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from vqcodec.cli.batch import Batch, batch_options, run_plan
 from vqcodec.cli.console import name_of
-from vqcodec.cli.jobs import Job, Outcome, make_plan, read_input, takes_files, write_output
+from vqcodec.cli.jobs import (
+    Job,
+    Outcome,
+    check_preserve,
+    keeping_flags,
+    make_plan,
+    read_input,
+    takes_files,
+    write_output,
+)
 from vqcodec.cli.pool import Work
 from vqcodec.errors import OutputError
 from vqcodec.folders import list_folder
@@ -30,14 +39,21 @@ DEFAULT_FORMAT = "png"
     "--format", "format_name", metavar="FORMAT", help="png (the default), jpg, webp, tif, avif, jp2, bmp, ppm."
 )
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
+@keeping_flags
 @batch_options
 def command(
-    inputs: tuple[str, ...], output: str | None, format_name: str | None, model: str | None, batch: Batch
+    inputs: tuple[str, ...],
+    output: str | None,
+    format_name: str | None,
+    model: str | None,
+    batch: Batch,
+    **options: Any,
 ) -> None:
     """Decompress .vqc files to pictures.
 
     Each output lies beside its input, as a PNG, unless -o or --format say otherwise; the
-    suffix of OUT chooses its format.
+    suffix of OUT chooses its format. A file that is there already may be the original: it is
+    replaced only with -f and where -o names it.
 
     \b
     vqc decompress photo.vqc -o back.png
@@ -52,7 +68,10 @@ def command(
     renamed = partial(_with_inner_suffix, suffix=suffix, only=format_name is not None) if batch.keep_suffix else None
     naming = batch.naming(suffix, output, may_be_original=True, renamed=renamed)
     plan = make_plan(inputs, naming, batch.recursive, partial(list_folder, suffixes=(".vqc",)))
-    run_plan(plan, Work(partial(_decompress, options=_Options(format_name, model, batch.force))), batch, sums=True)
+    check_preserve(plan, options["preserve"])
+    # A file that has appeared since the plan was made is not replaced either.
+    wanted = _Options(format_name, model, batch.force and output is not None, **options)
+    run_plan(plan, Work(partial(_decompress, options=wanted)), batch, sums=True)
 
 
 class _Options(NamedTuple):
@@ -61,6 +80,8 @@ class _Options(NamedTuple):
     format_name: str | None
     model: str | None
     force: bool
+    background: str | None
+    preserve: bool
 
 
 def _with_inner_suffix(path: Path, suffix: str, only: bool) -> Path:
@@ -97,8 +118,8 @@ def _decompress(job: Job, options: _Options) -> Outcome:
     data = read_input(job)
     picture = _decode(data, options.model)
     written = io.BytesIO()
-    notes = write_picture(picture, written, wanted)
-    write_output(job, written.getvalue(), options.force)
+    notes = write_picture(picture, written, wanted, background=options.background)
+    write_output(job, written.getvalue(), options.force, options.preserve)
     height, width = picture.pixels.shape[:2]
     result = {
         "input": job.name,

@@ -59,8 +59,12 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
     beta = f"beta = {facts['beta']}" + (f" ({facts['beta_mode']})" if facts["beta"] > 1 else "")
     yield f"{name}: {facts['width']} x {facts['height']}, {facts['bytes']:,} bytes, {facts['bpp']:.4f} bpp"
     yield _row("quality", f"{facts['quality']:g} of 100")
-    yield _row("smaller than pixels", f"{3 * pixels / facts['bytes']:.1f} times ({3 * pixels:,} bytes of RGB)")
-    yield _row("colors", "by its ICC profile" if facts["icc_profile"] else "sRGB")
+    raw_bytes, channels = _channels(facts)
+    yield _row("smaller than pixels", f"{raw_bytes / facts['bytes']:.1f} times ({raw_bytes:,} bytes of {channels})")
+    space = "by its ICC profile" if facts["icc_profile"] else "sRGB"
+    yield _row("colors", f"gray, {space}" if facts["gray"] else space)
+    yield _row("transparency", "kept" if facts["alpha"] else "none")
+    yield _row("metadata", _metadata(facts))
     yield _row("decodes", "here" if facts["model"] else "with the model's file, which is not shipped: --model")
     yield "how it is coded"
     yield _row("model", f"{facts['model'] or 'not shipped'} ({facts['fingerprint']})")
@@ -77,6 +81,18 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
     yield _amount("total", 8 * facts["bytes"], pixels)
     yield "storage analysis"
     yield from _describe_storage(facts, pixels)
+
+
+def _channels(facts: dict[str, Any]) -> tuple[int, str]:
+    """Return the bytes of a picture's pixels, and what these are."""
+    channels = "gray" if facts["gray"] else "RGB"
+    count = (1 if facts["gray"] else 3) + facts["alpha"]
+    return count * facts["width"] * facts["height"], channels + (" and alpha" if facts["alpha"] else "")
+
+
+def _metadata(facts: dict[str, Any]) -> str:
+    kept = [f"{name.upper()} ({facts[f'{name}_bytes']:,} bytes)" for name in ("exif", "xmp") if facts[f"{name}_bytes"]]
+    return ", ".join(kept) or "none"
 
 
 def _describe_storage(facts: dict[str, Any], pixels: int) -> Iterator[str]:

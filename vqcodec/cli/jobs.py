@@ -20,6 +20,7 @@ from vqcodec.files import (
     check_not_input,
     check_output,
     identities,
+    keep_time,
     read_file,
     read_stream,
 )
@@ -41,6 +42,26 @@ def takes_files(command: C) -> C:
     )(command)
     kind = AnyPath(None)
     return click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=kind)(command)
+
+
+def keeping_flags(command: C) -> C:
+    """Give a command the flags that say what of a picture is kept: --background and --preserve."""
+    command = click.option("--preserve", is_flag=True, help="Give outputs the time of change of their inputs.")(command)
+    return click.option(
+        "--background", metavar="COLOR", callback=_color,
+        help="Lay what is transparent over a color (white, #204060 ...) instead of keeping it so.",
+    )(command)  # fmt: skip
+
+
+def _color(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        from vqcodec.image import parse_color
+
+        try:
+            parse_color(value)
+        except SettingsError as error:
+            raise click.BadParameter(str(error)) from error
+    return value
 
 
 @dataclass(frozen=True)
@@ -92,7 +113,8 @@ class Plan:
 class Naming:
     """Where outputs go: the suffix of their names, the -o option, and whether they may replace files.
 
-    `may_be_original`: whether a file that has an output's name already may be what its input was once made from.
+    `may_be_original`: whether a file that has an output's name already may be what its input was once made from. Such
+    a file is replaced only where -o names it, since nothing says whether it came from this very input.
     `renamed`: how an input's name becomes its output's, where the suffix is not just replaced. `skip_existing`: whether
     an output that is there was made before; `dry_run`: whether folders are only going to be made. `clash` is the advice
     on two inputs with one output.
@@ -123,7 +145,7 @@ class Naming:
 
     def check(self, target: Path) -> None:
         """Raise OutputError where `target` cannot be written."""
-        if self.may_be_original and self.output is None and not self.force and os.path.isfile(target):
+        if self.may_be_original and self.output is None and os.path.isfile(target):
             other = target.with_name(f"{target.stem}.decoded{target.suffix}")
             raise OutputError(
                 f"{name_of(target)} exists and may be the original; choose another name, as with -o {name_of(other)}"
@@ -161,13 +183,21 @@ def read_input(job: Job) -> bytes:
     return read_file(job.source)
 
 
-def write_output(job: Job, data: bytes, force: bool) -> None:
-    """Write the bytes of a job's output as a whole or not at all."""
+def write_output(job: Job, data: bytes, force: bool, preserve: bool = False) -> None:
+    """Write the bytes of a job's output as a whole or not at all; `preserve`: with its input's time of change."""
     if job.target is None:
         write_stdout(data)
         return
     with atomic_write(job.target, force) as file:
         file.write(data)
+    if preserve and job.source is not None:
+        keep_time(job.source, job.target)
+
+
+def check_preserve(plan: Plan, preserve: bool) -> None:
+    """Raise SettingsError where times are to be kept and an input or output is a stream, which has none."""
+    if preserve and any(None in (job.source, job.target) for job in plan.jobs):
+        raise SettingsError("--preserve needs files, since '-' has no time of change; leave it out")
 
 
 def _stream_plan(inputs: tuple[str, ...], naming: Naming) -> Plan:

@@ -39,6 +39,7 @@ def command(output: str, size: str, quality: float, seed: int, model: str | None
     from vqcodec.cli.tokens import VQC, as_file, check_suffix
     from vqcodec.codec import TILE, TILED_LATENTS
     from vqcodec.exact import tokens
+    from vqcodec.exact.bitstream.container import NOTHING
     from vqcodec.exact.indices import Size, latent_grid
     from vqcodec.files import check_output
 
@@ -52,7 +53,7 @@ def command(output: str, size: str, quality: float, seed: int, model: str | None
     h, w = latent_grid(height, width, codec.metadata.stride)
     wanted = Size(width, height, check_quality(quality), TILE if h * w > TILED_LATENTS else 0)
     encoded = tokens.sample(seed, wanted, codec.metadata, codec.prior)
-    written, _ = as_file(codec, encoded, None, suffix)
+    written, _ = as_file(codec, encoded, NOTHING, suffix)
     write_output(job, written, force)
     file_bytes = len(written if suffix == VQC else codec.pack(encoded))
     facts = {"output": job.target_name, "width": width, "height": height, "quality": encoded.size.quality, "seed": seed}

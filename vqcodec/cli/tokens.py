@@ -17,6 +17,7 @@ from vqcodec.folders import Found, list_folder
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
+    from vqcodec.exact.bitstream.ancillary import Ancillary
     from vqcodec.exact.indices import PictureChoice
 
 NPZ, VQC = ".npz", ".vqc"
@@ -61,17 +62,17 @@ def check_suffix(name: str, suffix: str) -> None:
         output_format(name, suffix)
 
 
-def as_file(codec: Codec, encoded: PictureChoice, icc: bytes | None, suffix: str) -> tuple[bytes, tuple[str, ...]]:
+def as_file(codec: Codec, encoded: PictureChoice, ancillary: Ancillary, suffix: str) -> tuple[bytes, tuple[str, ...]]:
     """Return indices as a file, .npz, .vqc or a picture, and notes on what it cannot keep."""
     from vqcodec.exact import tokens
-    from vqcodec.image import Picture, write_picture
+    from vqcodec.image import picture_with, write_picture
 
     if suffix == NPZ:
-        return tokens.to_npz(encoded, codec.metadata, codec.prior, icc), ()
+        return tokens.to_npz(encoded, codec.metadata, codec.prior, ancillary), ()
     if suffix == VQC:
-        return codec.pack(encoded, icc), ()
+        return codec.pack(encoded, ancillary), ()
     written = io.BytesIO()
-    notes = write_picture(Picture(codec.decode(encoded), icc=icc), written, suffix)
+    notes = write_picture(picture_with(codec.decode(encoded), ancillary), written, suffix)
     return written.getvalue(), notes
 
 
@@ -81,8 +82,8 @@ def _convert(job: Job, quality: float, model: str | None, back: bool, force: boo
     if not back and suffix != NPZ:
         raise SettingsError(f"{job.target_name} is no .npz; indices become a file or picture with --back")
     check_suffix(job.target_name, suffix)
-    codec, encoded, icc, notes = _from_npz(data, model) if back else _from_picture(data, job.name, model, quality)
-    written, more = as_file(codec, encoded, icc, suffix)
+    codec, encoded, said, notes = _from_npz(data, model) if back else _from_picture(data, job.name, model, quality)
+    written, more = as_file(codec, encoded, said, suffix)
     write_output(job, written, force)
     planes, height, width = encoded.choice.indices.shape
     result = {
@@ -99,18 +100,18 @@ def _convert(job: Job, quality: float, model: str | None, back: bool, force: boo
     return Outcome(line, result, (*notes, *more), aside=job.target is None)
 
 
-def _from_npz(data: bytes, model: str | None) -> tuple[Codec, PictureChoice, bytes | None, tuple[str, ...]]:
+def _from_npz(data: bytes, model: str | None) -> tuple[Codec, PictureChoice, Ancillary, tuple[str, ...]]:
     from vqcodec.api import load_model
     from vqcodec.exact import model_file, tokens
 
     said = tokens.from_npz(data)
     codec = load_model(model_file.needed(said.fingerprint, model))
-    return codec, tokens.complete(said, codec.metadata, codec.prior), said.icc, ()
+    return codec, tokens.complete(said, codec.metadata, codec.prior), said.ancillary, ()
 
 
 def _from_picture(
     data: bytes, name: str, model: str | None, quality: float
-) -> tuple[Codec, PictureChoice, bytes | None, tuple[str, ...]]:
+) -> tuple[Codec, PictureChoice, Ancillary, tuple[str, ...]]:
     """Return the indices of a .vqc file, or of a picture that is compressed first."""
     from vqcodec.api import load_model, open_file
     from vqcodec.exact.bitstream.header import MAGIC
@@ -121,10 +122,10 @@ def _from_picture(
         raise SettingsError(f"{name} holds arrays already; --back makes a file or picture of them")
     notes: tuple[str, ...] = ()
     if not data.startswith(MAGIC):
-        picture = read_picture(data, name)
+        picture = read_picture(data, name, background=None)
         data, notes = load_model(model).compress(picture, quality), picture.notes
     codec, parsed = open_file(data, model)
-    return codec, codec.unpack(parsed), parsed.icc, notes
+    return codec, codec.unpack(parsed), parsed.ancillary, notes
 
 
 def _find_files(folder: Path, back: bool) -> Found:

@@ -15,8 +15,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vqcodec.exact.bitstream.container import CRC_BYTES, SECTION_NAMES, Container
+from vqcodec.exact.bitstream.container import CRC_BYTES, Container
 from vqcodec.exact.bitstream.header import Header, varint
+from vqcodec.exact.bitstream.sections import SECTION_NAMES
 from vqcodec.exact.indices import decode_tiles, latent_grid
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
@@ -105,6 +106,7 @@ def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
     """
     header = parsed.header
     indices = index_storage(parsed, metadata, prior) if metadata and prior else None
+    said = parsed.ancillary
     return {
         "width": header.width,
         "height": header.height,
@@ -123,7 +125,11 @@ def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
         "quality": header.quality,
         "bytes": parsed.size_bytes,
         "bpp": bits_per_pixel(8 * parsed.size_bytes, header),
-        "icc_profile": parsed.icc is not None,
+        "icc_profile": said.icc is not None,
+        "alpha": said.alpha is not None,
+        "gray": said.is_gray,
+        "exif_bytes": len(said.exif or b""),
+        "xmp_bytes": len(said.xmp or b""),
         "sections": section_bytes(parsed),
         "codebook": asdict(codebook_storage(header)),
         "indices": asdict(indices) if indices else None,

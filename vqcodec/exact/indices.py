@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.bitstream.container import Container
+from vqcodec.exact.bitstream.ancillary import Ancillary
+from vqcodec.exact.bitstream.container import NOTHING, Container
 from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import PRIORS, Prior
@@ -41,24 +42,24 @@ class PictureChoice(NamedTuple):
     size: Size
 
 
-def pack(encoded: PictureChoice, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
+def pack(encoded: PictureChoice, metadata: Metadata, prior: Prior, ancillary: Ancillary = NOTHING) -> bytes:
     """Return the .vqc file that holds these indices, in tiles if their size says so."""
     indices, classes, codes = encoded.choice
     parts = [
         (tile, Choice(tile.of(indices, metadata.factor), tile.of(classes), tile.of(codes, metadata.factor)))
         for tile in tiles_of(_grid(encoded.size, metadata), encoded.size.tile)
     ]
-    return encode_tiles(parts, encoded.size, metadata, prior, icc)
+    return encode_tiles(parts, encoded.size, metadata, prior, ancillary)
 
 
-def encode_tiles(parts: Parts, size: Size, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
+def encode_tiles(parts: Parts, size: Size, metadata: Metadata, prior: Prior, ancillary: Ancillary = NOTHING) -> bytes:
     """Return the .vqc file of a picture's tiles. Of each only the bytes are kept, so they may come one by one."""
     streams = [
         (index_crc(choice.indices), prior.encode(choice.indices, choice.classes, size.quality)) for _, choice in parts
     ]
     crc = tiles_crc(streams) if size.tile else streams[0][0]
     header = make_header(size, metadata, prior, crc)
-    return container.write(header, write_streams(streams) if size.tile else streams[0][1], icc)
+    return container.write(header, write_streams(streams) if size.tile else streams[0][1], ancillary)
 
 
 def make_header(size: Size, metadata: Metadata, prior: Prior, crc: int) -> Header:

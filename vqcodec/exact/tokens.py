@@ -5,8 +5,9 @@ classes      uint8 [h, w], what chose the tables, where the prior is static
 width, height, quality, tile       of the picture and its file
 fingerprint, model                 of the model; K, m, d_star, beta, mode, depth, method of its quantizer
 icc          uint8 [n], the ICC profile, where there is one
+sections     uint8 [n], other optional sections (gray, alpha, EXIF, XMP) as they stand in the file, where it has any
 
-`tile` and `icc` may be missing, and what describes model and quantizer besides the fingerprint is for people.
+`tile`, `icc` and `sections` may be missing. What describes model and quantizer besides the fingerprint is for people.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vqcodec.errors import FormatError
-from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
-from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE
+from vqcodec.exact.bitstream.ancillary import Ancillary, unpack_sections
+from vqcodec.exact.bitstream.container import NOTHING, pack_sections, read_sections
+from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE, Reader
+from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, MOST_STREAM_BYTES, Section
 from vqcodec.exact.indices import (
     PictureChoice,
     Size,
@@ -39,12 +43,18 @@ from vqcodec.exact.tiles import Tile, tiles_of
 
 MAGIC = b"PK"
 """How an .npz begins, as every zip archive does."""
-_LARGE = ("indices", "classes", "icc")
+_LARGE = ("indices", "classes", "icc", "sections")
 _MOST_BYTES = 2 * MAX_INDICES + 4096
 _HEAD_BYTES = 4096
 _MOST_CLASSES = 1 << 27
 """Latent positions of the largest picture with the smallest stride."""
-_MOST = {"indices": _MOST_BYTES, "classes": _MOST_CLASSES + _HEAD_BYTES, "icc": MAX_ICC_BYTES + _HEAD_BYTES}
+_MOST_SECTION_BYTES = 1 << 28
+_MOST = {
+    "indices": _MOST_BYTES,
+    "classes": _MOST_CLASSES + _HEAD_BYTES,
+    "icc": MOST_STREAM_BYTES + _HEAD_BYTES,
+    "sections": _MOST_SECTION_BYTES,
+}
 _SMALL = ("width", "height", "quality", "tile", "fingerprint")
 _QUANTIZER = ("K", "m", "d_star", "beta", "mode", "depth")
 
@@ -56,11 +66,11 @@ class Tokens(NamedTuple):
     classes: npt.NDArray[Any] | None
     size: Size
     fingerprint: bytes
-    icc: bytes | None
+    ancillary: Ancillary
 
 
-def to_npz(encoded: PictureChoice, metadata: Metadata, prior: Prior, icc: bytes | None = None) -> bytes:
-    """Return the .npz of a picture's indices."""
+def to_npz(encoded: PictureChoice, metadata: Metadata, prior: Prior, ancillary: Ancillary = NOTHING) -> bytes:
+    """Return the .npz of a picture's indices, and of what else its file says of it."""
     values: dict[str, Any] = {
         "indices": encoded.choice.indices,
         **encoded.size._asdict(),
@@ -71,8 +81,11 @@ def to_npz(encoded: PictureChoice, metadata: Metadata, prior: Prior, icc: bytes 
     }
     if prior.free_classes:
         values["classes"] = encoded.choice.classes
-    if icc:
-        values["icc"] = np.frombuffer(icc, np.uint8)
+    if ancillary.icc:
+        values["icc"] = np.frombuffer(ancillary.icc, np.uint8)
+    others = [section for section in ancillary.sections if section.type not in (ICC_PROFILE, COLOR_SPACE)]
+    if others:
+        values["sections"] = np.frombuffer(pack_sections(others), np.uint8)
     file = io.BytesIO()
     np.savez_compressed(file, **values)
     return file.getvalue()
@@ -98,7 +111,9 @@ def from_npz(data: bytes) -> Tokens:
     # What a damaged archive makes of zipfile, zlib and NumPy's parser is more than can be listed.
     except Exception as error:
         raise FormatError(f"the .npz cannot be read ({error}); it is damaged or not one of vqc tokens") from error
-    return Tokens(indices, values.get("classes"), size, fingerprint, _icc(values.get("icc")))
+    icc, sections = (_bytes(name, values.get(name)) for name in ("icc", "sections"))
+    kept = unpack_sections(_sections(sections or b""), size.height, size.width)
+    return Tokens(indices, values.get("classes"), size, fingerprint, replace(kept, icc=icc))
 
 
 def complete(tokens: Tokens, metadata: Metadata, prior: Prior) -> PictureChoice:
@@ -174,12 +189,20 @@ def _whole(value: Any) -> int:
     return int(value)
 
 
-def _icc(values: npt.NDArray[Any] | None) -> bytes | None:
+def _bytes(name: str, values: npt.NDArray[Any] | None) -> bytes | None:
     if values is None:
         return None
-    if values.dtype != np.uint8 or values.ndim != 1 or not 1 <= len(values) <= MAX_ICC_BYTES:
-        raise FormatError(f"the .npz has an icc that is not uint8 [n] with n of 1..{MAX_ICC_BYTES}")
+    most = _MOST[name] - _HEAD_BYTES
+    if values.dtype != np.uint8 or values.ndim != 1 or not 1 <= len(values) <= most:
+        raise FormatError(f"the .npz has {name} that is not uint8 [n] with n of 1..{most}")
     return values.tobytes()
+
+
+def _sections(data: bytes) -> dict[int, Section]:
+    sections = {section.type: section for section in read_sections(Reader(data))}
+    if sections.keys() & {INDICES, ICC_PROFILE, COLOR_SPACE}:
+        raise FormatError("the .npz has sections that have arrays of their own: indices or icc")
+    return sections
 
 
 def _classes(said: npt.NDArray[Any] | None, grid: tuple[int, int], count: int) -> npt.NDArray[np.uint8]:

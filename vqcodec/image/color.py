@@ -16,8 +16,8 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 
 from vqcodec.exact.bitstream import profiles
-from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
 from vqcodec.exact.bitstream.profiles import D65, SPACES, SRGB_PRIMARIES, Space
+from vqcodec.exact.bitstream.sections import MOST_STREAM_BYTES
 
 _RGB_PROFILE = b"RGB "
 _LEAST_ICC_BYTES = 128
@@ -54,7 +54,7 @@ def to_rgb(image: Image.Image, icc: bytes | None, code_points: tuple[int, int] |
     notes = []
     if image.mode == "CMYK":
         notes.append("CMYK is converted to RGB" + ("" if icc else " plainly, because it has no ICC profile"))
-    if icc is not None and not _LEAST_ICC_BYTES <= len(icc) <= MAX_ICC_BYTES:
+    if icc is not None and not _LEAST_ICC_BYTES <= len(icc) <= MOST_STREAM_BYTES:
         return Colors(
             image.convert("RGB"), None, [*notes, "the ICC profile is not kept, because its length is not possible"]
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, features
+from PIL import features
+
+from vqcodec.image.picture import Picture
+from vqcodec.image.writing import to_pil
 
 _DRAWN_SHARE = 0.5
 """Of a drawn picture more pixels than this equal their left neighbor; of a photograph few do, burnt skies apart."""
@@ -15,23 +17,26 @@ _LARGEST = 1 << 24
 """Most pixels that are tried: some ten seconds of WebP."""
 
 
-def smaller_without_loss(pixels: npt.NDArray[np.uint8], size_bytes: int) -> str | None:
-    """Return a sentence where lossless WebP, or PNG, of pixels uint8 [H, W, 3] has fewer than `size_bytes` bytes.
+def smaller_without_loss(picture: Picture, size_bytes: int) -> str | None:
+    """Return a sentence where lossless WebP, or PNG, of a picture with all that is kept has fewer than `size_bytes`.
 
     Only drawn pictures are tried, so that photographs cost no time.
     """
+    pixels = picture.pixels
     if not pixels[:, 1:].size or pixels.size > 3 * _LARGEST:
         return None
     if (pixels[:, 1:] == pixels[:, :-1]).all(2).mean() <= _DRAWN_SHARE:
         return None
     name, options = ("WebP", {"lossless": True, "method": 2}) if features.check("webp") else ("PNG", {})
-    bytes_without_loss = _bytes(pixels, name, options)
+    said = (len(data) for data in (picture.icc, picture.exif, picture.xmp) if data)
+    bytes_without_loss = _bytes(picture, name, options) + sum(said)
     if bytes_without_loss >= size_bytes:
         return None
     return f"this looks drawn, and as lossless {name} it takes {bytes_without_loss:,} bytes instead of {size_bytes:,}"
 
 
-def _bytes(pixels: npt.NDArray[np.uint8], name: str, options: dict[str, Any]) -> int:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, name.upper(), **options)
+def _bytes(picture: Picture, name: str, options: dict[str, Any]) -> int:
+    """Return the bytes of a picture's pixels and alpha."""
+    stream, image = io.BytesIO(), to_pil(replace(picture, icc=None, exif=None, xmp=None))
+    image.save(stream, name.upper(), **options)
     return stream.tell()

@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, PngImagePlugin
 
-from vqcodec.exact.bitstream.container import MAX_ICC_BYTES
+from vqcodec.exact.bitstream.sections import MOST_STREAM_BYTES
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
-METADATA_NOTE = "EXIF and XMP metadata are not kept"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_XMP = b"XML:com.adobe.xmp"
+_XMP = b"XML:com.adobe.xmp\0"
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
+"""Chunks of further frames, whose names are private ones, but which everybody knows."""
+_TEXTS_NOTE = "texts are not kept"
 _LARGEST_TEXT = 1 << 16
 _TRUECOLOR = 2
 
@@ -25,12 +27,15 @@ _TRUECOLOR = 2
 class Png:
     """A PNG file that holds only what Pillow is to read, and what was taken out of it.
 
-    icc: the ICC profile; code_points: primaries and curve of a cICP chunk; notes: sentences on what is ignored.
+    icc: the ICC profile; xmp: the XMP packet; code_points: primaries and curve of a cICP chunk; private: the names of
+    chunks that are their writers' own; notes: sentences on what is ignored.
     """
 
     data: bytes
     icc: bytes | None = None
+    xmp: bytes | None = None
     code_points: tuple[int, int] | None = None
+    private: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
@@ -49,10 +54,14 @@ def take_apart(data: bytes) -> Png:
                 _note(png, "the ICC profile is damaged or too long and not kept")
         elif kind == b"cICP" and len(payload) == 4:
             png.code_points = payload[0], payload[1]
-        elif kind not in _TEXTS or _is_exif(payload):
-            parts.append(whole)
+        elif kind in _TEXTS and not _is_exif(payload):
+            _take_text(png, payload)
+        elif kind == b"tIME":
+            _note(png, "the PNG's time of change is not kept")
         else:
-            _note(png, METADATA_NOTE if payload.startswith(_XMP) else "texts are not kept")
+            parts.append(whole)
+            if is_right and kind[1:2].islower() and kind not in _ANIMATION:
+                png.private.add(kind.decode("ascii", "replace"))
     png.data = b"".join(parts)
     return png
 
@@ -87,6 +96,24 @@ def _note(png: Png, sentence: str) -> None:
         png.notes.append(sentence)
 
 
+def _take_text(png: Png, payload: bytes) -> None:
+    xmp = _unpacked_xmp(payload) if payload.startswith(_XMP) else None
+    if xmp and png.xmp is None:
+        png.xmp = xmp
+    else:
+        _note(png, "XMP metadata are damaged or too long and not kept" if payload.startswith(_XMP) else _TEXTS_NOTE)
+
+
+def _unpacked_xmp(payload: bytes) -> bytes | None:
+    """Return the text of an iTXt chunk, or None where it is damaged or longer than a file holds."""
+    is_packed, rest = payload[len(_XMP) : len(_XMP) + 1], payload[len(_XMP) + 2 :]
+    _, _, rest = rest.partition(b"\0")
+    _, end, text = rest.partition(b"\0")
+    if is_packed == b"\1":
+        return _unpacked(text)
+    return text if end and len(text) <= MOST_STREAM_BYTES else None
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
     """Yield kind, payload and all bytes of each chunk, and whether its checksum is right; the last may be cut off."""
     at = len(MAGIC)
@@ -106,12 +133,16 @@ def _chunk(kind: bytes, payload: bytes) -> bytes:
 
 def _unpacked_profile(payload: bytes) -> bytes | None:
     _, _, packed = payload.partition(b"\0")
+    return _unpacked(packed[1:]) if packed[:1] == b"\0" else None
+
+
+def _unpacked(packed: bytes) -> bytes | None:
     unpacker = zlib.decompressobj()
     try:
-        profile = unpacker.decompress(packed[1:], MAX_ICC_BYTES + 1)
+        data = unpacker.decompress(packed, MOST_STREAM_BYTES + 1)
     except zlib.error:
         return None
-    return profile if packed[:1] == b"\0" and unpacker.eof and len(profile) <= MAX_ICC_BYTES else None
+    return data if unpacker.eof and len(data) <= MOST_STREAM_BYTES else None
 
 
 def _is_exif(payload: bytes) -> bool:

@@ -26,6 +26,7 @@ from vqcodec.evaluation.analyze import usage_plots
 from vqcodec.evaluation.analyze.usage import Usage, principal_plane, summarize
 from vqcodec.exact.accounting import IndexStorage, codebook_storage, index_storage
 from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.files import atomic_write
 from vqcodec.folders import Found, left_out_note
 from vqcodec.image import Picture, list_pictures, read_picture
@@ -87,7 +88,7 @@ def analyze(codec: Codec, paths: list[Path], quality: float) -> Analysis:
             about.setdefault(sentence, []).append(printable(path))
         encoded = codec.encode(picture.pixels, quality)
         usage = usage.plus(encoded, codec.prior)
-        rows.append(_storage_row(path, codec, codec.pack(encoded, picture.icc)))
+        rows.append(_storage_row(path, codec, codec.pack(encoded, Ancillary(picture.icc))))
     if not rows:
         raise InputError(f"none of the {len(paths)} pictures can be read; the first: {notes[0]}")
     figures = summarize(usage, codec.metadata)

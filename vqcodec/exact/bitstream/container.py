@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from vqcodec.errors import FormatError, InputError
-from vqcodec.exact.bitstream import profiles
+from vqcodec.errors import FormatError
+from vqcodec.exact.bitstream.ancillary import Ancillary, unpack_icc, unpack_sections
 from vqcodec.exact.bitstream.header import Header, Reader, read_header, read_version, varint
+from vqcodec.exact.bitstream.sections import (
+    COLOR_SPACE,
+    GRAY,
+    ICC_PROFILE,
+    INDICES,
+    OPTIONAL,
+    SECTION_NAMES,
+    Section,
+)
 
-INDICES = 0x01
-ICC_PROFILE = 0x81
-OPTIONAL = 0x80
 CRC_BYTES = 4
-MAX_ICC_BYTES = 1 << 24
-COLOR_SPACE = 0x82
-SECTION_NAMES = {INDICES: "indices", ICC_PROFILE: "ICC profile", COLOR_SPACE: "color space"}
-
-
-class Section(NamedTuple):
-    """One section: its type (bit 7 set where a reader may skip it) and its payload."""
-
-    type: int
-    payload: bytes
+NOTHING = Ancillary()
 
 
 @dataclass(frozen=True)
@@ -44,37 +40,32 @@ class Container:
     @property
     def icc(self) -> bytes | None:
         """The ICC profile, unpacked or made of its number, or None: the pixels are sRGB."""
-        for section in self.sections:
-            if section.type == ICC_PROFILE:
-                return _unpack_icc(section.payload)
-            if section.type == COLOR_SPACE and section.payload[0] in profiles.SPACES:
-                return profiles.profile(profiles.SPACES[section.payload[0]])
-        return None
+        return unpack_icc(self._by_type)
+
+    @property
+    def ancillary(self) -> Ancillary:
+        """All optional sections, unpacked; FormatError for the first that is damaged, in the order of FORMAT.md."""
+        return unpack_sections(self._by_type, self.header.height, self.header.width)
+
+    @property
+    def _by_type(self) -> dict[int, Section]:
+        return {section.type: section for section in self.sections}
 
 
-def write(header: Header, indices: bytes, icc: bytes | None = None) -> bytes:
-    """Return a complete .vqc file; InputError for a profile that is too long for one.
-
-    A profile that `profiles` makes of a number becomes that number.
-    """
-    sections = [Section(INDICES, indices)]
-    if icc and len(icc) > MAX_ICC_BYTES:
-        raise InputError(f"the ICC profile has {len(icc):,} bytes, a file holds at most 2^24; leave it out")
-    number = profiles.numbered().get(icc) if icc else None
-    if number is not None:
-        sections.append(Section(COLOR_SPACE, bytes([number])))
-    elif icc:
-        sections.append(Section(ICC_PROFILE, zlib.compress(icc, 9)))
-    return write_sections(header, sections)
+def write(header: Header, indices: bytes, ancillary: Ancillary = NOTHING) -> bytes:
+    """Return a complete .vqc file; InputError for what is too long for one."""
+    return write_sections(header, [Section(INDICES, indices), *ancillary.sections])
 
 
-def write_sections(header: Header, sections: Sequence[Section]) -> bytes:
+def write_sections(header: Header, sections: Iterable[Section]) -> bytes:
     """Return a file of these sections in this order, closed by its CRC-32."""
-    parts = [header.pack()]
-    for section in sections:
-        parts += [bytes([section.type]), varint(len(section.payload)), section.payload]
-    body = b"".join(parts)
+    body = header.pack() + pack_sections(sections)
     return body + struct.pack("<I", zlib.crc32(body))
+
+
+def pack_sections(sections: Iterable[Section]) -> bytes:
+    """Return the bytes of these sections in this order."""
+    return b"".join(bytes([type]) + varint(len(payload)) + payload for type, payload in sections)
 
 
 def read(data: bytes) -> Container:
@@ -86,40 +77,32 @@ def read(data: bytes) -> Container:
     if struct.pack("<I", zlib.crc32(body)) != data[-CRC_BYTES:]:
         raise FormatError("the file's checksum does not match; it is truncated or damaged")
     reader.data = body
-    header = read_header(reader)
-    return Container(header, tuple(_read_sections(reader)), len(data))
+    header, sections = read_header(reader), read_sections(reader)
+    if all(section.type != INDICES for section in sections):
+        raise FormatError("the file has no index section; it is damaged")
+    return Container(header, sections, len(data))
 
 
-def _read_sections(reader: Reader) -> list[Section]:
-    sections: list[Section] = []
+def read_sections(reader: Reader) -> tuple[Section, ...]:
+    """Return the known ones of all sections up to the end; FormatError for what contradicts itself."""
+    sections: dict[int, Section] = {}
     while reader.position < len(reader.data):
         kind = reader.take(1, "a section")[0]
         payload = reader.take(reader.varint("a section's length"), "a section")
+        if kind in sections:
+            raise FormatError(f"the file has two {SECTION_NAMES[kind]} sections")
         if kind in SECTION_NAMES:
-            if any(section.type == kind for section in sections):
-                raise FormatError(f"the file has two {SECTION_NAMES[kind]} sections")
-            sections.append(Section(kind, payload))
+            sections[kind] = Section(kind, payload)
         elif not kind & OPTIONAL:
             raise FormatError(f"the file has a section of type {kind} that this vqc does not know; update vqc")
-    _check_sections({section.type: section.payload for section in sections})
-    return sections
+    _check_sections(sections)
+    return tuple(sections.values())
 
 
-def _check_sections(payloads: dict[int, bytes]) -> None:
-    if INDICES not in payloads:
-        raise FormatError("the file has no index section; it is damaged")
-    if len(payloads.get(COLOR_SPACE, b"1")) != 1:
+def _check_sections(sections: dict[int, Section]) -> None:
+    if COLOR_SPACE in sections and len(sections[COLOR_SPACE].payload) != 1:
         raise FormatError("the color space section is not one byte; the file is damaged")
-    if {ICC_PROFILE, COLOR_SPACE} <= payloads.keys():
+    if {ICC_PROFILE, COLOR_SPACE} <= sections.keys():
         raise FormatError("the file has an ICC profile and a color space, of which one is right; it is damaged")
-
-
-def _unpack_icc(payload: bytes) -> bytes:
-    unpacker = zlib.decompressobj()
-    try:
-        profile = unpacker.decompress(payload, MAX_ICC_BYTES + 1)
-    except zlib.error as error:
-        raise FormatError("the ICC profile section cannot be unpacked; the file is damaged") from error
-    if not unpacker.eof or unpacker.unused_data or len(profile) > MAX_ICC_BYTES:
-        raise FormatError("the ICC profile section is too long or incomplete; the file is damaged")
-    return profile
+    if GRAY in sections and sections[GRAY].payload:
+        raise FormatError("the gray section is not empty; the file is damaged")

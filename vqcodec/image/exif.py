@@ -1,0 +1,199 @@
+"""EXIF, edited in place: orientation, thumbnail and GPS go, and every other byte stays where it was.
+
+EXIF is a TIFF file of directories that point into it by offsets, and so do the notes of camera makers, of which only
+they know how. Nothing is moved, therefore: what goes is overwritten by zeros, which cost nothing when they are packed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+Range = tuple[int, int]
+PREFIX = b"Exif\0\0"
+"""What stands before EXIF in a JPEG, and in what Pillow calls EXIF."""
+_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
+_SIZES = (1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)
+"""Bytes of a value of each type of TIFF."""
+_SHORT = 3
+ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+_EXIF, _GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+_THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))
+"""Tags of a thumbnail's place and length: of a JPEG, of plain samples."""
+_PER_INCH = {2: 1.0, 3: 2.54}
+_OF_TIFF = (0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298)
+"""Tags of a TIFF that tell something: names, description, make, model, software, date, artist, host, copyright."""
+
+
+class _Entry(NamedTuple):
+    """An entry of a directory: where it stands, and where its value does."""
+
+    at: int
+    value: Range
+
+
+class _Directory(NamedTuple):
+    """A directory: its entries by tag, where it stands, and where it says which one is next."""
+
+    entries: dict[int, _Entry]
+    at: int
+    next_at: int
+
+    @property
+    def ranges(self) -> list[Range]:
+        """All bytes that belong to it."""
+        return [(self.at, self.next_at + 4), *(entry.value for entry in self.entries.values())]
+
+
+class _Tiff:
+    """The bytes of EXIF, which can be changed; ValueError where they are none."""
+
+    def __init__(self, data: bytes) -> None:
+        if data[:4] not in _ORDERS:
+            raise ValueError("EXIF does not begin as a TIFF does")
+        self.order, self.bytes = _ORDERS[data[:4]], bytearray(data)
+        self.first = self.directory(self.number(4, 4))
+        if self.first.next_at != self.first.at + 2 + 12 * self.count or len(self.bytes) < self.first.next_at + 4:
+            raise ValueError("EXIF ends inside its first directory")
+
+    @property
+    def count(self) -> int:
+        """How many entries the first directory says that it has."""
+        return self.number(self.first.at, 2)
+
+    def number(self, at: int, size: int) -> int:
+        """Return the number of 2 or 4 bytes at a place."""
+        return int.from_bytes(self.bytes[at : at + size], "little" if self.order == "<" else "big")
+
+    def put(self, at: int, format: str, *values: int) -> None:
+        """Write numbers at a place."""
+        struct.pack_into(self.order + format, self.bytes, at, *values)
+
+    def directory(self, at: int) -> _Directory:
+        """Return the directory at a place, as far as its entries are there."""
+        count = min(self.number(at, 2), max(0, len(self.bytes) - at - 2) // 12)
+        places = [at + 2 + 12 * number for number in range(count)]
+        return _Directory({self.number(place, 2): self._entry(place) for place in places}, at, at + 2 + 12 * count)
+
+    def follow(self, directory: _Directory, tag: int) -> _Directory | None:
+        """Return the directory that an entry of another points to."""
+        return self.directory(self.number(directory.entries[tag].at + 8, 4)) if tag in directory.entries else None
+
+    def clear(self, dropped: Iterable[Range], kept: Iterable[Range]) -> None:
+        """Overwrite the bytes of some ranges that others do not share, and cut them off at the end."""
+        mask = np.zeros(len(self.bytes), bool)
+        for ranges, goes in ((dropped, True), (kept, False)):
+            for start, end in ranges:
+                mask[start:end] = goes
+        left = np.frombuffer(self.bytes, np.uint8) * ~mask
+        self.bytes = bytearray(left[: len(mask) - int(np.argmin(mask[::-1]))])
+
+    def kept(self, *without: int) -> list[Range]:
+        """Return all bytes of the first directory and of those below it."""
+        ranges, found = [(0, 8), *self.first.ranges], [self.first]
+        for tag in (_EXIF, _GPS, _INTEROPERABILITY):
+            for directory in list(found) if tag not in without else []:
+                below = self.follow(directory, tag)
+                if below is not None:
+                    found.append(below)
+                    ranges += below.ranges
+        return ranges
+
+    def _entry(self, at: int) -> _Entry:
+        type, count = self.number(at + 2, 2), self.number(at + 4, 4)
+        size = (_SIZES[type] if type < len(_SIZES) else 1) * count
+        start = at + 8 if size <= 4 else self.number(at + 8, 4)
+        return _Entry(at, (start, start + size))
+
+
+def cleaned(data: bytes) -> bytes | None:
+    """Return EXIF with the orientation 1 and without its thumbnail, or None where nothing else is in it.
+
+    ValueError where the bytes are no EXIF.
+    """
+    tiff = _Tiff(data.removeprefix(PREFIX))
+    first = tiff.first
+    if not first.entries.keys() - {ORIENTATION}:
+        return None
+    if ORIENTATION in first.entries:
+        tiff.put(first.entries[ORIENTATION].at + 2, "HIHH", _SHORT, 1, 1, 0)
+    following = tiff.number(first.next_at, 4)
+    if following:
+        tiff.put(first.next_at, "I", 0)
+        tiff.clear(_thumbnail(tiff, tiff.directory(following)), tiff.kept())
+    return bytes(tiff.bytes)
+
+
+def without_gps(data: bytes) -> bytes | None:
+    """Return EXIF without the directory of places, or None where nothing else is in it; ValueError as `cleaned`."""
+    tiff = _Tiff(data)
+    places = tiff.follow(tiff.first, _GPS)
+    if places is None:
+        return data
+    tiff.clear(places.ranges, tiff.kept(_GPS))
+    entry, end = tiff.first.entries[_GPS].at, tiff.first.next_at + 4
+    tiff.bytes[entry:end] = tiff.bytes[entry + 12 : end] + bytes(12)
+    tiff.put(tiff.first.at, "H", tiff.count - 1)
+    return without_gps(bytes(tiff.bytes)) if tiff.count else None
+
+
+def dots_per_inch(data: bytes) -> tuple[float, float] | None:
+    """Return the resolution that EXIF says, or None where it says none."""
+    try:
+        tiff = _Tiff(data)
+        unit = tiff.number(tiff.first.entries[_UNIT].value[0], 2)
+        x, y = (_ratio(tiff, tiff.first.entries[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        return x * _PER_INCH[unit], y * _PER_INCH[unit]
+    except (ValueError, LookupError, ArithmeticError):
+        return None
+
+
+def of_tags(image: Image.Image, dpi: tuple[float, float] | None) -> bytes | None:
+    """Return EXIF of what an image says in tags of its own, as a TIFF does, and of a resolution; or None."""
+    said, made = image.getexif(), Image.Exif()
+    for tag in _OF_TIFF if image.format == "TIFF" else ():
+        if tag in said:
+            made[tag] = said[tag]
+    for tag in (_EXIF, _GPS) if image.format == "TIFF" else ():
+        if below := said.get_ifd(tag):
+            made[tag] = dict(below)
+    if dpi is not None:
+        made[_X_RESOLUTION], made[_Y_RESOLUTION] = (round(value, 1) for value in dpi)
+        made[_UNIT] = 2
+    return made.tobytes().removeprefix(PREFIX) if made else None
+
+
+def for_tiff(data: bytes) -> Image.Exif:
+    """Return what a TIFF says of EXIF in tags of its own; SyntaxError and others where Pillow cannot read it."""
+    said, chosen, made = Image.Exif(), Image.Exif(), Image.Exif()
+    said.load(PREFIX + data)
+    values: dict[int, Any] = {tag: said[tag] for tag in _OF_TIFF if tag in said}
+    values |= {tag: below for tag in (_EXIF, _GPS) if (below := said.get_ifd(tag))}
+    for tag, value in values.items():
+        chosen[tag] = value
+    # Pillow writes the directories below only of EXIF that it has read.
+    made.load(chosen.tobytes())
+    return made
+
+
+def has_directories(tags: Image.Exif) -> bool:
+    """Return whether there are directories below the first."""
+    return _EXIF in tags or _GPS in tags
+
+
+def _thumbnail(tiff: _Tiff, directory: _Directory) -> list[Range]:
+    """Return the bytes of the second directory and of the picture that it tells of."""
+    ranges = directory.ranges
+    for place, length in _THUMBNAIL:
+        if {place, length} <= directory.entries.keys():
+            start, size = (tiff.number(directory.entries[tag].value[0], 4) for tag in (place, length))
+            ranges.append((start, start + size))
+    return ranges
+
+
+def _ratio(tiff: _Tiff, entry: _Entry) -> float:
+    return tiff.number(entry.value[0], 4) / tiff.number(entry.value[0] + 4, 4)
