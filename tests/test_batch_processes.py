@@ -157,16 +157,11 @@ def test_an_end_from_outside_ends_all_and_leaves_nothing_half(
 @pytest.mark.slow
 def test_errors_do_not_end_a_batch(run: Run, folder: Path, tiny_model: Path, tmp_path: Path) -> None:
     (folder / "bad.png").write_bytes(b"no picture")
-    result = run("compress", "-r", folder, "-o", tmp_path / "out", "-j", 3, "--model", tiny_model)
+    result = run("compress", "-r", folder, "-o", tmp_path / "out", "-j", 2, "--model", tiny_model)
     assert result.code == 1 and len(list((tmp_path / "out").iterdir())) == PICTURES
     assert "bad.png" in result.err.splitlines()[0] and result.err.endswith("saved; 1 failed\n")
     result = run("decompress", "-r", tmp_path / "out", "-o", tmp_path / "back", "-j", 2, "--model", tiny_model)
     assert result.code == 0 and len(list((tmp_path / "back").iterdir())) == PICTURES
-    bad = tmp_path / "bad.safetensors"
-    bad.write_bytes(b"0123456789abcdef")
-    result = run("compress", "-r", folder, "-o", tmp_path / "out2", "-j", 2, "--model", bad)
-    (line,) = result.err.splitlines()
-    assert result.code == 1 and "bad.safetensors is not a model file" in line
 
 
 def note(folder: Path) -> None:
@@ -191,14 +186,15 @@ def jobs(*names: str) -> list[Job]:
 def test_a_process_that_dies_costs_its_own_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     work = Work(partial(do, folder=tmp_path), partial(note, tmp_path))
-    done = {job.name: came for job, came in in_processes(work, jobs("die", "fail", *"abcdef"), 2, threads=3)}
-    assert sorted(done) == sorted([*"abcdef", "die", "fail"])
+    names = ["a", "fail", "b", "die", "c"]
+    done = {job.name: came for job, came in in_processes(work, jobs(*names), 1, threads=3)}
+    assert list(done) == names
     died, failed = done.pop("die"), done.pop("fail")
     assert isinstance(died, VqcError) and "fewer --jobs" in str(died)
     assert isinstance(failed, VqcError) and str(failed) == "this one fails"
     assert all(isinstance(came, Outcome) and came.facts["threads"] == "3" for came in done.values())
     marks = list(tmp_path.iterdir())
-    assert len(marks) == 3 and {mark.read_text() for mark in marks} == {"prepared\n"}
+    assert len(marks) == 2 and {mark.read_text() for mark in marks} == {"prepared\n"}
 
 
 def refuse() -> None:

@@ -81,6 +81,7 @@ class _NoTerminal:
         return getattr(self._stream, name)
 
     def isatty(self) -> bool:
+        """Say no."""
         return False
 
 
