@@ -203,3 +203,8 @@ def test_colors_are_no_gray(pixels: Pixels, tiny_codec: Codec) -> None:
 def test_gray_with_a_profile_of_rgb_is_rgb(pixels: Pixels) -> None:
     gray = Picture(np.repeat(pixels[..., :1], 3, axis=2), icc=b"profile")
     assert gray.is_gray and to_pil(gray).mode == "RGB"
+
+
+def test_alpha_of_another_size_is_refused(pixels: Pixels) -> None:
+    with pytest.raises(InputError, match=r"alpha of shape \(3, 3\) is not that of pixels \(70, 101, 3\)"):
+        Picture(pixels, alpha=np.zeros((3, 3), np.uint8))

@@ -37,6 +37,7 @@ NO_TORCH = {
     "folders",
     "exact",
     "image",
+    "decoder",
     "rate_control",
     "api",
     "cli",
@@ -54,6 +55,8 @@ ONLY_USER = {
         "training/pictures/drawn.py",
     },
     "click": {"cli"},
+    "onnx": {"decoder/graph.py"},
+    "onnxruntime": {"decoder/decoder.py"},
 }
 
 
@@ -153,6 +156,18 @@ def run_cli(*arguments: str) -> str:
 @pytest.mark.parametrize("code", ["import vqcodec", run_cli("--help"), *(run_cli(name, "--help") for name in COMMANDS)])
 def test_help_loads_nothing_slow(code: str) -> None:
     assert modules_after(code) & {"torch", "numpy", "PIL", "safetensors", "constriction", "tqdm"} == set()
+
+
+@pytest.mark.parametrize(("given", "left"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(
+    given: str | None, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    assert left in modules_after(
+        run_cli("--version") + "\nimport os; print(os.environ['OMP_WAIT_POLICY'], file=sys.stderr)"
+    )
 
 
 def test_info_and_models_load_neither_torch_nor_pillow() -> None:

@@ -18,6 +18,8 @@ from tiny import Run, picture
 import vqcodec
 from vqcodec.errors import SettingsError
 from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.sections import ALPHA, EXIF, Section
+from vqcodec.exact.bitstream.sections import XMP as XMP_SECTION
 from vqcodec.image import read_picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -145,6 +147,18 @@ def test_a_damaged_section_is_named_and_nothing_is_written(run: Run, tmp_path: P
             result = run("info", path, "--model", model)
             assert (result.code, result.out, result.err.count("\n")) == (1, b"", 1)
             assert f"the {name if name == 'alpha' else name.upper()} section" in result.err
+
+
+@pytest.mark.parametrize(("type", "name"), [(ALPHA, "alpha"), (EXIF, "EXIF"), (XMP_SECTION, "XMP")])
+def test_a_damaged_section_leaves_no_output(run: Run, packed: Path, tiny_model: Path, type: int, name: str) -> None:
+    parsed = container.read(packed.read_bytes())
+    packed.write_bytes(container.write_sections(parsed.header, [*parsed.sections, Section(type, b"damaged")]))
+    before = sorted(packed.parent.iterdir())
+    for command in (("decompress", packed, "-o", packed.with_name("back.png")), ("info", packed)):
+        result = run(*command, "--model", tiny_model)
+        assert (result.code, result.out, result.err.count("\n")) == (1, b"", 1)
+        assert f"photo.vqc: the {name} section" in result.err
+    assert sorted(packed.parent.iterdir()) == before
 
 
 def test_indices_as_arrays_keep_it_too(run: Run, logo: Path, tiny_model: Path) -> None:

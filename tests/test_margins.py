@@ -14,6 +14,7 @@ from tiny import picture
 
 from vqcodec import codec as module
 from vqcodec.codec import Codec
+from vqcodec.decoder import showing
 from vqcodec.exact.priors import StaticPrior
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import tiles_of
@@ -104,7 +105,7 @@ def test_pixels_of_tiles_are_those_of_the_whole_picture(
     encoded = photo().encode(pixels, quality, effort=0)
 
     def decoded(tile: int, margin: int) -> npt.NDArray[np.int64]:
-        monkeypatch.setattr(module, "SYNTHESIS_TILE", tile)
+        monkeypatch.setattr(showing, "SYNTHESIS_TILE", tile)
         monkeypatch.setattr(photo().network, "synthesis_margin", margin)
         return photo().decode(encoded).astype(np.int64)
 

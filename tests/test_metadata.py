@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
@@ -23,10 +24,11 @@ from metadata_files import (
     thumbnail,
     with_thumbnail,
 )
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 from test_image import chunk, encoded
 
-from vqcodec.errors import SettingsError
+from vqcodec.errors import InputError, SettingsError
+from vqcodec.evaluation.pages import picture_uri
 from vqcodec.exact.bitstream.sections import MOST_STREAM_BYTES
 from vqcodec.image import Picture, read_picture, stripped, write_picture
 from vqcodec.image import exif as exif_file
@@ -102,10 +104,12 @@ def test_metadata_come_back_from_every_format_that_holds_them(pixels: Pixels, fo
     again = read_picture(file)
     assert notes == again.notes == () and again.pixels.shape == picture.pixels.shape
     assert again.xmp == XMP_UPRIGHT and again.exif is not None
-    if suffix in ("tif", "avif") or format == "TIFF":  # which Pillow writes again, tag for tag
+    if suffix == "tif" or format == "TIFF":  # which say it in tags of their own
         here, there = (said_by(data) for data in (picture.exif, again.exif))
         here[0].pop(0x0112, None), there[0].pop(0x0112, None)
         assert here == there
+    elif suffix == "avif":
+        assert again.exif == exif_file.without_orientation(picture.exif)
     else:
         assert again.exif == picture.exif
     with Image.open(io.BytesIO(file)) as image:
@@ -237,3 +241,57 @@ def test_xmp_that_is_too_long_is_not_unpacked_further(pixels: Pixels) -> None:
 def test_comments_are_noted(pixels: Pixels) -> None:
     options: dict[str, Any] = {"comment": b"hello"}
     assert read_picture(encoded(Image.fromarray(pixels), "JPEG", **options)).notes == ("comments are not kept",)
+
+
+@pytest.mark.parametrize("suffix", KEEP)
+def test_texts_in_other_letters_stay(pixels: Pixels, suffix: str) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[0x010E], tags[0x013B] = "Größe".encode(), b"Ren\xe9"
+    tags[0x8769] = {0xA434: "Objektiv für alles".encode()}
+    picture = read_picture(encoded(Image.fromarray(pixels), "TIFF", tiffinfo=tags))
+    again = read_picture(written(picture, suffix)[0])
+    for data in (picture.exif, again.exif):
+        assert data is not None and {"Größe".encode(), b"Ren\xe9", "für alles".encode()} == {
+            text for text in ("Größe".encode(), b"Ren\xe9", "für alles".encode()) if text in data
+        }
+
+
+def test_pixels_are_turned_even_where_exif_is_damaged(pixels: Pixels) -> None:
+    data = exif()
+    count_at = struct.unpack("<I", data[4:8])[0]
+    longer = data[:count_at] + struct.pack("<H", 200) + data[count_at + 2 :]
+    picture = read_picture(picture_file("JPEG", pixels, longer, None))
+    assert picture.pixels.shape == (101, 70, 3) and picture.exif is None
+    assert picture.notes[0] == "the EXIF metadata are damaged; they are ignored and not kept"
+    (note,) = stripped(Picture(pixels, exif=longer), "gps").notes
+    assert "damaged" in note
+
+
+def test_a_page_tells_nothing_of_the_picture_s_place(pixels: Pixels) -> None:
+    address = picture_uri(read_picture(picture_file("JPEG", pixels, exif(), XMP)))
+    shown = read_picture(base64.b64decode(address.partition(",")[2]))
+    assert (shown.exif, shown.xmp) == (None, None)
+
+
+def test_xmp_of_an_odd_type_costs_no_picture(pixels: Pixels) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[700] = 5
+    tags.tagtype[700] = 3
+    picture = read_picture(encoded(Image.fromarray(pixels), "TIFF", tiffinfo=tags))
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert picture.xmp is None
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_damage_beside_the_pixels_costs_no_more_than_an_input_error(data: st.DataObject) -> None:
+    format = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP", "TIFF"]))
+    original = picture_file(format, np.zeros((8, 8, 3), np.uint8), exif(), XMP)
+    at = data.draw(st.integers(0, len(original) - 1))
+    try:
+        picture = read_picture(original[:at] + data.draw(st.binary(max_size=8)) + original[at + 1 :])
+    except InputError as error:
+        assert "the image data" in str(error)
+    else:
+        for suffix in KEEP:
+            written(stripped(picture, "gps"), suffix)

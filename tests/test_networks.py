@@ -12,6 +12,7 @@ from untrained import untrained
 
 from vqcodec import codec as module
 from vqcodec.codec import Codec
+from vqcodec.decoder import showing
 from vqcodec.errors import ModelError
 from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
@@ -112,7 +113,8 @@ def test_only_what_does_not_see_the_whole_picture_is_cut_into_tiles(
     pixels = picture(20 * rateless.network.stride, 18 * rateless.network.stride, seed=3)
     whole = rateless.encode(pixels)
     shown = rateless.decode(whole)
-    for name, value in (("TILE", 16), ("TILED_LATENTS", 16), ("SYNTHESIS_TILE", 16)):
+    monkeypatch.setattr(showing, "SYNTHESIS_TILE", 16)
+    for name, value in (("TILE", 16), ("TILED_LATENTS", 16)):
         monkeypatch.setattr(module, name, value)
     data = container.read(rateless.compress(Picture(pixels)))
     assert data.header.tile == (16 if tiled else 0)

@@ -20,6 +20,7 @@ from tiny import picture
 import vqcodec
 from vqcodec import codec as module
 from vqcodec.codec import Codec
+from vqcodec.decoder import showing
 from vqcodec.errors import FormatError, SettingsError, VqcError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
@@ -108,7 +109,8 @@ def codecs(tiny_codec: Codec) -> dict[str, Codec]:
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut whatever has more than 100 latents into tiles of 16 latents."""
-    for name, value in (("TILE", 16), ("TILED_LATENTS", 100), ("SYNTHESIS_TILE", 16)):
+    monkeypatch.setattr(showing, "SYNTHESIS_TILE", 16)
+    for name, value in (("TILE", 16), ("TILED_LATENTS", 100)):
         monkeypatch.setattr(module, name, value)
 
 

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.choices import DEFAULT_EFFORT
-from vqcodec.codec import Codec
+from vqcodec.decoder import Decoder, can_decode
 from vqcodec.errors import VqcWarning
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
-from vqcodec.image import read_picture, stripped, to_pil
+from vqcodec.image import Picture, read_picture, stripped, to_pil
 from vqcodec.rate_control import Goal, seek
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from vqcodec.codec import Codec
 
 
 def load_model(model: str | Path | None = None) -> Codec:
@@ -25,9 +27,12 @@ def load_model(model: str | Path | None = None) -> Codec:
 
     Models are kept in memory, so that a second call costs nothing.
     """
-    path = model_file.resolve(model).resolve()
-    status = path.stat()
-    return _load(path, status.st_mtime_ns, status.st_size)
+    return _load(*_version(model))
+
+
+def load_decoder(model: str | Path | None = None) -> Decoder | Codec:
+    """Return what decompresses files of a model, as `load_model`: without torch where it can, or the codec if not."""
+    return _load_decoder(*_version(model))
 
 
 def compress(
@@ -62,7 +67,7 @@ def compress(
     """
     goal = Goal(quality, max_bytes, target_bpp, target_psnr)
     picture = stripped(read_picture(image, background=background), strip)
-    codec = model if isinstance(model, Codec) else load_model(model)
+    codec = load_model(model) if model is None or isinstance(model, str | Path) else model
     found = seek(codec, picture, goal, effort)
     for note in (*picture.notes, *found.notes):
         warnings.warn(note, VqcWarning, stacklevel=2)
@@ -76,10 +81,15 @@ def decompress(data: bytes, model: str | Path | Codec | None = None) -> Image.Im
 
     `model` is needed only for files of a model that is not shipped. Raises FormatError, ModelError.
     """
-    if isinstance(model, Codec):
-        return to_pil(model.decompress(data))
-    codec, parsed = open_file(data, model)
-    return to_pil(codec.picture_of(parsed))
+    if model is None or isinstance(model, str | Path):
+        return to_pil(picture_of(data, model))
+    return to_pil(model.decompress(data))
+
+
+def picture_of(data: bytes, model: str | Path | None = None) -> Picture:
+    """Return the picture in the bytes of a .vqc file; without torch where the model allows it. Errors as above."""
+    parsed = container.read(data)
+    return load_decoder(model_file.needed(parsed.header.fingerprint, model)).picture_of(parsed)
 
 
 def open_file(data: bytes, model: str | Path | None = None) -> tuple[Codec, Container]:
@@ -91,7 +101,21 @@ def open_file(data: bytes, model: str | Path | None = None) -> tuple[Codec, Cont
     return load_model(model_file.needed(parsed.header.fingerprint, model)), parsed
 
 
+def _version(model: str | Path | None) -> tuple[Path, int, int]:
+    """Return a model's path, time and size: one that was trained again must not come from memory."""
+    path = model_file.resolve(model).resolve()
+    status = path.stat()
+    return path, status.st_mtime_ns, status.st_size
+
+
 @functools.lru_cache(maxsize=4)
 def _load(path: Path, mtime_ns: int, size_bytes: int) -> Codec:
-    """Time and size are part of the key: a model that was trained again must not come from memory."""
+    from vqcodec.codec import Codec  # torch takes longer to import than a picture to decode
+
     return Codec.open(path)
+
+
+@functools.lru_cache(maxsize=4)
+def _load_decoder(path: Path, mtime_ns: int, size_bytes: int) -> Decoder | Codec:
+    metadata, arrays = model_file.load(path)
+    return Decoder(metadata, arrays) if can_decode(metadata) else _load(path, mtime_ns, size_bytes)

@@ -19,7 +19,6 @@ comes out the same on every machine; pixels may differ by a gray level.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,10 @@ from tqdm import tqdm
 
 from vqcodec import networks
 from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_effort, check_quality
+from vqcodec.decoder import memory_errors, show
 from vqcodec.encoder import encoder_for
 from vqcodec.encoder.proximal import Scene, Slices, refine
-from vqcodec.errors import InputError, ModelError, SettingsError
+from vqcodec.errors import ModelError, SettingsError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.ancillary import Ancillary
@@ -68,7 +68,6 @@ TILE = 64
 """Side in latents of the tiles that large pictures are cut into."""
 TILED_LATENTS = 96 * 64
 """Pictures of more latents are cut into tiles."""
-SYNTHESIS_TILE = 64
 
 
 class Codec:
@@ -107,7 +106,7 @@ class Codec:
         the whole picture.
         """
         size = self._size(picture.pixels, quality, TILED_LATENTS)
-        with _memory_errors(size):
+        with memory_errors(size):
             chosen = self._choose_tiles(picture.pixels, size, check_effort(effort))
             return encode_tiles(chosen, size, self.metadata, self.prior, picture.ancillary)
 
@@ -119,7 +118,7 @@ class Codec:
     def picture_of(self, parsed: Container) -> Picture:
         """Return the picture in a parsed .vqc file; errors as in `decompress`."""
         size = size_of(parsed.header)
-        with _memory_errors(size):
+        with memory_errors(size):
             codes = join_codes(decode_tiles(parsed, self.metadata, self.prior), size, self.metadata)
             said = parsed.ancillary
             return picture_with(self._synthesize(codes, size), said)
@@ -140,7 +139,7 @@ class Codec:
     @pinned_torch()
     def decode(self, encoded: PictureChoice) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for indices."""
-        with _memory_errors(encoded.size):
+        with memory_errors(encoded.size):
             return self._synthesize(encoded.choice.codes, encoded.size)
 
     @pinned_torch()
@@ -188,23 +187,16 @@ class Codec:
             return self.encoder.choose(z[(..., *inner)], quality, RATE_WEIGHT if effort else 0.0)
         return refine(Scene(self.network, x, torch.tensor([quality]), z, inner), self.encoder, steps)
 
-    @torch.inference_mode()
     def _synthesize(self, codes: npt.NDArray[Any], size: Size) -> npt.NDArray[np.uint8]:
-        """Return pixels uint8 [H, W, 3] for Choice.codes of a whole picture.
+        """Return pixels uint8 [H, W, 3] for Choice.codes of a whole picture."""
+        network, quality = self.network, torch.tensor([size.quality])
 
-        The synthesis too goes tile by tile, whether or not the file is cut: its memory is what limits a decoder.
-        """
-        stride, margin, quality = self.network.stride, self.network.synthesis_margin, torch.tensor([size.quality])
-        grid = latent_grid(size.height, size.width, stride)
-        pixels = np.empty((size.height, size.width, 3), np.uint8)
-        for tile in tiles_of(grid, 0 if margin is None else SYNTHESIS_TILE):
-            seen = tile.widened(grid, margin or 0)
-            z = self.encoder.latents(seen.of(codes, self.metadata.factor))
-            x = self.network.synthesis(z, quality)[0][(..., *tile.within(seen).slices(stride))]
-            place = pixels[tile.slices(stride)]
-            x = x[:, : place.shape[0], : place.shape[1]]
-            place[:] = (x * 255.0).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
-        return pixels
+        @torch.inference_mode()
+        def synthesis(part: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+            picture: npt.NDArray[np.float32] = network.synthesis(self.encoder.latents(part), quality)[0].numpy()
+            return picture
+
+        return show(codes, size, synthesis, network.stride, network.synthesis_margin, self.metadata.factor)
 
     @torch.inference_mode()
     def _analyze(self, x: Tensor, quality: float) -> Tensor:
@@ -215,19 +207,6 @@ class Codec:
         height, width = pixels.shape[:2]
         x = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 255.0
         return F.pad(x, (0, -width % self.network.stride, 0, -height % self.network.stride), mode="replicate")
-
-
-@contextmanager
-def _memory_errors(size: Size) -> Iterator[None]:
-    """Say in a sentence that a picture is too large for this machine, however torch or NumPy put it."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
-        raise InputError(
-            f"there is not enough memory for {size.width} x {size.height} pixels; make the picture smaller"
-        ) from error
 
 
 def _tensor(array: npt.NDArray[Any]) -> Tensor:

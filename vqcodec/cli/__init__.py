@@ -95,6 +95,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     # NumPy's thread pool beside torch's halves the speed of both; its products here are small.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Threads of OpenMP spin while they wait: two compressions on two cores took ten times as long each.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _prepare()
     try:
         code = vqc.main(arguments, prog_name="vqc", standalone_mode=False)

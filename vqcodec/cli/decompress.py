@@ -7,7 +7,7 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -26,9 +26,6 @@ from vqcodec.cli.jobs import (
 from vqcodec.cli.pool import Work
 from vqcodec.errors import OutputError
 from vqcodec.folders import list_folder
-
-if TYPE_CHECKING:
-    from vqcodec.image import Picture
 
 DEFAULT_FORMAT = "png"
 
@@ -53,7 +50,7 @@ def command(
 
     Each output lies beside its input, as a PNG, unless -o or --format say otherwise; the
     suffix of OUT chooses its format. A file that is there already may be the original: it is
-    replaced only with -f and where -o names it.
+    replaced only with both -f and -o.
 
     \b
     vqc decompress photo.vqc -o back.png
@@ -110,13 +107,14 @@ def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str 
 
 
 def _decompress(job: Job, options: _Options) -> Outcome:
+    from vqcodec.api import picture_of
     from vqcodec.image import output_format, write_picture
 
     started = time.perf_counter()
     wanted = options.format_name or (job.target.suffix if job.target else DEFAULT_FORMAT)
     output_format(job.target_name, wanted)
     data = read_input(job)
-    picture = _decode(data, options.model)
+    picture = picture_of(data, options.model)
     written = io.BytesIO()
     notes = write_picture(picture, written, wanted, background=options.background)
     write_output(job, written.getvalue(), options.force, options.preserve)
@@ -133,15 +131,3 @@ def _decompress(job: Job, options: _Options) -> Outcome:
     }
     line = f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {result['bytes']:,} bytes"
     return Outcome(line, result, notes, aside=job.target is None)
-
-
-def _decode(data: bytes, model: str | None) -> Picture:
-    from vqcodec.exact import model_file
-    from vqcodec.exact.bitstream import container
-
-    # What can be wrong without torch is said before the seconds that it takes to import.
-    parsed = container.read(data)
-    path = model_file.needed(parsed.header.fingerprint, model)
-    from vqcodec.api import load_model
-
-    return load_model(path).picture_of(parsed)

@@ -148,9 +148,7 @@ def _ignored_interrupts() -> Iterator[None]:
 
 def _serve(connection: Connection, threads: int) -> None:
     """Prepare, and do jobs until there are no more."""
-    # Both are read when torch is imported. Threads that spin while they wait would take the cores of other processes.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported, which it is not yet
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()

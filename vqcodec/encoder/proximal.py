@@ -20,7 +20,7 @@ from tqdm import tqdm
 from vqcodec.encoder.choice import Encoder
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.networks import Network
-from vqcodec.networks.photo import GRAY_LEVELS
+from vqcodec.networks.rated import GRAY_LEVELS
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from importlib import resources
 
-from vqcodec.image import Picture, write_picture
+from vqcodec.image import Picture, stripped, write_picture
 
 _NAME = re.compile(r"\{\{(\w+)\}\}")
 # The longest side that a WebP file can have.
@@ -54,10 +54,13 @@ def data_uri(data: bytes, kind: str) -> str:
 
 
 def picture_uri(picture: Picture) -> str:
-    """Return a picture without loss as a data: address: WebP, which is a third smaller than PNG, where it fits."""
+    """Return a picture without loss as a data: address: WebP, which is a third smaller than PNG, where it fits.
+
+    A page is shown to others, so it tells nothing of the picture's place or camera.
+    """
     kind = "webp" if max(picture.pixels.shape[:2]) <= _MAX_WEBP_SIDE else "png"
     stream = io.BytesIO()
-    write_picture(picture, stream, kind)
+    write_picture(stripped(picture, "all"), stream, kind)
     return data_uri(stream.getvalue(), f"image/{kind}")
 
 

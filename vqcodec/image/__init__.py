@@ -181,6 +181,8 @@ def _from_pil(image: Image.Image, name: str, file: Png | None = None) -> Picture
     bits = depth.bits_per_sample(image.format, image.mode, _tile_arguments(image), getattr(image, "fp", None))
     bits = tiff_bits(image) or bits
     xmp = file.xmp or image.info.get("xmp")  # Pillow may change it when it loads
+    if not isinstance(xmp, (bytes, str)):
+        image.info.pop("xmp", None)  # a number in a TIFF, for which Pillow would not load it
     image.load()
     if bits > 8:
         notes.append(f"{bits} bits per sample are reduced to 8")

@@ -92,6 +92,12 @@ class _Tiff:
         left = np.frombuffer(self.bytes, np.uint8) * ~mask
         self.bytes = bytearray(left[: len(mask) - int(np.argmin(mask[::-1]))])
 
+    def drop(self, tag: int) -> None:
+        """Take an entry out of the first directory, whose others move up."""
+        entry, end = self.first.entries[tag].at, self.first.next_at + 4
+        self.bytes[entry:end] = self.bytes[entry + 12 : end] + bytes(12)
+        self.put(self.first.at, "H", self.count - 1)
+
     def kept(self, *without: int) -> list[Range]:
         """Return all bytes of the first directory and of those below it."""
         ranges, found = [(0, 8), *self.first.ranges], [self.first]
@@ -115,7 +121,9 @@ def cleaned(data: bytes) -> bytes | None:
 
     ValueError where the bytes are no EXIF.
     """
-    tiff = _Tiff(data.removeprefix(PREFIX))
+    while data.startswith(PREFIX):
+        data = data.removeprefix(PREFIX)
+    tiff = _Tiff(data)
     first = tiff.first
     if not first.entries.keys() - {ORIENTATION}:
         return None
@@ -135,10 +143,16 @@ def without_gps(data: bytes) -> bytes | None:
     if places is None:
         return data
     tiff.clear(places.ranges, tiff.kept(_GPS))
-    entry, end = tiff.first.entries[_GPS].at, tiff.first.next_at + 4
-    tiff.bytes[entry:end] = tiff.bytes[entry + 12 : end] + bytes(12)
-    tiff.put(tiff.first.at, "H", tiff.count - 1)
+    tiff.drop(_GPS)
     return without_gps(bytes(tiff.bytes)) if tiff.count else None
+
+
+def without_orientation(data: bytes) -> bytes:
+    """Return EXIF without the entry of its orientation; ValueError as `cleaned`."""
+    tiff = _Tiff(data)
+    if ORIENTATION in tiff.first.entries:
+        tiff.drop(ORIENTATION)
+    return bytes(tiff.bytes)
 
 
 def dots_per_inch(data: bytes) -> tuple[float, float] | None:
@@ -154,13 +168,7 @@ def dots_per_inch(data: bytes) -> tuple[float, float] | None:
 
 def of_tags(image: Image.Image, dpi: tuple[float, float] | None) -> bytes | None:
     """Return EXIF of what an image says in tags of its own, as a TIFF does, and of a resolution; or None."""
-    said, made = image.getexif(), Image.Exif()
-    for tag in _OF_TIFF if image.format == "TIFF" else ():
-        if tag in said:
-            made[tag] = said[tag]
-    for tag in (_EXIF, _GPS) if image.format == "TIFF" else ():
-        if below := said.get_ifd(tag):
-            made[tag] = dict(below)
+    made = _chosen(image.getexif()) if image.format == "TIFF" else Image.Exif()
     if dpi is not None:
         made[_X_RESOLUTION], made[_Y_RESOLUTION] = (round(value, 1) for value in dpi)
         made[_UNIT] = 2
@@ -169,20 +177,36 @@ def of_tags(image: Image.Image, dpi: tuple[float, float] | None) -> bytes | None
 
 def for_tiff(data: bytes) -> Image.Exif:
     """Return what a TIFF says of EXIF in tags of its own; SyntaxError and others where Pillow cannot read it."""
-    said, chosen, made = Image.Exif(), Image.Exif(), Image.Exif()
+    said, made = Image.Exif(), Image.Exif()
     said.load(PREFIX + data)
-    values: dict[int, Any] = {tag: said[tag] for tag in _OF_TIFF if tag in said}
-    values |= {tag: below for tag in (_EXIF, _GPS) if (below := said.get_ifd(tag))}
-    for tag, value in values.items():
-        chosen[tag] = value
     # Pillow writes the directories below only of EXIF that it has read.
-    made.load(chosen.tobytes())
+    made.load(_chosen(said).tobytes())
+    for directory in (made, *(made.get_ifd(tag) for tag in (_EXIF, _GPS) if tag in made)):
+        for tag, value in list(directory.items()):
+            directory[tag] = _text(value)
     return made
 
 
 def has_directories(tags: Image.Exif) -> bool:
     """Return whether there are directories below the first."""
     return _EXIF in tags or _GPS in tags
+
+
+def _chosen(said: Image.Exif) -> Image.Exif:
+    """Return the tags that tell something, with the directories below."""
+    made = Image.Exif()
+    for tag in _OF_TIFF:
+        if tag in said:
+            made[tag] = _text(said[tag])
+    for tag in (_EXIF, _GPS):
+        if below := said.get_ifd(tag):
+            made[tag] = {name: _text(value) for name, value in below.items()}
+    return made
+
+
+def _text(value: Any) -> Any:
+    """Return a text as the bytes that Pillow has read it from; what is not ASCII it writes as question marks."""
+    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
 
 
 def _thumbnail(tiff: _Tiff, directory: _Directory) -> list[Range]:

@@ -41,22 +41,22 @@ class Metadata(NamedTuple):
     notes: list[str]
 
 
-def oriented(image: Image.Image, xmp: str | bytes | None) -> tuple[Image.Image, Metadata]:
+def oriented(image: Image.Image, xmp: object) -> tuple[Image.Image, Metadata]:
     """Return a loaded image as its orientation says it should be seen, and its metadata, which then say that no more.
 
-    xmp: what the file holds of it. Resolution becomes EXIF where there is none.
+    xmp: what Pillow says the file holds of it, of any type. Resolution becomes EXIF where there is none.
     """
-    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp if isinstance(xmp, bytes) else None
     if xmp:
         image.info.setdefault("xmp", xmp)
+    turned, notes = image, list[str]()
     try:
         # Of a large picture every copy counts, so none is made where nothing is to be turned.
-        is_turned = image.getexif().get(exif_file.ORIENTATION, 1) != 1
-        turned = ImageOps.exif_transpose(image) if is_turned else image
-        exif = _exif(image)
+        if image.getexif().get(exif_file.ORIENTATION, 1) != 1:
+            turned = ImageOps.exif_transpose(image)
+        exif, notes = _kept("EXIF", _exif(image), [])
     except Exception:  # damaged EXIF raises nearly anything; the pixels are good all the same
-        return image, Metadata(None, *_kept("XMP", xmp and xmp_file.cleaned(xmp), [_DAMAGED]))
-    exif, notes = _kept("EXIF", exif, [])
+        exif, notes = None, [_DAMAGED]
     xmp, notes = _kept("XMP", xmp and xmp_file.cleaned(xmp), notes)
     if _dpi(image) and (exif is None or not _says(exif, _dpi(image))):
         notes.append("dots per inch are not kept")
@@ -82,11 +82,14 @@ def stripped(picture: Picture, what: str) -> Picture:
         return picture
     if what == "all":
         return replace(picture, exif=None, xmp=None)
-    notes = list(picture.notes)
+    notes, exif = list(picture.notes), None
     xmp = xmp_file.without_gps(picture.xmp) if picture.xmp else None
     if picture.xmp and xmp is None:
         notes.append("the XMP metadata are left out, because not all places in them can be taken out")
-    exif = exif_file.without_gps(picture.exif) if picture.exif else None
+    try:
+        exif = exif_file.without_gps(picture.exif) if picture.exif else None
+    except ValueError:
+        notes.append(_DAMAGED)
     return replace(picture, exif=exif, xmp=xmp, notes=tuple(notes))
 
 

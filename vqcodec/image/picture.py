@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from vqcodec.errors import InputError
 from vqcodec.exact.bitstream.ancillary import Ancillary
 
 
@@ -17,7 +18,7 @@ class Picture:
 
     icc: the ICC profile, or None for sRGB. alpha: uint8 [H, W], 0 transparent to 255 opaque, not multiplied into the
     pixels, or None where every pixel is opaque. exif: a TIFF structure without the prefix `Exif`, its orientation 1;
-    xmp: an XMP packet; or None.
+    xmp: an XMP packet; or None. InputError for alpha of another size than the pixels.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -26,6 +27,10 @@ class Picture:
     alpha: npt.NDArray[np.uint8] | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if self.alpha is not None and self.alpha.shape != self.pixels.shape[:2]:
+            raise InputError(f"alpha of shape {self.alpha.shape} is not that of pixels {self.pixels.shape}")
 
     @cached_property
     def is_gray(self) -> bool:

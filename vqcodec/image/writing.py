@@ -157,15 +157,15 @@ def _in_png(picture: Picture) -> _Metadata:
 
 
 def _in_avif(picture: Picture) -> _Metadata:
-    """Pillow takes the orientation out of EXIF, for which it writes it again, if it can read it."""
+    """An AVIF has its orientation elsewhere, and Pillow writes EXIF as it is where that does not say one."""
     said, notes = _plainly(picture).options, []
-    try:
-        tags = Image.Exif()
-        tags.load(said.get("exif", b""))
-        tags.tobytes()
-    except Exception:  # damaged EXIF raises nearly anything
-        del said["exif"]
-        notes.append(_DAMAGED)
+    if picture.exif:
+        try:
+            said["exif"] = exif_file.PREFIX + exif_file.without_orientation(picture.exif)
+            Image.Exif().load(said["exif"])  # as Pillow will
+        except Exception:  # damaged EXIF raises nearly anything
+            del said["exif"]
+            notes.append(_DAMAGED)
     return _Metadata(said, notes)
 
 

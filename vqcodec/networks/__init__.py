@@ -7,15 +7,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqcodec.errors import ModelError
+from vqcodec.errors import ModelError, SettingsError
 from vqcodec.networks.base import Network
 from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.networks.rated import RatedNetwork
 from vqcodec.networks.vqgan import VqganNetwork
 from vqcodec.networks.vqvae import VqvaeNetwork
 
-__all__ = ["NETWORKS", "Network", "PhotoNetwork", "VqganNetwork", "VqvaeNetwork", "build", "check_weights"]
+__all__ = [
+    "NETWORKS", "Network", "PhotoNetwork", "RatedNetwork", "VqganNetwork", "VqvaeNetwork", "build", "check_weights",
+    "rated",
+]  # fmt: skip
 
 NETWORKS: dict[str, type[Network]] = {"photo": PhotoNetwork, "vqvae": VqvaeNetwork, "vqgan": VqganNetwork}
+
+
+def rated(name: str) -> type[RatedNetwork]:
+    """Return a network of every rate by its name; SettingsError where there is no such one."""
+    kinds = {known: kind for known, kind in NETWORKS.items() if issubclass(kind, RatedNetwork)}
+    if name not in kinds:
+        raise SettingsError(
+            f"network {name!r} is not trained by rate and distortion; choose {' or '.join(kinds)}, or kind papers"
+        )
+    return kinds[name]
 
 
 def build(settings: dict[str, Any]) -> Network:

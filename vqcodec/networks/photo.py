@@ -20,43 +20,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqcodec.networks.base import Network
 from vqcodec.networks.layers import Modulation, ResidualBlock, conv3
+from vqcodec.networks.rated import GRAY_LEVELS, LAMBDAS, Linear, RatedNetwork
 
 STRIDE = 16
-GRAY_LEVELS = 255.0
-QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
-LAMBDAS = (0.0008, 0.0023, 0.0067, 0.0192, 0.0555, 1.28)
-"""The weights of squared error at the knots of quality: even steps, and a large last one up to 46 dB and more."""
 
 
-def position_of(quality: Tensor) -> Tensor:
-    """Return where qualities [B] lie, 0 for the lowest to 1 for the highest."""
-    return (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
+class PhotoNetwork(RatedNetwork):
+    """Analysis and synthesis between pictures [B, 3, 16h, 16w] in [0, 1] and latents [B, d, h, w]."""
 
-
-def at_knots(values: Tensor, quality: Tensor) -> Tensor:
-    """Return [B, n], the piecewise linear function of quality [B] with values [knots, n] at evenly spaced knots."""
-    position = position_of(quality) * (len(values) - 1)
-    lower = position.floor().clamp(0, len(values) - 2).long()
-    return torch.lerp(values[lower], values[lower + 1], (position - lower)[:, None])
-
-
-class PhotoNetwork(Network):
-    """Analysis and synthesis between pictures [B, 3, 16h, 16w] in [0, 1] and latents [B, d, h, w].
-
-    1 in a latent is one quantizer step at the quality in use: the gain of a channel
-    starts at sqrt(lambda / 26) per gray level, the step at which a uniform quantizer
-    behind an orthonormal transform has slope lambda, and is learned from there.
-    """
-
-    has_rates = True
     stride = STRIDE
     analysis_margin = 8
     synthesis_margin = 10
     synthesis_names = ("synthesis", "block_synthesis")
     last_layer = "synthesis_out.weight"
-    sigma: Tensor
+    linear_names = ("block_analysis", "block_synthesis")
 
     def __init__(
         self,
@@ -66,14 +44,10 @@ class PhotoNetwork(Network):
     ) -> None:
         super().__init__()
         low, mid, up, fine = widths
-        self.d = d
-        self.lambdas = tuple(lambdas)
         self.widths = (low, mid, up, fine)
-        self.bf16 = False
         self.block_analysis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
         self.block_synthesis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
-        self.register_buffer("sigma", torch.ones(d))
-        self.log_gain = nn.Parameter(_initial_log_gain(d, self.lambdas))
+        self.make_gains(d, lambdas)
         self.analysis_stem = nn.Sequential(nn.PixelUnshuffle(4), conv3(48, fine), nn.ReLU(), conv3(fine, mid, stride=2))
         self.analysis_mid = nn.ModuleList([ResidualBlock(mid), ResidualBlock(mid)])
         self.analysis_down = conv3(mid, low, stride=2)
@@ -91,22 +65,23 @@ class PhotoNetwork(Network):
         self.synthesis_out = _zero(conv3(fine, 48))
         self.synthesis_modulation = Modulation((low, up, fine))
 
+    @classmethod
+    def of_run(cls, d: int, width: int, lambdas: tuple[float, ...]) -> PhotoNetwork:
+        """Return a network whose branches have `width` channels at a quarter of the resolution and 3 width at 1/16."""
+        return cls(d, (3 * width, 2 * width, 3 * width // 2, width), lambdas)
+
+    @property
+    def linear(self) -> Linear:
+        """The convolution of the linear path and its transpose."""
+        return Linear(self.block_analysis, self.block_synthesis)
+
     def set_basis(self, basis: Tensor, sigma: Tensor) -> None:
         """Load an orthonormal block basis [>= d, 768], strongest component first, and its deviations."""
         kernel = basis[: self.d].reshape(self.d, 3, STRIDE, STRIDE)
         with torch.no_grad():
             self.block_analysis.copy_(kernel)
             self.block_synthesis.copy_(kernel)
-            self.sigma.copy_(sigma[: self.d])
-
-    def rate_lambda(self, quality: Tensor) -> Tensor:
-        """Return the weight [B] of 255^2 * MSE against bits per pixel that qualities [B] stand for."""
-        logarithms = torch.tensor(self.lambdas, device=quality.device).log()[:, None]
-        return at_knots(logarithms, quality)[:, 0].exp()
-
-    def gain(self, quality: Tensor) -> Tensor:
-        """Return steps per gray level [B, d, 1, 1] for qualities [B] in 1..100."""
-        return at_knots(self.log_gain, quality).exp()[:, :, None, None]
+            super().set_basis(basis, sigma)
 
     def analysis(self, x: Tensor, quality: Tensor) -> Tensor:
         """Return latents z float32 [B, d, h, w] in quantizer steps for x [B, 3, 16h, 16w] in [0, 1]."""
@@ -155,10 +130,6 @@ class PhotoNetwork(Network):
     def _branch_precision(self, like: Tensor) -> torch.autocast:
         """Return the context of the convolutional branches; the linear path always stays in float32."""
         return torch.autocast(like.device.type, dtype=torch.bfloat16, enabled=self.bf16)
-
-
-def _initial_log_gain(d: int, lambdas: tuple[float, ...]) -> Tensor:
-    return (0.5 * torch.log(torch.tensor(lambdas) / 26.0))[:, None].repeat(1, d)
 
 
 def _zero(layer: nn.Conv2d) -> nn.Conv2d:

@@ -7,17 +7,17 @@ from typing import Literal
 
 import torch
 
-from vqcodec.networks.photo import STRIDE, PhotoNetwork
+from vqcodec.networks import RatedNetwork
 
 Switch = bool | Literal["auto"]
 """True, False, or what a measurement says."""
 _ROUNDS = 3
-_SIDE = 12 * STRIDE
+_POSITIONS = 12
 # A rounding error in every layer is not worth a few hundredths of the time.
 _WORTH = 0.9
 
 
-def wants_bf16(network: PhotoNetwork, device: torch.device, switch: Switch) -> bool:
+def wants_bf16(network: RatedNetwork, device: torch.device, switch: Switch) -> bool:
     """Return whether a network is to compute its convolutional branches in bfloat16; `auto` measures for a second.
 
     Without such instructions bfloat16 takes up to ten times as long. The measurement may come out differently another
@@ -34,9 +34,10 @@ def wants_bf16(network: PhotoNetwork, device: torch.device, switch: Switch) -> b
     return seconds[True] < _WORTH * seconds[False]
 
 
-def _seconds(network: PhotoNetwork, device: torch.device) -> float:
+def _seconds(network: RatedNetwork, device: torch.device) -> float:
     """Return the time of one picture there and back, with gradients."""
-    x = torch.full((1, 3, _SIDE, _SIDE), 0.5, device=device).contiguous(memory_format=torch.channels_last)
+    side = _POSITIONS * network.stride
+    x = torch.full((1, 3, side, side), 0.5, device=device).contiguous(memory_format=torch.channels_last)
     quality = torch.full((1,), 50.0, device=device)
     _wait(device)
     started = time.perf_counter()

@@ -1,7 +1,7 @@
 """The contract that every prior keeps, so that nobody needs to ask which one it is.
 
-quality is 1..100, grid the height and width of a tile in latents. A new prior is a subclass in a file of its own that
-`PRIORS` lists (__init__.py) and bitstream/header.py numbers; its encoder is listed in encoder/__init__.py.
+quality is 1..100, grid the height and width of a tile in latents. docs/extending.md
+lists the steps to a new one.
 """
 
 from __future__ import annotations
@@ -47,12 +47,15 @@ class Model(Protocol):
 class Prior(ABC):
     """Codes the indices of a tile under frequency tables that it chooses.
 
-    kind: its name in headers of files, and the key of its settings in a model file, where it has any;
-    most_untiled: the most latent positions of a picture without tiles.
+    kind: its name in headers of files, and the key of its settings in a model file. Any but the static prior has
+    settings, if only a version, since a model file says by their key which prior it has;
+    most_untiled: the most latent positions of a picture without tiles; codes_per_step: how many codes make a step of
+    a latent, 0 where codes are no latents and only a quantizer knows what they stand for.
     """
 
     kind: ClassVar[str]
     most_untiled: ClassVar[int] = MAX_INDICES
+    codes_per_step: ClassVar[int] = 0
 
     @classmethod
     @abstractmethod

@@ -33,6 +33,7 @@ class ContextPrior(Prior):
     """Integer networks and the tables that their classes choose among."""
 
     kind = "context"
+    codes_per_step = integer_net.SIXTEENTHS
     # So that little is decoded in vain: each tile starts networks of its own.
     most_untiled = 1 << 13
 

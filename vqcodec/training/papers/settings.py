@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
 from vqcodec.errors import SettingsError
+from vqcodec.networks import NETWORKS
 from vqcodec.quantizers import QuantizerSettings, method, settings_of
 from vqcodec.training.limits import CODEBOOK, Ranges, RunSettings, unit_channels
 
 Schedule = Literal["constant", "cosine"]
-NETWORK_NAMES = ("vqvae", "vqgan")
+NETWORK_NAMES = tuple(name for name, kind in NETWORKS.items() if not kind.has_rates)
 _RANGES: Ranges = {
     "d": (1, 4096),
     "channels": (1, 3),

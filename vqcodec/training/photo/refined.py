@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from vqcodec.encoder.proximal import Scene, proximal_steps
-from vqcodec.networks.photo import PhotoNetwork
-
-Quantize = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Latents [B, d, h, w] -> what the decoder would have of them, and their bits [B]."""
+from vqcodec.networks import RatedNetwork
+from vqcodec.training.rate.contract import Quantize
 
 
-def refined(network: PhotoNetwork, x: Tensor, z: Tensor, quality: Tensor, quantize: Quantize, steps: int) -> Tensor:
+def refined(network: RatedNetwork, x: Tensor, z: Tensor, quality: Tensor, quantize: Quantize, steps: int) -> Tensor:
     """Return latents [B, d, h, w] for pictures x [B, 3, H, W] at qualities [B] after proximal steps from z.
 
     Each picture's best are returned, by bits + lambda 255^2 MSE: a step may fail. They are to be quantized.

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from vqcodec import losses
 from vqcodec.errors import SettingsError
-from vqcodec.networks.photo import LAMBDAS
+from vqcodec.networks import rated
+from vqcodec.networks.rated import LAMBDAS
 from vqcodec.quantizers import QuantizerSettings, method, names_by_rate, settings_of
 from vqcodec.training import optimizers
 from vqcodec.training.limits import CODEBOOK, Ranges, RunSettings, unit_channels
@@ -117,10 +118,11 @@ class TrainingSettings(Augmented, RunSettings):
         if len(self.lambdas) < 2 or self.lambdas[0] <= 0 or sorted(set(self.lambdas)) != list(self.lambdas):
             raise SettingsError(f"lambdas={list(self.lambdas)} must be two or more numbers above 0 that grow")
         super().__post_init__()
-        if self.network != "photo" or self.quantizer not in names_by_rate():
+        stride = rated(self.network).stride
+        if self.quantizer not in names_by_rate():
             raise SettingsError(
-                f"network {self.network!r} with quantizer {self.quantizer!r} is not trained by rate and distortion; "
-                f"network photo has the quantizers {', '.join(names_by_rate())}"
+                f"quantizer {self.quantizer!r} is not trained by rate and distortion; "
+                f"network {self.network} has the quantizers {', '.join(names_by_rate())}"
             )
         if self.optimizer not in optimizers.NAMES:
             raise SettingsError(f"optimizer {self.optimizer!r} is unknown; choose {' or '.join(optimizers.NAMES)}")
@@ -146,8 +148,8 @@ class TrainingSettings(Augmented, RunSettings):
         if self.groups and (sum(self.groups) != self.d or any(n < 2 or n % 2 for n in self.groups)):
             raise SettingsError(f"groups={list(self.groups)} must be even numbers of channels that sum to d={self.d}")
         rate_of(self.prior).check(quantizer)
-        if self.crop % 16:
-            raise SettingsError(f"crop={self.crop} must be a multiple of 16")
+        if self.crop % stride:
+            raise SettingsError(f"crop={self.crop} must be a multiple of {stride}")
         if max(self.K, self.classes) > 1 << (self.table_bits - 2):
             raise SettingsError(f"table_bits={self.table_bits} are too few for K={self.K} or classes={self.classes}")
         pairs = self.K**2 if self.mode == "conditional" else 0
@@ -205,7 +207,3 @@ class TrainingSettings(Augmented, RunSettings):
         K cells of a lattice fill a ball whose radius, counted in cells, grows as K^(1 / d_star).
         """
         return self.scale or round(_COARSE_FILL * self.K ** (1 / d_star), rate_of(self.prior).scale_digits)
-
-    def widths(self) -> tuple[int, int, int, int]:
-        """Return the channels of the convolutional branches from 1/16 to 1/4 of the resolution."""
-        return 3 * self.width, 2 * self.width, 3 * self.width // 2, self.width

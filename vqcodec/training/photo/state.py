@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vqcodec import losses, quantizers
-from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.networks import rated
 from vqcodec.quantizers import Learned
 from vqcodec.training import optimizers
 from vqcodec.training.average import WeightAverage
@@ -23,7 +23,6 @@ from vqcodec.training.rate.static import StaticRate
 from vqcodec.training.stepping import Progress
 
 NOISE, PRIOR, QUANTIZED, SYNTHESIS = "noise", "prior", "quantised", "synthesis"
-_LINEAR = ("block_analysis", "block_synthesis")
 _LINEAR_SHARE, _GAIN_SHARE, _DENSITY_SHARE, _CODEBOOK_SHARE = 0.05, 2.0, 4.0, 1.0
 _CONTEXT_SHARE = 1.0
 
@@ -34,7 +33,7 @@ class TrainingState:
     def __init__(self, settings: TrainingSettings, device: torch.device) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.device = settings, device
-        self.network = PhotoNetwork(settings.d, settings.widths(), settings.lambdas).to(device)
+        self.network = rated(settings.network).of_run(settings.d, settings.width, settings.lambdas).to(device)
         self.network.bf16 = wants_bf16(self.network, device, settings.bf16)
         quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
         assert isinstance(quantizer, Learned)
@@ -56,10 +55,11 @@ class TrainingState:
 
     def _groups(self) -> list[dict[str, Any]]:
         named, rate = dict(self.network.named_parameters()), self.settings.learning_rate
-        rest = [p for name, p in named.items() if name not in _LINEAR and name != "log_gain"]
+        linear = self.network.linear_names
+        rest = [p for name, p in named.items() if name not in linear and name != "log_gain"]
         return [
             {"params": rest, "lr": rate},
-            {"params": [named[name] for name in _LINEAR], "lr": rate * _LINEAR_SHARE},
+            {"params": [named[name] for name in linear], "lr": rate * _LINEAR_SHARE},
             {"params": [named["log_gain"]], "lr": rate * _GAIN_SHARE},
             {"params": list(self.density.parameters()), "lr": rate * _DENSITY_SHARE},
             {"params": [self.quantizer.codebook], "lr": rate * _CODEBOOK_SHARE},

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from vqcodec.errors import SettingsError
-from vqcodec.networks.photo import STRIDE, PhotoNetwork, position_of
+from vqcodec.networks.photo import STRIDE
+from vqcodec.networks.rated import RatedNetwork, position_of
 from vqcodec.training.rate.context_net import ContextNet
 
 LUMA_EDGES, CHROMA_EDGES = (0.5, 1.5, 2.5, 3.5), (0.5, 1.5)
@@ -36,9 +37,11 @@ def check_tilt(tilt: Mapping[str, float]) -> None:
 
 
 @torch.no_grad()
-def tilt_gains(network: PhotoNetwork, contexts: Iterable[ContextNet], tilt: Mapping[str, float]) -> None:
+def tilt_gains(network: RatedNetwork, contexts: Iterable[ContextNet], tilt: Mapping[str, float]) -> None:
     """Multiply each channel's gain by e^x, x the tilt of its bands by their shares; context priors follow suit."""
-    shares = band_shares(network.block_synthesis)
+    if network.linear is None and set(tilt) - {LOWEST}:
+        raise SettingsError(f"network {network.settings()['name']} has no bands to tilt; leave all but {LOWEST} out")
+    shares = {} if network.linear is None else band_shares(network.linear.synthesis)
     change = torch.zeros(network.d)
     for name, value in tilt.items():
         if name != LOWEST:
@@ -50,7 +53,7 @@ def tilt_gains(network: PhotoNetwork, contexts: Iterable[ContextNet], tilt: Mapp
         context.scale_spread((change + lowest * _fading(context.rows).to(change)[:, None]).exp())
 
 
-def slope(network: PhotoNetwork, quality: Tensor, tilt: Mapping[str, float]) -> Tensor:
+def slope(network: RatedNetwork, quality: Tensor, tilt: Mapping[str, float]) -> Tensor:
     """Return the weight of 255^2 * MSE against bits per pixel at qualities [B]: with `lowest` as gains squared."""
     return network.rate_lambda(quality) * torch.exp(2 * tilt.get(LOWEST, 0.0) * (1 - position_of(quality)))
 

@@ -16,7 +16,7 @@ from vqcodec.exact.priors.base import tensors_under
 from vqcodec.exact.priors.context import PREFIX, ContextPrior
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.static import row_quality
-from vqcodec.networks.photo import QUALITY_MAX
+from vqcodec.networks.rated import QUALITY_MAX
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet

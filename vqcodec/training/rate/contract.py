@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.exact.model_file import Arrays, Metadata
-from vqcodec.networks.photo import PhotoNetwork
+from vqcodec.networks import RatedNetwork
 from vqcodec.quantizers import Learned, QuantizerSettings
 from vqcodec.training.pictures.augmentation import Augmentation
 from vqcodec.training.pictures.picture_set import PictureSet
@@ -46,7 +46,7 @@ class Seen(NamedTuple):
 class Source:
     """What tables are fitted on: `count` random crops of training pictures at a time, as the encoder sends them."""
 
-    network: PhotoNetwork
+    network: RatedNetwork
     pictures: PictureSet
     seed: int
     crop: int
@@ -81,7 +81,7 @@ class TableForm:
 class Base:
     """What every rate of a run stands on; the density is that of the noise which any run begins with."""
 
-    network: PhotoNetwork
+    network: RatedNetwork
     quantizer: Learned
     density: ClassDensity
     form: TableForm

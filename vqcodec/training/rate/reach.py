@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vqcodec.networks.photo import GRAY_LEVELS, QUALITY_MAX, PhotoNetwork
+from vqcodec.networks.rated import GRAY_LEVELS, QUALITY_MAX, RatedNetwork
 from vqcodec.quantizers import Learned
 
 _DENSE_SHARE = 0.9
@@ -23,18 +23,20 @@ def coarse_reach(quantizer: Learned) -> float:
 
 
 @torch.no_grad()
-def flat_reach(network: PhotoNetwork) -> Tensor:
+def flat_reach(network: RatedNetwork) -> Tensor:
     """Return the largest latent [d] that any flat color has by the block basis at the highest quality.
 
     Crops of photographs seldom hold the most saturated ones, and there no neighbor tells what is to be expected.
     """
-    sums: Tensor = network.block_analysis.sum((2, 3)).abs().sum(1)
+    if network.linear is None:
+        return network.sigma.new_zeros(network.d)
+    sums: Tensor = network.linear.analysis.sum((2, 3)).abs().sum(1)
     quality = torch.full((1,), QUALITY_MAX, device=sums.device)
     return GRAY_LEVELS / 2 * sums * network.gain(quality)[0, :, 0, 0]
 
 
 @torch.no_grad()
-def cap_gains(network: PhotoNetwork, quantizer: Learned, z: Tensor) -> int:
+def cap_gains(network: RatedNetwork, quantizer: Learned, z: Tensor) -> int:
     """Lower the gain at the highest quality of wide channels whose latents there leave the reach.
 
     z float [B, d, h, w] are latents of training pictures at that quality. Returns how many

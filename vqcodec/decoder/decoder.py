@@ -1,0 +1,88 @@
+"""One model, ready to decompress, without torch."""
+
+from __future__ import annotations
+
+import functools
+import os
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vqcodec.decoder.showing import memory_errors, show
+from vqcodec.errors import ModelError
+from vqcodec.exact import model_file
+from vqcodec.exact.bitstream.container import Container
+from vqcodec.exact.indices import decode_tiles, join_codes, size_of
+from vqcodec.exact.priors import PRIORS
+from vqcodec.exact.priors.base import tensors_under
+from vqcodec.image import Picture, picture_with
+
+_NETWORK = "photo"
+_PACKAGES = ("onnx", "onnxruntime")
+
+
+def can_decode(metadata: model_file.Metadata) -> bool:
+    """Return whether Decoder takes a model: the network is `photo`, codes are latents, and ONNX Runtime is here."""
+    known = metadata.network.get("name") == _NETWORK and PRIORS[metadata.prior].codes_per_step > 0
+    return known and all(find_spec(package) for package in _PACKAGES)
+
+
+class Decoder:
+    """Decompresses as Codec does; pixels may differ by a gray level, the indices never do."""
+
+    def __init__(self, metadata: model_file.Metadata, arrays: model_file.Arrays) -> None:
+        """Take a model for which `can_decode` is true; ModelError where its parts do not fit."""
+        self.metadata = metadata
+        self.prior = model_file.make_prior(metadata, arrays)
+        network = tensors_under(model_file.NETWORK_PREFIX, arrays)
+        self._weights = {name: array.astype(np.float32) for name, array in network.items()}
+        self._session = functools.lru_cache(maxsize=4)(self._new_session)
+
+    def picture_of(self, parsed: Container) -> Picture:
+        """Return the picture in a parsed .vqc file; FormatError or ModelError where it cannot be decoded."""
+        from vqcodec.decoder.photo import MARGIN, STRIDE
+
+        size = size_of(parsed.header)
+        with memory_errors(size):
+            codes = join_codes(decode_tiles(parsed, self.metadata, self.prior), size, self.metadata)
+            synthesis = functools.partial(_shown, self._session(size.quality), self.prior.codes_per_step)
+            pixels = show(codes, size, synthesis, STRIDE, MARGIN, self.metadata.factor)
+            return picture_with(pixels, parsed.ancillary)
+
+    def _new_session(self, quality: float) -> Any:
+        import onnxruntime
+
+        from vqcodec.decoder.photo import photo_synthesis
+
+        network = photo_synthesis(self.metadata.network, self._weights, quality)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = _threads()
+        # Threads that spin while they wait take the cores from others, and two such processes from each other.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors have no common class of their own
+            raise ModelError(f"ONNX Runtime does not take the model's network: {error}; update onnxruntime") from error
+
+
+def _shown(session: Any, codes_per_step: int, codes: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return the picture float32 [3, 16 h, 16 w] of codes int16 [d, h, w]."""
+    z = codes.astype(np.float32)[None] / np.float32(codes_per_step)
+    try:
+        picture: npt.NDArray[np.float32] = session.run(None, {"z": z})[0][0]
+    except Exception as error:  # its errors have no common class of their own
+        if "alloc" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
+    return picture
+
+
+def _threads() -> int:
+    """Return how many threads torch would take: what OMP_NUM_THREADS says, or the cores that this process may use."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdigit() and int(said):
+        return int(said)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
