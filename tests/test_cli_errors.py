@@ -140,7 +140,9 @@ def test_the_good_ones_are_done_and_the_bad_ones_named(run: Run, photo: Path, ti
     result = run("compress", *inputs, "-o", folder / "out", "--model", tiny_model)
     assert result.code == 1
     assert [path.name for path in (folder / "out").iterdir()] == ["photo.vqc"]
-    assert [line.split()[1].rpartition("/")[2] for line in result.err.splitlines()] == ["missing.png", "bad.png"]
+    *errors, summary = result.err.splitlines()
+    assert [line.split()[1].rpartition("/")[2] for line in errors] == ["missing.png", "bad.png"]
+    assert summary.endswith("; 2 failed")
     packed = folder / "out" / "photo.vqc"
     (folder / "bad.vqc").write_bytes(packed.read_bytes()[:-1])
     result = run("decompress", folder / "bad.vqc", packed, "-o", folder / "back", "--model", tiny_model)

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
 
-from vqcodec.cli.console import print_result
+from vqcodec.cli.batch import Batch, batch_options, run_plan
 from vqcodec.cli.jobs import (
     Job,
-    Naming,
-    Report,
-    batch_flags,
+    Outcome,
     check_preserve,
     keeping_flags,
     make_plan,
     read_input,
-    run_plan,
     takes_files,
     write_output,
 )
+from vqcodec.cli.pool import Work
 from vqcodec.errors import SettingsError
 
 if TYPE_CHECKING:
     from vqcodec.codec import Codec
     from vqcodec.image import Picture
     from vqcodec.rate_control import Goal, Trial
+
+SUFFIX = ".vqc"
 
 
 @click.command("compress")
@@ -56,10 +57,8 @@ if TYPE_CHECKING:
     help="Leave out EXIF and XMP (all), or the places in them (gps).",
 )  # fmt: skip
 @keeping_flags
-@batch_flags
-def command(
-    inputs: tuple[str, ...], output: str | None, model: str | None, recursive: bool, force: bool, **wanted: Any
-) -> None:
+@batch_options
+def command(inputs: tuple[str, ...], output: str | None, model: str | None, batch: Batch, **wanted: Any) -> None:
     """Compress pictures to .vqc files.
 
     Each output lies beside its input, with the suffix .vqc, unless -o says otherwise. The
@@ -72,38 +71,49 @@ def command(
     \b
     vqc compress photo.png -o photo.vqc
     vqc compress -q 30 -r photos/ -o small/
+    vqc compress -r photos/ -o small/ -j 4 --skip-existing
     vqc compress --max-bytes 100000 photo.png
     vqc compress - < photo.png > photo.vqc
     """
     from vqcodec.exact import model_file
     from vqcodec.image import check_no_picture, list_pictures
 
-    options = _Options(force=force, **{name: wanted.pop(name) for name in _Options._fields if name in wanted})
+    options = _Options(model, batch.force, **{name: wanted.pop(name) for name in _Options._fields if name in wanted})
     goal = _goal(**wanted)
     if output is not None and len(inputs) == 1:
-        check_no_picture(Path(output), "a .vqc file", ".vqc")
-    plan = make_plan(inputs, Naming(".vqc", output, force), recursive, list_pictures)
+        check_no_picture(Path(output), "a .vqc file", SUFFIX)
+    naming = batch.naming(
+        SUFFIX, output, renamed=_with_both_suffixes if batch.keep_suffix else None,
+        clash="use --keep-suffix, or rename one of them",
+    )  # fmt: skip
+    plan = make_plan(inputs, naming, batch.recursive, list_pictures)
     check_preserve(plan, options.preserve)
-    if not plan.jobs:
-        run_plan(plan, lambda job: ())
-        return
     model_file.resolve(model)
-    # What can be wrong without torch is said before the seconds that it takes to import.
-    from vqcodec.api import load_model
-
-    load_model(model)  # a model that cannot be used is one error, not one per picture
-    run_plan(plan, lambda job: _compress(job, load_model(model), goal, options))
+    work = Work(partial(_compress, goal=goal, options=options), partial(_open_model, model))
+    run_plan(plan, work, batch, sums=True)
 
 
 class _Options(NamedTuple):
     """What the options ask for besides a goal, the same for all files."""
 
+    model: str | None
+    force: bool
     effort: int
     background: str | None
     strip: str
     preserve: bool
-    force: bool
-    as_json: bool
+
+
+def _with_both_suffixes(path: Path) -> Path:
+    return path.with_name(path.name + SUFFIX)
+
+
+def _open_model(model: str | None) -> Codec:
+    """Return the codec, which is kept; a model that cannot be used is one error, not one per picture."""
+    # What can be wrong without torch has been said before the seconds that it takes to import.
+    from vqcodec.api import load_model
+
+    return load_model(model)
 
 
 def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, target_psnr: float | None) -> Goal:
@@ -117,11 +127,12 @@ def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, targe
         raise click.UsageError(str(error)) from error
 
 
-def _compress(job: Job, codec: Codec, goal: Goal, options: _Options) -> Report:
+def _compress(job: Job, goal: Goal, options: _Options) -> Outcome:
     from vqcodec.image import read_picture, stripped
     from vqcodec.image.lossless import smaller_without_loss
 
     started = time.perf_counter()
+    codec = _open_model(options.model)
     data = read_input(job)
     picture = stripped(read_picture(data, job.name, background=options.background), options.strip)
     found = _seek(job, codec, picture, goal, codec.useful_effort(options.effort))
@@ -148,8 +159,7 @@ def _compress(job: Job, codec: Codec, goal: Goal, options: _Options) -> Report:
         f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {len(found.data):,} bytes, "
         f"{result['bpp']:.3f} bpp{_found(goal, found)}"
     )
-    print_result(result if options.as_json else line, to_stderr=job.target is None)
-    return () if options.as_json else notes
+    return Outcome(line, result, notes, aside=job.target is None)
 
 
 def _seek(job: Job, codec: Codec, picture: Picture, goal: Goal, effort: int) -> Trial:

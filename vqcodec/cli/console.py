@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
@@ -61,6 +62,27 @@ def write_stdout(data: bytes) -> None:
         raise OutputError("a file of bytes is not written to a terminal; name a file with -o or use a pipe")
     stream.write(data)
     stream.flush()
+
+
+@contextmanager
+def no_bars() -> Iterator[None]:
+    """Let no bar be drawn, of this package or another: tqdm draws none where stderr says that it is no terminal."""
+    with redirect_stderr(cast(TextIO, _NoTerminal(sys.stderr))):
+        yield
+
+
+class _NoTerminal:
+    """A stream that is another one in all but this."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def isatty(self) -> bool:
+        """Say no."""
+        return False
 
 
 def _write(text: str, to_stderr: bool) -> None:

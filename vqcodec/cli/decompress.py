@@ -11,20 +11,19 @@ from typing import Any, NamedTuple
 
 import click
 
-from vqcodec.cli.console import name_of, print_result
+from vqcodec.cli.batch import Batch, batch_options, run_plan
+from vqcodec.cli.console import name_of
 from vqcodec.cli.jobs import (
     Job,
-    Naming,
-    Report,
-    batch_flags,
+    Outcome,
     check_preserve,
     keeping_flags,
     make_plan,
     read_input,
-    run_plan,
     takes_files,
     write_output,
 )
+from vqcodec.cli.pool import Work
 from vqcodec.errors import OutputError
 from vqcodec.folders import list_folder
 
@@ -38,14 +37,13 @@ DEFAULT_FORMAT = "png"
 )
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
 @keeping_flags
-@batch_flags
+@batch_options
 def command(
     inputs: tuple[str, ...],
     output: str | None,
     format_name: str | None,
     model: str | None,
-    recursive: bool,
-    force: bool,
+    batch: Batch,
     **options: Any,
 ) -> None:
     """Decompress .vqc files to pictures.
@@ -64,13 +62,37 @@ def command(
     suffix = "." + (format_name or DEFAULT_FORMAT).removeprefix(".")
     output_format(suffix, suffix)
     _check_format(format_name, inputs, output)
-    plan = make_plan(
-        inputs, Naming(suffix, output, force, may_be_original=True), recursive, partial(list_folder, suffixes=(".vqc",))
-    )
+    renamed = partial(_with_inner_suffix, suffix=suffix, only=format_name is not None) if batch.keep_suffix else None
+    naming = batch.naming(suffix, output, may_be_original=True, renamed=renamed)
+    plan = make_plan(inputs, naming, batch.recursive, partial(list_folder, suffixes=(".vqc",)))
     check_preserve(plan, options["preserve"])
     # A file that has appeared since the plan was made is not replaced either.
-    wanted = _Options(format_name, model, force and output is not None, **options)
-    run_plan(plan, lambda job: _decompress(job, wanted))
+    wanted = _Options(format_name, model, batch.force and output is not None, **options)
+    run_plan(plan, Work(partial(_decompress, options=wanted)), batch, sums=True)
+
+
+class _Options(NamedTuple):
+    """What the options ask for, the same for all files."""
+
+    format_name: str | None
+    model: str | None
+    force: bool
+    background: str | None
+    preserve: bool
+
+
+def _with_inner_suffix(path: Path, suffix: str, only: bool) -> Path:
+    """Return a.jpg for a.jpg.vqc; one more suffix where that names no format to write, or not the `only` one wanted."""
+    from vqcodec.image import output_format
+
+    inner = path.with_suffix("")
+    try:
+        written = output_format(inner)
+    except OutputError:
+        written = None
+    if written is not None and (not only or written == output_format(suffix, suffix)):
+        return inner
+    return inner.with_name(inner.name + suffix)
 
 
 def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str | None) -> None:
@@ -84,18 +106,7 @@ def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str 
         raise OutputError(f"--format {format_name} contradicts {name_of(str(output))}; leave one of them out")
 
 
-class _Options(NamedTuple):
-    """What the options ask for, the same for all files."""
-
-    format_name: str | None
-    model: str | None
-    force: bool
-    background: str | None
-    preserve: bool
-    as_json: bool
-
-
-def _decompress(job: Job, options: _Options) -> Report:
+def _decompress(job: Job, options: _Options) -> Outcome:
     from vqcodec.api import picture_of
     from vqcodec.image import output_format, write_picture
 
@@ -119,5 +130,4 @@ def _decompress(job: Job, options: _Options) -> Report:
         "notes": notes,
     }
     line = f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {result['bytes']:,} bytes"
-    print_result(result if options.as_json else line, to_stderr=job.target is None)
-    return () if options.as_json else notes
+    return Outcome(line, result, notes, aside=job.target is None)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vqcodec.cli.console import AnyPath, print_result
-from vqcodec.cli.jobs import Job, Plan, read_input, run_plan
+from vqcodec.cli.batch import Batch, run_plan
+from vqcodec.cli.console import AnyPath
+from vqcodec.cli.jobs import Job, Outcome, Plan, read_input
+from vqcodec.cli.pool import Work
 
 if TYPE_CHECKING:
     from vqcodec.exact.bitstream.header import Header
@@ -30,18 +33,17 @@ def command(inputs: tuple[str, ...], model: str | None, as_json: bool) -> None:
     S_index), what a decoder needs, the entropy of the indices under the model's tables.
     """
     jobs = [Job(None if text == "-" else Path(text), None) for text in inputs]
-    run_plan(Plan(jobs), lambda job: _info(job, model, as_json))
+    run_plan(Plan(jobs), Work(partial(_info, model=model)), Batch(as_json=as_json))
 
 
-def _info(job: Job, model: str | None, as_json: bool) -> tuple[str, ...]:
+def _info(job: Job, model: str | None) -> Outcome:
     from vqcodec.exact import accounting as storage
     from vqcodec.exact.bitstream import container
 
     parsed = container.read(read_input(job))
     metadata, prior = _find_model(parsed.header, model)
     facts = storage.analyze(parsed, metadata, prior)
-    print_result({"file": job.name} | facts if as_json else "\n".join(_describe(job.name, facts)))
-    return ()
+    return Outcome("\n".join(_describe(job.name, facts)), {"file": job.name} | facts)
 
 
 def _find_model(header: Header, model: str | None) -> tuple[Metadata, Prior] | tuple[None, None]:

@@ -1,17 +1,17 @@
-"""What compress and decompress share: from names to jobs, and through them in spite of bad ones."""
+"""What commands that make files of files share: from names to jobs. How jobs are done is batch.py's affair."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from vqcodec.cli.console import STANDARD, AnyPath, name_of, print_error, print_note, write_stdout
+from vqcodec.cli.console import STANDARD, AnyPath, name_of, write_stdout
 from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
 from vqcodec.files import (
     Identities,
@@ -25,9 +25,7 @@ from vqcodec.files import (
     read_stream,
 )
 from vqcodec.folders import Found, left_out_note
-from vqcodec.names import notes_on
 
-Report = tuple[str, ...]
 FindFiles = Callable[[Path], Found]
 C = TypeVar("C", bound=Callable[..., Any])
 _STDIN, _STDOUT = Path("/dev/stdin"), ("/dev/stdout", "/dev/fd/1")
@@ -44,13 +42,6 @@ def takes_files(command: C) -> C:
     )(command)
     kind = AnyPath(None)
     return click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=kind)(command)
-
-
-def batch_flags(command: C) -> C:
-    """Give a command the flags that they all end with: -r, -f and --json."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")(command)
-    command = click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist.")(command)
-    return click.option("-r", "--recursive", is_flag=True, help="Take folders, with all that is in them.")(command)
 
 
 def keeping_flags(command: C) -> C:
@@ -92,12 +83,30 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What came of a job: a line for people, facts for programs, and notes on what the output does not keep.
+
+    `aside`: whether stdout carries the output itself, so that the line goes to stderr.
+    """
+
+    line: str
+    facts: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    aside: bool = False
+
+
+@dataclass(frozen=True)
 class Plan:
-    """The jobs that can be tried, the errors of the inputs that cannot, and what was left out of folders."""
+    """The jobs that can be tried, those done before, the errors of bad inputs, and what was left out of folders."""
 
     jobs: list[Job] = field(default_factory=list)
+    done_before: list[Job] = field(default_factory=list)
     errors: list[VqcError] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """How many files the plan is about."""
+        return len(self.jobs) + len(self.done_before) + len(self.errors)
 
 
 @dataclass(frozen=True)
@@ -106,22 +115,33 @@ class Naming:
 
     `may_be_original`: whether a file that has an output's name already may be what its input was once made from. Such
     a file is replaced only where -o names it, since nothing says whether it came from this very input.
+    `renamed`: how an input's name becomes its output's, where the suffix is not just replaced. `skip_existing`: whether
+    an output that is there was made before; `dry_run`: whether folders are only going to be made. `clash` is the advice
+    on two inputs with one output.
     """
 
     suffix: str
     output: str | None
     force: bool
     may_be_original: bool = False
+    renamed: Callable[[Path], Path] | None = None
+    skip_existing: bool = False
+    dry_run: bool = False
+    clash: str = "rename one of them"
 
     def target(self, source: Path, folder: Path | None, single: bool) -> Path:
         """Return the output of a file; `folder` is the input folder that it was found in, if any."""
+        name = source.with_suffix(self.suffix) if self.renamed is None else self.renamed(source)
         if self.output is None:
-            return source.with_suffix(self.suffix)
+            return name
         output = Path(self.output)
         if single and not os.path.isdir(output) and not self.output.endswith(("/", "\\")):
             return output
-        inside = source.relative_to(folder) if folder else Path(source.name)
-        return output / inside.with_suffix(self.suffix)
+        return output / (name.relative_to(folder) if folder else name.name)
+
+    def was_made(self, target: Path) -> bool:
+        """Whether a target is there from an earlier run and is to be left as it is."""
+        return self.skip_existing and os.path.isfile(target)
 
     def check(self, target: Path) -> None:
         """Raise OutputError where `target` cannot be written."""
@@ -138,7 +158,7 @@ def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: Fi
     if naming.output in _STDOUT:
         naming = replace(naming, output=STANDARD)
     if STANDARD in inputs or naming.output == STANDARD:
-        return Plan([_stream_job(inputs, naming)])
+        return _stream_plan(inputs, naming)
     plan = Plan()
     single = len(inputs) == 1 and not os.path.isdir(inputs[0])
     found = _expand_all(inputs, recursive, find, plan)
@@ -146,36 +166,12 @@ def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: Fi
     for source, folder in found:
         job = Job(source, naming.target(source, folder, single))
         try:
-            _check(job, known, naming)
+            was_made = _check(job, known, naming)
         except VqcError as error:
             plan.errors.append(error)
         else:
-            plan.jobs.append(job)
+            (plan.done_before if was_made else plan.jobs).append(job)
     return plan
-
-
-def run_plan(plan: Plan, work: Callable[[Job], Report]) -> None:
-    """Do every job, name those that fail on stderr, and exit with 1 if there were any.
-
-    `work` does a job and returns notes. A bar on stderr shows progress through several jobs.
-    """
-    failed = len(plan.errors)
-    for error in plan.errors:
-        print_error(error)
-    if plan.left_out:
-        print_note(left_out_note(plan.left_out))
-    notes: dict[str, list[str]] = {}
-    for job in _with_bar(plan.jobs):
-        try:
-            for note in work(job):
-                notes.setdefault(note, []).append(job.name)
-        except VqcError as error:
-            failed += 1
-            print_error(error if job.name in str(error) else f"{job.name}: {error}")
-    for note in notes_on(notes):
-        print_note(note)
-    if failed:
-        raise click.exceptions.Exit(1)
 
 
 def read_input(job: Job) -> bytes:
@@ -204,16 +200,18 @@ def check_preserve(plan: Plan, preserve: bool) -> None:
         raise SettingsError("--preserve needs files, since '-' has no time of change; leave it out")
 
 
-def _stream_job(inputs: tuple[str, ...], naming: Naming) -> Job:
+def _stream_plan(inputs: tuple[str, ...], naming: Naming) -> Plan:
     if len(inputs) != 1:
         raise SettingsError("'-' stands for one file; it cannot be combined with other files")
     source = None if inputs[0] == STANDARD else Path(inputs[0])
     if naming.output in (None, STANDARD):
-        return Job(source, None)
+        return Plan([Job(source, None)])
     target = Path(str(naming.output))
     check_not_input(target, identities([_STDIN if source is None else source]))
+    if naming.was_made(target):
+        return Plan(done_before=[Job(source, target)])
     naming.check(target)
-    return Job(source, target)
+    return Plan([Job(source, target)])
 
 
 def _expand_all(
@@ -246,28 +244,27 @@ class _Known:
     by_target: dict[Path, Path]
 
 
-def _check(job: Job, known: _Known, naming: Naming) -> None:
-    """Refuse a target that exists, is an input or that another input of this run has; make its folder under -o."""
+def _check(job: Job, known: _Known, naming: Naming) -> bool:
+    """Return whether a job was done before; raise where its target is an input, another's, or cannot be written.
+
+    The target's folder is made under -o.
+    """
     source, target = job.source, job.target
     assert source is not None
     assert target is not None
     check_input(source)
     first = known.by_target.setdefault(target.absolute(), source)
     if first != source:
-        raise OutputError(f"{job.name} and {name_of(first)} would both become {job.target_name}; rename one of them")
+        raise OutputError(f"{job.name} and {name_of(first)} would both become {job.target_name}; {naming.clash}")
+    check_not_input(target, known.inputs)
+    if naming.was_made(target):
+        return True
     if naming.output is not None and target != Path(naming.output):
+        if naming.dry_run and not target.parent.exists():
+            return False
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{name_of(target.parent)} cannot be made a folder: {error.strerror}") from error
-    check_not_input(target, known.inputs)
     naming.check(target)
-
-
-def _with_bar(jobs: list[Job]) -> Iterable[Job]:
-    if len(jobs) < 2:
-        return jobs
-    from tqdm import tqdm
-
-    bar: Iterable[Job] = tqdm(jobs, unit="file", disable=None)
-    return bar
+    return False

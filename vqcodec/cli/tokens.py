@@ -9,18 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vqcodec.cli.console import print_result
-from vqcodec.cli.jobs import (
-    Job,
-    Naming,
-    Report,
-    batch_flags,
-    make_plan,
-    read_input,
-    run_plan,
-    takes_files,
-    write_output,
-)
+from vqcodec.cli.batch import Batch, batch_flags, run_plan
+from vqcodec.cli.jobs import Job, Naming, Outcome, make_plan, read_input, takes_files, write_output
+from vqcodec.cli.pool import Work
 from vqcodec.errors import SettingsError
 from vqcodec.folders import Found, list_folder
 
@@ -59,7 +50,8 @@ def command(
     vqc tokens --back photo.npz -o photo.vqc
     """
     plan = make_plan(inputs, Naming(VQC if back else NPZ, output, force), recursive, partial(_find_files, back=back))
-    run_plan(plan, lambda job: _convert(job, quality, model, back, force, as_json))
+    work = Work(partial(_convert, quality=quality, model=model, back=back, force=force))
+    run_plan(plan, work, Batch(as_json=as_json))
 
 
 def check_suffix(name: str, suffix: str) -> None:
@@ -84,7 +76,7 @@ def as_file(codec: Codec, encoded: PictureChoice, ancillary: Ancillary, suffix: 
     return written.getvalue(), notes
 
 
-def _convert(job: Job, quality: float, model: str | None, back: bool, force: bool, as_json: bool) -> Report:
+def _convert(job: Job, quality: float, model: str | None, back: bool, force: bool) -> Outcome:
     data = read_input(job)
     suffix = job.target.suffix.lower() if job.target else (VQC if back else NPZ)
     if not back and suffix != NPZ:
@@ -105,8 +97,7 @@ def _convert(job: Job, quality: float, model: str | None, back: bool, force: boo
         "notes": (*notes, *more),
     }
     line = f"{job.name} -> {job.target_name}: {planes} planes of {height} x {width} indices, {len(written):,} bytes"
-    print_result(result if as_json else line, to_stderr=job.target is None)
-    return () if as_json else (*notes, *more)
+    return Outcome(line, result, (*notes, *more), aside=job.target is None)
 
 
 def _from_npz(data: bytes, model: str | None) -> tuple[Codec, PictureChoice, Ancillary, tuple[str, ...]]:
