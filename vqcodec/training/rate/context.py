@@ -24,7 +24,7 @@ from vqcodec.training.rate.context_rate import code
 from vqcodec.training.rate.context_tensors import context_settings, float_parent, integer_tensors
 from vqcodec.training.rate.contract import Base, Parts, Rate, Refine, Seen, Source
 from vqcodec.training.rate.pair_tables import PairTables, hexagonal_codebook, logistic_tables, written_tables
-from vqcodec.training.rate.reach import cap_gains
+from vqcodec.training.rate.reach import cap_gains, flat_colors
 
 _FIT_ROUNDS, _FIT_ROWS, _FIT_BATCH = 2, 12, 4
 _SPREAD_CROPS = 64
@@ -97,7 +97,9 @@ class ContextRate(Rate):
         self._set_pairs(logistic_tables(codebook, self.quantizer.settings.scale))
         x = source.crops(source.numbers(_START), _SPREAD_CROPS)
         # Before the first step: gains do not learn from here on, and latents beyond the codebook would teach the rest.
-        cap_gains(network, self.quantizer, self._analyzed(x, torch.full((1,), QUALITY_MAX, device=x.device)))
+        best = torch.full((1,), QUALITY_MAX, device=x.device)
+        for pictures in (x, flat_colors(x.shape[3]).to(x.device)):
+            cap_gains(network, self.quantizer, self._analyzed(pictures, best))
         qualities = torch.tensor([row_quality(row, rows) for row in range(rows)], device=x.device)
         middle = qualities[rows // 2 : rows // 2 + 1]
         z = self._analyzed(x, middle)

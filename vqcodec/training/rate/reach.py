@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vqcodec.networks.rated import GRAY_LEVELS, QUALITY_MAX, RatedNetwork
+from vqcodec.networks.rated import RatedNetwork
 from vqcodec.quantizers import Learned
 
 _DENSE_SHARE = 0.9
@@ -22,31 +22,26 @@ def coarse_reach(quantizer: Learned) -> float:
     return quantizer.settings.scale * float(norms.quantile(_DENSE_SHARE))
 
 
-@torch.no_grad()
-def flat_reach(network: RatedNetwork) -> Tensor:
-    """Return the largest latent [d] that any flat color has by the block basis at the highest quality.
+def flat_colors(side: int) -> Tensor:
+    """Return flat pictures float32 [8, 3, side, side] of the most saturated colors, the corners of the cube of RGB.
 
-    Crops of photographs seldom hold the most saturated ones, and there no neighbor tells what is to be expected.
+    Crops of photographs seldom hold them, and in the first phase no neighbor tells what is to be expected.
     """
-    if network.linear is None:
-        return network.sigma.new_zeros(network.d)
-    sums: Tensor = network.linear.analysis.sum((2, 3)).abs().sum(1)
-    quality = torch.full((1,), QUALITY_MAX, device=sums.device)
-    return GRAY_LEVELS / 2 * sums * network.gain(quality)[0, :, 0, 0]
+    corners = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 3)
+    return corners[:, :, None, None].repeat(1, 1, side, side)
 
 
 @torch.no_grad()
 def cap_gains(network: RatedNetwork, quantizer: Learned, z: Tensor) -> int:
     """Lower the gain at the highest quality of wide channels whose latents there leave the reach.
 
-    z float [B, d, h, w] are latents of training pictures at that quality. Returns how many
+    z float [B, d, h, w] are latents of pictures at that quality. Returns how many
     channels were lowered; they stay as fine as the codebook allows.
     """
     channels = quantizer.settings.wide * quantizer.d_star
     if channels == 0:
         return 0
-    seen = z[:, :channels].float().abs().amax((0, 2, 3))
-    largest = torch.maximum(seen, flat_reach(network)[:channels])
+    largest = z[:, :channels].float().abs().amax((0, 2, 3))
     excess = (largest / coarse_reach(quantizer)).log().clamp(min=0)
     network.log_gain[-1, :channels] -= excess
     return int((excess > 0).sum())
