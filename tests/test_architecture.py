@@ -38,8 +38,10 @@ NO_TORCH = {
     "exact",
     "image",
     "decoder",
+    "scores",
     "rate_control",
     "api",
+    "pillow",
     "cli",
     "__main__",
     "__init__",
@@ -50,6 +52,7 @@ ONLY_USER = {
     "PIL": {
         "image",
         "api.py",
+        "pillow.py",
         "evaluation/codecs.py",
         "evaluation/pillow_codec.py",
         "training/pictures/drawn.py",

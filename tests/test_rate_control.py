@@ -14,11 +14,12 @@ from tiny import picture
 import vqcodec
 from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY
 from vqcodec.codec import Codec
-from vqcodec.errors import SettingsError, TargetError, VqcWarning
+from vqcodec.errors import InputError, SettingsError, TargetError, VqcWarning
 from vqcodec.evaluation import metrics
 from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
-from vqcodec.rate_control import EXPENSIVE_EFFORT, MAX_STEPS, QUALITIES, Goal, Trial, psnr_db, seek
+from vqcodec.rate_control import EXPENSIVE_EFFORT, MAX_STEPS, QUALITIES, Goal, Trial, seek
+from vqcodec.scores import psnr_db
 
 HEIGHT, WIDTH = 40, 60
 SAMPLES = 3 * HEIGHT * WIDTH
@@ -124,7 +125,7 @@ def test_smallest_file_of_every_psnr() -> None:
     for place in range(len(QUALITIES)):
         assert coder.seek(Goal(target_psnr_db=coder.psnr_db(place))).quality == QUALITIES[place]
         found = coder.seek(Goal(target_psnr_db=coder.psnr_db(place) - 0.001))
-        assert found.psnr_db == pytest.approx(coder.psnr_db(place))
+        assert found.score == pytest.approx(coder.psnr_db(place))
     sizes = list(STEADY)
     sizes[77], sizes[78] = sizes[78], sizes[77]
     assert StubCoder(sizes).seek(Goal(target_psnr_db=coder.psnr_db(77))).quality == QUALITIES[78]
@@ -214,6 +215,9 @@ def test_without_a_limit_one_file_is_made() -> None:
         (lambda: Goal(target_bpp=-1), "target bpp of -1 makes no sense"),
         (lambda: Goal(target_bpp=math.nan), "makes no sense"),
         (lambda: Goal(target_psnr_db=math.inf), "makes no sense"),
+        (lambda: Goal(target_ssimulacra2=0), "target ssimulacra2 of 0 makes no sense"),
+        (lambda: Goal(target_ssimulacra2=50, target_psnr_db=30), "exclude one another"),
+        (lambda: Goal(quality=5, target_ssimulacra2=50), "exclude one another"),
     ],
 )
 def test_goals_that_make_no_sense(goal: Callable[[], Goal], text: str) -> None:
@@ -239,6 +243,15 @@ def test_python_interface(tiny_model: Path, tiny_codec: Codec, pixels: npt.NDArr
     assert len(data) <= whole
     with pytest.raises(TargetError, match="a PSNR of 90 dB"):
         vqcodec.compress(pixels, model=tiny_codec, target_psnr=90)
+    smooth = np.tile(np.linspace(60, 140, 101).astype(np.uint8)[None, :, None], (70, 1, 3))
+    data = vqcodec.compress(smooth, model=tiny_codec, target_ssimulacra2=70)
+    assert metrics.load("ssimulacra2")(smooth, np.asarray(vqcodec.decompress(data, tiny_codec).convert("RGB"))) >= 70
+    with pytest.raises(
+        TargetError, match=r"no quality reaches a SSIMULACRA 2 of 99.5; the highest is SSIMULACRA 2 \S+$"
+    ):
+        vqcodec.compress(pixels, model=tiny_codec, target_ssimulacra2=99.5)
+    with pytest.raises(InputError, match="a side below 8 pixels has no SSIMULACRA 2"):
+        vqcodec.compress(pixels[:7], model=tiny_codec, target_ssimulacra2=50)
     with pytest.warns(VqcWarning, match="lower than asked for"):
         vqcodec.compress(pixels, 60, tiny_codec, max_bytes=whole)
     with pytest.raises(SettingsError, match="exclude"):

@@ -26,6 +26,7 @@ main(sys.argv[1:])
 USES = {
     "compress": ("photo.png",),
     "decompress": ("photo.vqc", "-o", "back.png"),
+    "verify": ("photo.png", "photo.vqc"),
     "info": ("photo.vqc",),
     "models": (),
     "train": ("photo.png", "--quantizer", "fsq", "-o", "x.safetensors"),
@@ -45,11 +46,23 @@ def test_every_command_works_or_names_its_extra(tmp_path: Path) -> None:
     for name, arguments in USES.items():
         command = [sys.executable, "-c", WITHOUT, name, *arguments]
         result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        if name == "verify":
+            assert "pip install 'vqcodec[eval]'" in result.stderr and " dB\n" in result.stdout
         if name not in NEED:
             assert (name, result.returncode) == (name, 0), result.stderr
             continue
         (line,) = result.stderr.splitlines()
         assert (name, result.returncode, f"pip install 'vqcodec[{NEED[name]}]'" in line) == (name, 1, True), line
+
+
+def test_a_target_names_its_extra_at_once(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").touch()
+    arguments = ("compress", "photo.png", "--target-ssimulacra2", "60")
+    code = WITHOUT.replace(
+        "main(sys.argv[1:])", f"try: main({arguments!r})\nexcept SystemExit: assert 'torch' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert result.stderr == "vqc: ssimulacra2 needs scipy, which is not installed; run: pip install 'vqcodec[eval]'\n"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +74,8 @@ def test_every_command_works_or_names_its_extra(tmp_path: Path) -> None:
         ("compress", "photo.png", "--model", "missing"),
         ("decompress", "missing.vqc"),
         ("decompress", "photo.png", "-o", "x.png"),
+        ("verify", "missing.png", "photo.vqc"),
+        ("verify", "photo.png", "photo.png"),
         ("train", "missing"),
         ("eval", "missing"),
         ("compare", "missing.png"),

@@ -44,6 +44,7 @@ def compress(
     max_bytes: int | None = None,
     target_bpp: float | None = None,
     target_psnr: float | None = None,
+    target_ssimulacra2: float | None = None,
     background: str | None = None,
     strip: str = "none",
 ) -> bytes:
@@ -55,7 +56,8 @@ def compress(
     on the same quality gives a better picture, so that a target costs fewer bytes.
 
     Instead of a quality: `target_bpp`, the bits per pixel that the file is to come nearest to;
-    `target_psnr`, the dB that the smallest possible file is to have; or `max_bytes` alone, for the
+    `target_psnr`, the dB that the smallest possible file is to have; `target_ssimulacra2`, the same for
+    SSIMULACRA 2, where 90 is no loss that can be seen, with the extra `eval`; or `max_bytes` alone, for the
     highest quality of that size. With one of the others `max_bytes` is a limit that comes first.
     See vqcodec.rate_control.
 
@@ -65,7 +67,7 @@ def compress(
     What a .vqc file does not keep, such as comments, and a quality that `max_bytes` has
     lowered, is said in a VqcWarning. Raises InputError, ModelError, SettingsError, TargetError.
     """
-    goal = Goal(quality, max_bytes, target_bpp, target_psnr)
+    goal = Goal(quality, max_bytes, target_bpp, target_psnr, target_ssimulacra2)
     picture = stripped(read_picture(image, background=background), strip)
     codec = load_model(model) if model is None or isinstance(model, str | Path) else model
     found = seek(codec, picture, goal, effort)

@@ -7,7 +7,7 @@
      +-- ModelError      a model file that cannot be used, or a file's model that is not here
      +-- SettingsError   an option, recipe key or value that makes no sense
      +-- TrainingError   a training that has diverged
-     +-- TargetError     a size or PSNR that no quality reaches
+     +-- TargetError     a size or score that no quality reaches
 
 The text is one sentence that says what is wrong, where, and what to do about it. The
 library only raises; the command line turns a VqcError into stderr and exit code 1.
@@ -45,7 +45,7 @@ class TrainingError(VqcError):
 
 
 class TargetError(VqcError):
-    """A limit in bytes, or a target in bpp or dB, that a picture's file reaches at no quality."""
+    """A limit in bytes, or a target in bpp, dB or SSIMULACRA 2, that a picture's file reaches at no quality."""
 
 
 class VqcWarning(UserWarning):

@@ -4,6 +4,7 @@
     max_bytes             the highest quality whose whole file has at most so many bytes
     target_bpp            the size nearest to the target, among files at most 0.5 % above it
     target_psnr_db        the smallest file whose decoded picture has at least this PSNR
+    target_ssimulacra2    the same for SSIMULACRA 2, which needs the extra `eval`
     quality               the file of this quality
     one more, max_bytes   that file if it keeps the limit, else a lower quality, as far as needed
 
@@ -20,20 +21,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_quality
 from vqcodec.errors import SettingsError, TargetError
 from vqcodec.image import Picture
+from vqcodec.scores import PSNR, SSIMULACRA2, Score
 
 QUALITIES = tuple(half_steps / 2 for half_steps in range(2, 201))
 BPP_TOLERANCE = 0.005
 EXPENSIVE_EFFORT = 7
 MAX_STEPS = 4
 """How many files are made at an expensive effort once the bisection at the default effort has ended."""
-# A picture without error has no finite PSNR.
-MAX_DB = 100.0
 
 
 class Coder(Protocol):
@@ -54,16 +51,30 @@ class Goal:
     max_bytes: int | None = None
     target_bpp: float | None = None
     target_psnr_db: float | None = None
+    target_ssimulacra2: float | None = None
 
     def __post_init__(self) -> None:
-        if sum(value is not None for value in (self.quality, self.target_bpp, self.target_psnr_db)) > 1:
-            raise SettingsError("a quality, a target in bpp and a target PSNR exclude one another; give one of them")
+        asked = (self.quality, self.target_bpp, self.target_psnr_db, self.target_ssimulacra2)
+        if sum(value is not None for value in asked) > 1:
+            raise SettingsError(
+                "a quality and targets in bpp, PSNR and SSIMULACRA 2 exclude one another; give one of them"
+            )
         if self.quality is not None:
             check_quality(self.quality)
-        for name in ("max_bytes", "target_bpp", "target_psnr_db"):
+        for name in ("max_bytes", "target_bpp", "target_psnr_db", "target_ssimulacra2"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise SettingsError(f"{name.replace('_', ' ')} of {value:g} makes no sense; give a number above 0")
+
+    @property
+    def least(self) -> float | None:
+        """The score that the decoded picture is to have at least, or None where size is all that counts."""
+        return self.target_psnr_db if self.target_ssimulacra2 is None else self.target_ssimulacra2
+
+    @property
+    def measure(self) -> Score:
+        """What `least` is a score by."""
+        return PSNR if self.target_ssimulacra2 is None else SSIMULACRA2
 
     @property
     def start(self) -> int | None:
@@ -74,7 +85,7 @@ class Goal:
     @property
     def neighbors(self) -> tuple[int, int]:
         """The places to look at after a bisection, from the first that was too much: a target can lie on both sides."""
-        return (-2, 1) if self.target_bpp or self.target_psnr_db else (1, 2)
+        return (-2, 1) if self.target_bpp or self.least else (1, 2)
 
     def max_trials(self, effort: int) -> int:
         """Return how many files are made at most."""
@@ -86,12 +97,12 @@ class Goal:
 
 @dataclass(frozen=True)
 class Trial:
-    """A .vqc file and what made it; its PSNR where that is the target, and sentences on what was not met."""
+    """A .vqc file and what made it; its score if the goal has one, and sentences on what was not met."""
 
     quality: float
     effort: int
     data: bytes
-    psnr_db: float | None = None
+    score: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -102,11 +113,12 @@ def seek(
     effort: int = DEFAULT_EFFORT,
     on_trial: Callable[[], object] = lambda: None,
 ) -> Trial:
-    """Return the file of a picture that meets a goal best; TargetError where none does.
+    """Return the file of a picture that meets a goal best; TargetError where none does, SettingsError without an extra.
 
     Files are made one after the other; `on_trial` is called after each. Of an expensive effort the
     result has the default one where no file of the wanted one was as good.
     """
+    goal.measure.check_extra()
     trials = _Trials(coder, picture, goal, on_trial)
     count = len(QUALITIES)
     if goal.start is not None:
@@ -125,14 +137,6 @@ def seek(
     return trials.best(effort)
 
 
-def psnr_db(original: npt.NDArray[np.uint8], copy: npt.NDArray[np.uint8]) -> float:
-    """Return the PSNR in dB over all samples of two pictures uint8 [H, W, 3]; 100 where nothing differs."""
-    squared = 0
-    for row, other in zip(original, copy, strict=True):  # row by row, so that it takes no memory
-        squared += int(np.square(row.astype(np.int64) - other).sum())
-    return MAX_DB if squared == 0 else min(MAX_DB, 10 * math.log10(255**2 * original.size / squared))
-
-
 class _Trials:
     """The files made so far, by place in QUALITIES and effort, and what the goal says of them."""
 
@@ -142,6 +146,7 @@ class _Trials:
         height, width = picture.pixels.shape[:2]
         self.bytes_per_bpp = height * width / 8
         self.max_bytes = math.inf if goal.max_bytes is None else goal.max_bytes
+        self.score_of = goal.measure.load()
         self.limit_bytes = self.max_bytes
         if goal.target_bpp is not None:
             self.limit_bytes = min(self.max_bytes, (1 + BPP_TOLERANCE) * goal.target_bpp * self.bytes_per_bpp)
@@ -151,21 +156,20 @@ class _Trials:
         key = place, effort
         if key not in self.trials:
             data = self.coder.compress(self.picture, QUALITIES[place], effort)
-            reached_db = None
-            if self.goal.target_psnr_db is not None and len(data) <= self.limit_bytes:
-                reached_db = psnr_db(self.picture.pixels, self.coder.decompress(data).pixels)
-            self.trials[key] = Trial(QUALITIES[place], effort, data, reached_db)
+            score = None
+            if self.goal.least is not None and len(data) <= self.limit_bytes:
+                score = self.score_of(self.picture.pixels, self.coder.decompress(data).pixels)
+            self.trials[key] = Trial(QUALITIES[place], effort, data, score)
             self.on_trial()
         return self.trials[key]
 
     def too_much(self, trial: Trial) -> bool:
-        """Whether a lower quality is to be tried next: the file is too large, or its PSNR high enough."""
+        """Whether a lower quality is to be tried next: the file is too large, or its score high enough."""
         return len(trial.data) > self.limit_bytes or self.reaches(trial)
 
     def reaches(self, trial: Trial) -> bool:
-        """Whether a file has the target PSNR; False where there is no such target."""
-        target_db = self.goal.target_psnr_db
-        return target_db is not None and trial.psnr_db is not None and trial.psnr_db >= target_db
+        """Whether a file has the score that is the target; False where there is no such target."""
+        return self.goal.least is not None and trial.score is not None and trial.score >= self.goal.least
 
     def bisect(self, count: int, effort: int) -> int:
         """Return the first of `count` places that is too much, or `count`, as if all above it were as well."""
@@ -196,9 +200,9 @@ class _Trials:
         if not within:
             raise TargetError(self._too_large())
         best = max(within, key=lambda trial: self._rank(trial, effort))
-        missed = self.goal.target_psnr_db is not None and not self.reaches(best)
+        missed = self.goal.least is not None and not self.reaches(best)
         if missed and len(within) == len(self.trials):
-            raise TargetError(self._too_low(max(trial.psnr_db or 0.0 for trial in within)))
+            raise TargetError(self._too_low(max(trial.score for trial in within if trial.score is not None)))
         if missed or self.goal.quality is not None:
             note = f"the quality is lower than asked for, to keep within {self.max_bytes:,} bytes"
             return replace(best, notes=(note,))
@@ -210,14 +214,15 @@ class _Trials:
         size_bytes = len(trial.data)
         if self.goal.target_bpp is not None:
             return finished, -abs(size_bytes - self.goal.target_bpp * self.bytes_per_bpp)
-        if self.goal.target_psnr_db is not None:
+        if self.goal.least is not None:
             reaches = self.reaches(trial)
-            return reaches, finished, -size_bytes if reaches else trial.psnr_db
+            return reaches, finished, -size_bytes if reaches else trial.score
         return trial.quality, finished
 
-    def _too_low(self, highest_db: float) -> str:
-        reachable_db = math.floor(100 * highest_db) / 100
-        return f"no quality reaches a PSNR of {self.goal.target_psnr_db:g} dB; the highest is {reachable_db:.2f} dB"
+    def _too_low(self, highest: float) -> str:
+        measure = self.goal.measure
+        wanted, reachable = measure.wanted.format(self.goal.least), measure.said.format(math.floor(100 * highest) / 100)
+        return f"no quality reaches {wanted}; the highest is {reachable}"
 
     def _too_large(self) -> str:
         smallest_bytes = min(len(trial.data) for trial in self.trials.values())

@@ -24,6 +24,7 @@ __all__ = ["main", "vqc"]
 COMMANDS = (
     "compress",
     "decompress",
+    "verify",
     "info",
     "models",
     "train",

@@ -117,6 +117,9 @@ class _Report:
             print_result(came.line, came.aside)
             for note in came.notes:
                 self.notes.setdefault(note, []).append(job.name)
+        if came.fault:
+            self.failed += 1
+            print_error(f"{job.name}: {came.fault}")
 
     def end(self, sums: bool) -> None:
         """Say what came of all, and exit with 1 if any failed."""

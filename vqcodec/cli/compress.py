@@ -44,6 +44,10 @@ SUFFIX = ".vqc"
     help="Choose the smallest file whose picture has a PSNR (RGB) of at least DB.",
 )  # fmt: skip
 @click.option(
+    "--target-ssimulacra2", metavar="X", type=click.FloatRange(0, 100, min_open=True),
+    help="Choose the smallest file whose picture has a SSIMULACRA 2 score of at least X; needs the extra `eval`.",
+)  # fmt: skip
+@click.option(
     "--max-bytes", metavar="N", type=click.IntRange(1),
     help="Choose the highest quality whose file has at most N bytes; with -q or a target, lower that as far as needed.",
 )  # fmt: skip
@@ -65,7 +69,7 @@ def command(inputs: tuple[str, ...], output: str | None, model: str | None, batc
     pixels are kept as the picture is meant to be seen (EXIF orientation applied), with
     transparency, ICC profile, EXIF (without its thumbnail) and XMP; other metadata are not kept.
 
-    Instead of a quality a size or a PSNR can be given. Then each picture is compressed about
+    Instead of a quality a size, a PSNR or a SSIMULACRA 2 score can be given. Then each picture is compressed about
     ten times to find its quality.
 
     \b
@@ -116,15 +120,18 @@ def _open_model(model: str | None) -> Codec:
     return load_model(model)
 
 
-def _goal(quality: float, max_bytes: int | None, target_bpp: float | None, target_psnr: float | None) -> Goal:
+def _goal(quality: float, **others: Any) -> Goal:
     """Return what the options ask for; the default quality gives way to whatever else is given."""
     from vqcodec.rate_control import Goal
 
     asked = click.get_current_context().get_parameter_source("quality") is not ParameterSource.DEFAULT
     try:
-        return Goal(quality if asked else None, max_bytes, target_bpp, target_psnr)
+        others["target_psnr_db"] = others.pop("target_psnr")
+        goal = Goal(quality if asked else None, **others)
     except SettingsError as error:
         raise click.UsageError(str(error)) from error
+    goal.measure.check_extra()
+    return goal
 
 
 def _compress(job: Job, goal: Goal, options: _Options) -> Outcome:
@@ -148,7 +155,7 @@ def _compress(job: Job, goal: Goal, options: _Options) -> Outcome:
         "model": codec.metadata.name,
         "quality": found.quality,
         "effort": found.effort,
-        **({} if found.psnr_db is None else {"psnr_db": found.psnr_db}),
+        **({} if found.score is None else {goal.measure.name: found.score}),
         "input_bytes": len(data),
         "bytes": len(found.data),
         "bpp": 8 * len(found.data) / (width * height),
@@ -178,4 +185,4 @@ def _seek(job: Job, codec: Codec, picture: Picture, goal: Goal, effort: int) -> 
 def _found(goal: Goal, found: Trial) -> str:
     """Return what a search has found, for the end of a line; nothing where there was none."""
     quality = f", quality {found.quality:g}" if goal.max_trials(found.effort) > 1 else ""
-    return quality if found.psnr_db is None else f"{quality}, {found.psnr_db:.2f} dB"
+    return quality if found.score is None else f"{quality}, {goal.measure.said.format(found.score)}"

@@ -86,12 +86,14 @@ class Job:
 class Outcome:
     """What came of a job: a line for people, facts for programs, and notes on what the output does not keep.
 
-    `aside`: whether stdout carries the output itself, so that the line goes to stderr.
+    `fault`: what is wrong all the same, so that the command fails. `aside`: whether stdout carries the output itself,
+    so that the line goes to stderr.
     """
 
     line: str
     facts: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    fault: str = ""
     aside: bool = False
 
 

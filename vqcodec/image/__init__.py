@@ -32,13 +32,14 @@ from vqcodec.image.metadata import STRIP, oriented, other_metadata, stripped
 from vqcodec.image.picture import Picture, picture_with
 from vqcodec.image.png import Png
 from vqcodec.image.samples import tiff_bits, to_eight_bits
-from vqcodec.image.writing import DEFAULT_BACKGROUND, LAID_OVER, output_format, to_pil, write_picture
+from vqcodec.image.writing import DEFAULT_BACKGROUND, LAID_OVER, info_of, output_format, to_pil, write_picture
 
 __all__ = [
     "STRIP",
     "Picture",
     "check_no_picture",
     "find_pictures",
+    "info_of",
     "list_pictures",
     "output_format",
     "parse_color",

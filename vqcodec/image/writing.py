@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 from PIL import Image, PngImagePlugin
 
 from vqcodec.errors import OutputError
+from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.files import atomic_write
 from vqcodec.image import exif as exif_file
 from vqcodec.image.alpha import flattened
@@ -87,9 +88,14 @@ def to_pil(picture: Picture) -> Image.Image:
     image = Image.fromarray(picture.pixels[..., 0] if is_gray else picture.pixels)
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(picture.alpha))
-    said = {"icc_profile": picture.icc, "exif": picture.exif and exif_file.PREFIX + picture.exif, "xmp": picture.xmp}
-    image.info |= {name: data for name, data in said.items() if data}
+    image.info.update(info_of(picture))
     return image
+
+
+def info_of(said: Picture | Ancillary) -> dict[str, bytes]:
+    """Return what is said of a picture under the names that it has in a PIL image's `info`."""
+    info = {"icc_profile": said.icc, "exif": said.exif and exif_file.PREFIX + said.exif, "xmp": said.xmp}
+    return {name: data for name, data in info.items() if data}
 
 
 def _as_held(picture: Picture, name: str, background: str | None) -> tuple[Picture, list[str]]:
