@@ -27,7 +27,7 @@ from vqcodec.training.stepping import cosine, qualities
 
 _FINAL_RATE, _SYNTHESIS_RATE = 0.0, 0.2
 # A network near its optimum must not start at a high rate: 1e-3 does damage that takes hundreds of steps to repair.
-_CONTEXT_RATE = 0.15
+_CONTEXT_RATE = 0.25
 _BASIS_CROPS, _DENSITY_CROPS = 1024, 192
 
 
