@@ -62,8 +62,10 @@ from vqcodec.pinned import pinned_torch
 from vqcodec.quantizers import Fixed, QuantizerSettings
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 
+# Each step brings less than the one before (docs/benchmarks.md), so few are added at first and many at last.
 EFFORT_STEPS = (0, 0, 1, 2, 3, 4, 6, 8, 12, 20)
 """Steps of refinement for each effort 0..9; effort 0 takes the nearest codevectors, all others count bits."""
+# A prior starts anew in each tile, and memory grows with it; 1024 pixels at stride 16 are a compromise.
 TILE = 64
 """Side in latents of the tiles that large pictures are cut into."""
 TILED_LATENTS = 96 * 64
@@ -84,8 +86,10 @@ class Codec:
             settings = QuantizerSettings.from_dict(metadata.quantizer, metadata.layout)
             self.quantizer = Fixed(settings, _tensor(arrays["codebook"]))
             self.network.load_state_dict(weights)
+        # What torch raises for weights that do not fit is its own affair; a caller gets one kind of error.
         except (RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, SettingsError) as error:
             raise ModelError(f"the model's weights do not fit its settings: {error}") from error
+        # The header's sizes are checked with the stride of the metadata, before a network is made.
         if self.network.stride != metadata.stride:
             raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
         self.network.eval().requires_grad_(False)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vqcodec.quantizers.layout.assignment import assign
 
+# The costs of so many units under 256 codevectors are 4 MiB.
 _BLOCK = 4096
 
 
@@ -41,6 +42,7 @@ class TableAssigner:
 
     def __init__(self, codebook: Tensor, scale: float, tables: IndexCosts) -> None:
         self.codebook, self.scale, self.tables = codebook, scale, tables
+        # The zero codevector is found by its length, since fitting and sorting may have moved it.
         norms = codebook.norm(dim=1)
         self.zero = int(norms.argmin())
         others = torch.arange(len(codebook), device=codebook.device) != self.zero
@@ -103,6 +105,7 @@ class TableAssigner:
         fine = torch.full((len(x),), self.zero, device=x.device)
         coarse, bits = fine.clone(), self.zero_bits[table].clone()
         wide = coarse_table >= 0
+        # At low rates most units are surely zero, and two comparisons say so instead of K costs.
         busy = torch.nonzero(~wide & ~self._surely_zero(x, table, weight)).flatten()
         fine[busy], _ = self._cheapest(x[busy], table[busy], weight)
         bits[busy] = self.tables.costs[table[busy], fine[busy]]

@@ -26,6 +26,7 @@ from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 T = TypeVar("T")
 Slices = tuple[slice, slice]
 EVERYWHERE: Slices = (slice(None), slice(None))
+# The gradient of (z - best)^2 / RATE_WEIGHT is 2 (z - best) / RATE_WEIGHT: half of RATE_WEIGHT leads to the best.
 _STEP = RATE_WEIGHT / 2
 _DEAR = 1.5
 
@@ -63,10 +64,12 @@ class Scene:
 
         latents [B, d, h, w] are what the decoder has of the tiles; the gradient has their shape.
         """
+        # Surroundings stay at the analysis' latents: their own tiles are not chosen yet, or already written.
         whole = self.z.clone()
         whole[(..., *self.inner)] = latents
         with torch.enable_grad():
             whole.requires_grad_(True)
+            # Clamped as a decoder does: what lies beyond black or white costs nothing and must not pull.
             shown = self.network.synthesis(whole, self.quality).clamp(0, 1)
             error = self.weight * (shown - self.x).square().mean((1, 2, 3))
             (gradient,) = torch.autograd.grad(error.sum(), whole)
@@ -87,6 +90,7 @@ def proximal_steps(
         error, gradient = scene.distortion(decoded)
         yield kept, bits + error
         if step < steps:
+            # From what the decoder has, not from z: a step is taken where the error was measured.
             z = decoded.detach() - scene.step_sizes * gradient
 
 

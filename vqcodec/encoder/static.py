@@ -18,6 +18,7 @@ from vqcodec.exact.priors import StaticPrior
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.quantizers.base import Quantizer
 
+# Classes depend on indices, and indices on classes: the second round has indices chosen under classes.
 _CLASS_ROUNDS = 2
 
 
@@ -64,6 +65,7 @@ class StaticEncoder(Encoder):
         for _ in range(_CLASS_ROUNDS if prior.classes > 1 else 1):
             costs = class_costs(bits, chosen, prior.factor)[0].numpy()
             classes = torch.from_numpy(prior.choose_classes(costs, quality))[None].long()
+            # Without a weight the nearest codevectors stay, and classes only say how they are coded.
             if weight:
                 chosen = encode_by_class(self.quantizer, z, bits, classes)
         indices = chosen[0].numpy().astype(np.uint16)

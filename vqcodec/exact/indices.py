@@ -55,7 +55,9 @@ def pack(encoded: PictureChoice, metadata: Metadata, prior: Prior, ancillary: An
 def encode_tiles(parts: Parts, size: Size, metadata: Metadata, prior: Prior, ancillary: Ancillary = NOTHING) -> bytes:
     """Return the .vqc file of a picture's tiles. Of each only the bytes are kept, so they may come one by one."""
     streams = [
-        (index_crc(choice.indices), prior.encode(choice.indices, choice.classes, size.quality)) for _, choice in parts
+        # The CRC is that of the indices, not of the bytes: a decoder that decodes to other indices must notice.
+        (index_crc(choice.indices), prior.encode(choice.indices, choice.classes, size.quality))
+        for _, choice in parts
     ]
     crc = tiles_crc(streams) if size.tile else streams[0][0]
     header = make_header(size, metadata, prior, crc)

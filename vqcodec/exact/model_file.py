@@ -86,6 +86,7 @@ def fingerprint(metadata: Metadata, arrays: Arrays) -> str:
         array = np.ascontiguousarray(arrays[name])
         shape = ",".join(map(str, array.shape))
         digest.update(b"\0".join((name.encode(), array.dtype.name.encode(), shape.encode(), b"")))
+        # Little-endian on every machine, or one model would have two names.
         digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()[:16]
 
@@ -114,6 +115,7 @@ def load(path: Path) -> tuple[Metadata, Arrays]:
         arrays = _tensors(path, file, file.keys())
     with _named(path):
         model_settings.check_finite(arrays)
+    # A damaged weight would decode to other indices, and nothing else would notice.
     if fingerprint(metadata, arrays) != metadata.fingerprint:
         raise ModelError(f"{path}: the fingerprint does not match the contents; the model file is damaged")
     return metadata, arrays

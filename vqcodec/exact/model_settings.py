@@ -103,6 +103,7 @@ _CONTEXT: dict[str, Check] = {
 def parse(text: str) -> dict[str, Any]:
     """Return the object in a model's JSON, checked; ModelError for what is none or has not the types it should have."""
     try:
+        # NaN and Infinity are no JSON, though Python reads them: the second decoder may not.
         values = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ModelError("its description is no JSON; it is damaged") from error

@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Both are VQGAN's, equation 7 and its published code.
 ADAPTIVE_EPSILON = 1e-4
 MOST_ADAPTIVE = 1e4
+# That of the patch discriminator of pix2pix, which VQGAN takes over.
 _SLOPE = 0.2
 
 

@@ -19,7 +19,9 @@ from vqcodec.errors import SettingsError
 
 # What the official training of the lite variants subtracts from and divides 0..255 by.
 _MEAN, _DEVIATION = 127 / 255, 128 / 255
+# Strides 2 to 16, as the measure of the evaluation.
 _LAYERS = 4
+# Where nothing is seen the direction of a feature is noise, and its gradient would be without bounds.
 _EPSILON = 1e-8
 
 

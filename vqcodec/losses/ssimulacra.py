@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vqcodec.losses.filters import blur, bounded, halve
 
+# As libjxl has them, like all numbers below that are not explained.
 SCALES, MIN_SIDE = 6, 8
 _C2 = 0.0009
 HALF_TAPS = (0.2646211054882, 0.2129285920104, 0.1093353727775, 0.0360111146584, 0.0094143678097)

@@ -48,20 +48,24 @@ class PhotoNetwork(RatedNetwork):
         self.block_analysis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
         self.block_synthesis = nn.Parameter(torch.zeros(d, 3, STRIDE, STRIDE))
         self.make_gains(d, lambdas)
+        # A convolution at full resolution costs sixteen times as much; the unshuffle loses nothing.
         self.analysis_stem = nn.Sequential(nn.PixelUnshuffle(4), conv3(48, fine), nn.ReLU(), conv3(fine, mid, stride=2))
         self.analysis_mid = nn.ModuleList([ResidualBlock(mid), ResidualBlock(mid)])
         self.analysis_down = conv3(mid, low, stride=2)
         self.analysis_low = nn.ModuleList([ResidualBlock(low), ResidualBlock(low)])
+        # Zero at the start, so that the first step is taken by the block transform codec itself.
         self.analysis_out = _zero(nn.Conv2d(low, d, 1))
         self.analysis_modulation = Modulation((mid, low))
         self.synthesis_in = conv3(d, low)
         self.synthesis_low = nn.ModuleList([ResidualBlock(low), ResidualBlock(low)])
+        # 1 x 1 and a shuffle instead of a transposed convolution, whose overlaps show as a checkerboard.
         self.synthesis_up = nn.Sequential(nn.Conv2d(low, 4 * up, 1), nn.PixelShuffle(2))
         self.synthesis_mid_linear = nn.Conv2d(192, up, 1)
         self.synthesis_mid = nn.ModuleList([ResidualBlock(up), ResidualBlock(up)])
         self.synthesis_up_fine = nn.Sequential(nn.Conv2d(up, 4 * fine, 1), nn.PixelShuffle(2))
         self.synthesis_fine_linear = conv3(48, fine)
         self.synthesis_fine = nn.ModuleList([ResidualBlock(fine) for _ in range(3)])
+        # Zero at the start, as analysis_out.
         self.synthesis_out = _zero(conv3(fine, 48))
         self.synthesis_modulation = Modulation((low, up, fine))
 
@@ -88,6 +92,7 @@ class PhotoNetwork(RatedNetwork):
         linear = F.conv2d((x - 0.5) * GRAY_LEVELS, self.block_analysis, stride=STRIDE)
         with self._branch_precision(x):
             correction = self._analysis_branch(x - 0.5, quality)
+        # In deviations: the mean of a block is up to 3533 gray levels, a fine channel a few.
         return (linear + correction.float() * self.sigma[:, None, None]) * self.gain(quality)
 
     def synthesis(self, z: Tensor, quality: Tensor) -> Tensor:
@@ -95,6 +100,7 @@ class PhotoNetwork(RatedNetwork):
         natural = z / self.gain(quality)
         linear = F.conv_transpose2d(natural, self.block_synthesis, stride=STRIDE) / GRAY_LEVELS
         with self._branch_precision(z):
+            # In deviations again, and beside them the linear picture, whose block edges the branch learns to take away.
             correction = self._synthesis_branch(natural / self.sigma[:, None, None], linear, quality)
         return linear + correction.float() + 0.5
 

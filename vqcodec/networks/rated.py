@@ -65,6 +65,7 @@ class RatedNetwork(Network):
 
     def rate_lambda(self, quality: Tensor) -> Tensor:
         """Return the weight [B] of 255^2 * MSE against bits per pixel that qualities [B] stand for."""
+        # In the logarithm: the knots differ by factors, and so do qualities between them.
         logarithms = torch.tensor(self.lambdas, device=quality.device).log()[:, None]
         return at_knots(logarithms, quality)[:, 0].exp()
 
@@ -79,5 +80,6 @@ class RatedNetwork(Network):
         """
         self.d, self.lambdas = d, tuple(lambdas)
         self.register_buffer("sigma", torch.ones(d))
+        # 26: the slope of a uniform quantizer, 12 / (2 ln 2) = 8.7, times 3 for the mean over three color channels.
         start = 0.5 * torch.log(torch.tensor(self.lambdas) / 26.0)
         self.log_gain = nn.Parameter(start[:, None].repeat(1, d))

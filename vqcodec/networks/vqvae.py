@@ -20,6 +20,7 @@ from vqcodec.errors import SettingsError
 from vqcodec.networks.base import Network
 from vqcodec.networks.layers import conv3, from_signed, to_signed
 
+# The sizes of the paper's code: 128 channels, 32 in residual layers, 64 at half resolution.
 _HIDDEN, _NARROW, _FINE = 128, 32, 64
 
 

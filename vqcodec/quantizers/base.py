@@ -83,10 +83,12 @@ class Quantizer(nn.Module, ABC):
         """
         if indices is None:
             with torch.no_grad():
+                # No gradient: the choice of an index has none, and the table of distances would be kept for it.
                 indices = self.encode(z)
         z_q, loss = self.quantize(z, indices)
         usage = self.usage_of(indices)
         if self.training:
+            # After z_q was looked up, so that loss and reconstruction see the codebook that chose the indices.
             self.update(z.detach(), indices, usage)
             z_q = straight_through(z, z_q)
         return Quantized(z_q, indices, loss, usage)

@@ -21,6 +21,7 @@ from vqcodec.quantizers.learning.anchors import Anchor, Features
 from vqcodec.quantizers.learning.clustering import OnlineClustering, When
 from vqcodec.quantizers.registry import register
 
+# That of the published code of CVQ-VAE, which follows contrastive learning on images (MoCo).
 _TEMPERATURE = 0.07
 
 

@@ -53,6 +53,7 @@ class HVQ(Learned):
     @torch.no_grad()
     def _reset(self, generator: torch.Generator) -> None:
         unused = torch.nonzero(self.counted == 0).flatten()
+        # Where most features are, another codevector is missed most; the noise keeps the two apart.
         best = self.codebook[self.counted.argmax()]
         away = torch.randn(len(unused), self.d_star, generator=generator, device=best.device)
         self.codebook[unused] = best + self.deviation * away

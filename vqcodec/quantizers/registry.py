@@ -95,6 +95,7 @@ def names_by_rate() -> tuple[str, ...]:
 
 def method(name: str) -> Method:
     """Return a method; SettingsError for an unknown one."""
+    # names() imports all methods first; an unknown name is known to be unknown only then.
     if name not in names():
         raise SettingsError(f"quantizer {name!r} is unknown; choose one of {', '.join(names())}")
     return _METHODS[name]

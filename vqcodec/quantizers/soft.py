@@ -40,6 +40,7 @@ class SoftQuantizer(Learned):
         self.start, self.end = start, end
         self.noise = StepNoise()
         self.register_buffer("temperature", torch.tensor(start))
+        # As large as normalized latents: the posteriors of a tiny codebook are uniform, and say nothing.
         torch.nn.init.normal_(self.codebook)
 
     def advance(self, fraction: float) -> None:

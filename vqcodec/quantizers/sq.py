@@ -52,6 +52,8 @@ class SQ(SoftQuantizer):
             if not 0 < value < math.inf:
                 raise SettingsError(f"option {name} of quantizer 'sq' is {value:g}; choose a number above 0")
         self.pace = options.pace
+        # Divided by its pace here and multiplied again in precision(): Adam's steps have one length, so only the
+        # parameter's own scale can make it move faster than the others.
         self.log_variance = nn.Parameter(torch.tensor(math.log(options.variance) / self.pace))
 
     def precision(self) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +37,10 @@ __all__ = [
     "resumed_settings",
     "run",
 ]
+Model = tuple[model_file.Metadata, model_file.Arrays]
+S = TypeVar("S", bound=Settings)
+R = TypeVar("R", bound=checkpoint.Run)
+# Tables need more crops than a step has, and not those that the last steps were trained on.
 _FIT_CROPS, _FIT_SEED, _VARIANCE_CROPS = 512, 1, 64
 
 
@@ -58,15 +64,9 @@ def run(sources: list[Path], output: Path, settings: Settings, resume: bool, sto
     if settings.threads:
         torch.set_num_threads(settings.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trained: tuple[model_file.Metadata, model_file.Arrays] | None
     path = checkpoint_path(output)
     try:
-        if isinstance(settings, TrainingSettings):
-            trained = _train_photo(sources, path, settings, device, resume, stop_after)
-        elif isinstance(settings, PerceptualSettings):
-            trained = _train_perceptual(sources, path, settings, device, resume, stop_after)
-        else:
-            trained = _train_autoencoder(sources, path, settings, device, resume, stop_after)
+        trained = _KINDS[type(settings)](_Run(sources, path, settings, device, resume), stop_after)
     except KeyboardInterrupt:  # before the first step, when there may be no checkpoint, or after the last
         if not path.exists():
             raise
@@ -78,56 +78,60 @@ def run(sources: list[Path], output: Path, settings: Settings, resume: bool, sto
     return True
 
 
-def _train_photo(
-    sources: list[Path],
-    path: Path,
-    settings: TrainingSettings,
-    device: torch.device,
-    resume: bool,
-    stop_after: int | None,
-) -> tuple[model_file.Metadata, model_file.Arrays] | None:
-    state = checkpoint.begin(path, TrainingState, settings, device, resume)
-    training, validation = load_pictures(sources, device).split(settings.validation_pictures)
-    if not Trainer(state, training, validation, path).run(stop_after):
+@dataclass(frozen=True)
+class _Run(Generic[S]):
+    """What a run of any kind is made from."""
+
+    sources: list[Path]
+    path: Path
+    settings: S
+    device: torch.device
+    resume: bool
+
+    def begin(self, kind: Callable[[S, torch.device], R]) -> R:
+        """Return what a checkpoint keeps, new or from the checkpoint."""
+        return checkpoint.begin(self.path, kind, self.settings, self.device, self.resume)
+
+    def pictures(self) -> PictureSet:
+        """Return the pictures."""
+        return load_pictures(self.sources, self.device)
+
+
+def _train_photo(run: _Run[TrainingSettings], stop_after: int | None) -> Model | None:
+    state = run.begin(TrainingState)
+    training, validation = run.pictures().split(run.settings.validation_pictures)
+    if not Trainer(state, training, validation, run.path).run(stop_after):
         return None
     state.average.settle()
-    return export(state, training, settings.fit_crops)
+    return export(state, training, run.settings.fit_crops)
 
 
-def _train_perceptual(
-    sources: list[Path],
-    path: Path,
-    settings: PerceptualSettings,
-    device: torch.device,
-    resume: bool,
-    stop_after: int | None,
-) -> tuple[model_file.Metadata, model_file.Arrays] | None:
+def _train_perceptual(run: _Run[PerceptualSettings], stop_after: int | None) -> Model | None:
     # First of all the state: it says at once where the weights of a loss are missing.
-    state = checkpoint.begin(path, Perceptual, settings, device, resume)
-    pictures = load_pictures(sources, device)
-    if not PerceptualTrainer(state, pictures, path).run(stop_after):
+    state = run.begin(Perceptual)
+    pictures = run.pictures()
+    if not PerceptualTrainer(state, pictures, run.path).run(stop_after):
         return None
     metadata, arrays = perceptual_export.export(state)
     metadata.training["pictures"] = len(pictures)
     return metadata, arrays
 
 
-def _train_autoencoder(
-    sources: list[Path],
-    path: Path,
-    settings: AutoencoderSettings,
-    device: torch.device,
-    resume: bool,
-    stop_after: int | None,
-) -> tuple[model_file.Metadata, model_file.Arrays] | None:
-    state = checkpoint.begin(path, Autoencoder, settings, device, resume)
-    pictures = load_pictures(sources, device)
+def _train_autoencoder(run: _Run[AutoencoderSettings], stop_after: int | None) -> Model | None:
+    state, settings, pictures = run.begin(Autoencoder), run.settings, run.pictures()
     sample = pictures.crops(np.random.default_rng(settings.seed), _VARIANCE_CROPS, settings.crop)
     batches = partial(_crops, pictures, settings, 0)
-    if not AutoencoderTrainer(state, batches, float(sample.var()), path).run(stop_after):
+    if not AutoencoderTrainer(state, batches, float(sample.var()), run.path).run(stop_after):
         return None
     count = max(1, _FIT_CROPS // settings.batch)
     return autoencoder_export.export(state, (_crops(pictures, settings, _FIT_SEED, n) for n in range(count)))
+
+
+_KINDS: dict[type[Settings], Callable[[_Run[Any], int | None], Model | None]] = {
+    TrainingSettings: _train_photo,
+    PerceptualSettings: _train_perceptual,
+    AutoencoderSettings: _train_autoencoder,
+}
 
 
 def _crops(pictures: PictureSet, settings: AutoencoderSettings, kind: int, step: int) -> Tensor:

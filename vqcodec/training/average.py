@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# The last 500 steps: long enough to average the noise of batches, short enough to follow a run of thousands.
 _DECAY = 0.998
 
 
@@ -27,6 +28,7 @@ class WeightAverage:
     def update(self) -> None:
         """Count the weights of a step."""
         self._steps += 1
+        # A plain mean at first: a moving one would begin at the weights of a network that knew nothing.
         share = max(1 - _DECAY, 1 / self._steps)
         torch._foreach_lerp_(self._mean, [parameter.detach() for parameter in self._live], share)
 

@@ -13,6 +13,7 @@ import torch
 from vqcodec.errors import InputError, SettingsError
 from vqcodec.files import atomic_write
 
+# What changes how long a run lasts or how often it looks up, but not what a step does.
 _MAY_CHANGE = ("threads", "validation_minutes", "checkpoint_minutes", "steps", "seconds", "data")
 
 

@@ -6,8 +6,10 @@ import math
 
 from vqcodec.errors import TrainingError
 
+# Any codebook looks collapsed before its network has learned to use it.
 _START_STEPS = 200
 _FEW = 0.1
+# Fewer than four indices for each codevector would leave many unused by chance (e^-4 is 2 %).
 _SEEN = 4
 
 

@@ -9,6 +9,7 @@ import torch
 from vqcodec.errors import SettingsError
 
 NAMES = ("adam", "soap")
+# The published value for both moments.
 _SOAP_DECAY = 0.95
 _SOAP_STEPS = 10
 """Steps between two looks at the eigenvectors, which cost about as much as a step."""

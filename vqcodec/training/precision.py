@@ -12,6 +12,7 @@ from vqcodec.networks import RatedNetwork
 Switch = bool | Literal["auto"]
 """True, False, or what a measurement says."""
 _ROUNDS = 3
+# A small picture: caches help both sides alike, and a start must not take long.
 _POSITIONS = 12
 # A rounding error in every layer is not worth a few hundredths of the time.
 _WORTH = 0.9

@@ -65,6 +65,7 @@ class Stepped(checkpoint.Run, Protocol):
 
 def qualities(numbers: np.random.Generator, count: int, low_rates: float) -> npt.NDArray[np.float64]:
     """Return `count` random qualities 1 + 99 u^low_rates, u even in 0..1."""
+    # A power above 1 draws low qualities more often.
     drawn: npt.NDArray[np.float64] = 1 + 99 * numbers.random(count) ** low_rates
     return drawn
 

@@ -89,6 +89,7 @@ class Trainer(ABC, Generic[R]):
         self.set_rates(fraction)
         batch = self.batch()
         loss, y = self.shown(batch)
+        # Before the gradient: a step along a loss that is no number would spoil the last good weights.
         check_loss(loss.value, state.progress.step + 1, state.base_rates[0])
         state.optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]

@@ -140,6 +140,7 @@ class ContextPrior(Prior):
         for step in walk.steps():
             prediction = walk.predict(step)
             coarse, fine = self._of_pass(flat, step)
+            # What cannot be written must not be lost without a word.
             narrow = np.ones(len(coarse), np.bool_)
             narrow[self.coarse_tables(prediction.deviation_class)[1]] = False
             if (coarse[narrow] != self.zero).any():

@@ -40,6 +40,7 @@ class IntegerGroupNet:
                 own += (take(f"rough.{p}.weight", (self.n, hidden)),)
                 weight = take(f"linear.{p}.weight", (len(phase.offsets) * self.n, self.n))
                 self.linear[p] = Linear.make(f"{group}.linear.{p}", weight)
+            # All that ends in one sum shares its shift: shifting parts of it apart would round more than once.
             self.first.append(Dense.make(f"{group}.first", around + own, bias[p], shift))
         self.second = Dense.make(
             f"{group}.second",

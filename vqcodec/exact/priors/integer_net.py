@@ -23,9 +23,11 @@ FRACTION = 1 << FRACTION_BITS
 """An activation of 16 stands for 1."""
 SIXTEENTHS = 16
 """Latents are counted in sixteenths of a quantizer step."""
+# Inputs, which have a sign, and activations, which have none, both fit int8, as weights do.
 ACTIVATION_MAX = 127
 WEIGHT_MAX = 127
 SHIFT_MAX = 14
+# Half of 2^23, below which float32 also holds the halves that rounding adds.
 BOUND = 1 << 22
 MEAN_LIMIT = 1 << 15
 
@@ -81,6 +83,7 @@ class Dense:
 def normalize(latents: IntArray, spread: IntArray) -> FloatArray:
     """Return network inputs -127..127 for latents [..., n] in sixteenths and their spreads [n]."""
     wide = latents.astype(np.int64)
+    # Half up, in integers: 2 FRACTION y + spread over 2 spread is FRACTION y / spread + 1 / 2, rounded down.
     x = (2 * FRACTION * wide + spread) // (2 * spread)
     inputs: FloatArray = np.clip(x, -ACTIVATION_MAX, ACTIVATION_MAX).astype(np.float32)
     return inputs

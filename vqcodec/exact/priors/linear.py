@@ -51,10 +51,12 @@ class Linear:
         """
         here = known[:, :, None]
         count = here.sum(1)
+        # The mean of what is there is a better guess for what is not than zero. Rounded half up, in integers.
         mean = (2 * np.where(here, latents, 0).sum(1) + count) // (2 * count)
         filled = np.where(here, latents, mean[:, None])
         sums = (filled.reshape(len(filled), -1).astype(np.float64) @ self.weight).astype(np.int64)
         predicted: Integers = (sums + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
+        # Their mean distance and not its square: a root would not be exact.
         distance = np.where(here, np.abs(latents - predicted[:, None]), 0).sum(1)
         roughness = np.minimum((2 * distance + count) // (2 * count), ACTIVATION_MAX)
         return predicted, roughness.astype(np.float32)

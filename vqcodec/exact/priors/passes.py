@@ -124,6 +124,7 @@ class Group:
 
 def default_patterns(count: int) -> tuple[str, ...]:
     """Return the names of the patterns of `count` groups that have not been told which to take."""
+    # Weak channels say little of each other, and earlier groups have told most: three phases are enough for them.
     return ("deep", "fine", *["coarse"] * count)[:count]
 
 

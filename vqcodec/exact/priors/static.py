@@ -136,6 +136,7 @@ class StaticPrior(Prior):
         class_costs = self.table_bits - np.log2(self.class_tables)
         table_of = self.class_map[self.row(quality)]
         _, height, width = costs.shape
+        # 0 stands for no neighbor, so classes are counted from 1 here.
         padded = np.zeros((height + 1, width + 1), dtype=np.int64)
         for y in range(height):
             for x in range(width):
@@ -171,6 +172,7 @@ class StaticPrior(Prior):
 
     def class_bits(self, classes: IntArray, quality: float) -> float:
         """Return the bits of the classes under their tables."""
+        # One by one as they are coded: each has a table that its neighbors chose.
         class_bits = 0.0
         for number, symbol in self._class_symbols(classes, self.row(quality)):
             class_bits += self.table_bits - float(np.log2(self.class_tables[number, symbol]))  # type: ignore[index]
@@ -223,6 +225,7 @@ class StaticPrior(Prior):
         above = [0] * width
         rows = []
         for _ in range(height):
+            # A class needs the two before it, so this cannot be done for a whole row at once, as indices are.
             left = 0
             for x in range(width):
                 left = 1 + decoder.read_one(self.class_coders.coder(table_of[left][above[x]]))

@@ -42,6 +42,7 @@ class FrequencyTables:
             raise ModelError(f"the model's {name} have the wrong shape {frequencies.shape}")
         if not 8 <= bits <= rans.PRECISION_BITS:
             raise ModelError(f"the model's table_bits={bits} is outside 8..{rans.PRECISION_BITS}")
+        # At least 1 even for what never occurred: every index must have a code, since an encoder is free to choose it.
         if frequencies.min() < 1 or (frequencies.sum(axis=1, dtype=np.int64) != 1 << bits).any():
             raise ModelError(f"the model's {name} must be at least 1 and sum to 2^{bits} in each row")
         self.frequencies, self.bits = frequencies, bits
@@ -83,6 +84,7 @@ def group(numbers: IntArray) -> Iterator[tuple[int, IntArray]]:
     """Yield each table number, ascending, with the positions that use it, in order."""
     if not len(numbers):
         return
+    # Stable, since encoder and decoder must agree on the order of symbols that share a table.
     order = np.argsort(numbers, kind="stable")
     used, starts = np.unique(numbers[order], return_index=True)
     yield from zip(used.tolist(), np.split(order, starts[1:]), strict=True)

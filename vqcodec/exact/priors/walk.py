@@ -90,6 +90,7 @@ class IntegerWalk:
         prior, n = self.prior, prediction.mean.shape[1]
         codebook = prior.codebook.astype(np.int32)
         offset = (prior.scale * codebook[coarse] + codebook[fine]).reshape(-1, n)
+        # Means are whole sixteenths, and so is the codebook: latents are exact without a rounding of their own.
         latents = prediction.mean + offset
         units = units_of(step.channels)
         half = prior.d // 2

@@ -9,7 +9,9 @@ from torch import Tensor
 
 BUDGET_VALUES = 1 << 20
 """Most float32 values that a table of distances or probabilities may hold at a time: 4 MiB."""
+# 1 MiB of float32: a core's second-level cache, in which the four passes of _least find the table again.
 _CPU_BLOCK = 1 << 18
+# For shorter rows four passes cost more than the one of torch's minimum.
 _VECTORIZED = 32
 
 
@@ -37,6 +39,7 @@ def assign(x: Tensor, codebook: Tensor, penalty: Tensor | None = None) -> tuple[
         if penalty is not None:
             distances.view(*shape, -1).add_(penalty[some].unsqueeze(1))
         least, place = _least(distances)
+        # ||x||^2 was left out above: it is the same for all codevectors and does not change which is nearest.
         cost[some, part] = (least + flat[:, :d_star].square().sum(1)).view(shape)
         index[some, part] = place.view(shape)
     return cost, index

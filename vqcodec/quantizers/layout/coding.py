@@ -33,6 +33,7 @@ def decode(settings: QuantizerSettings, codebook: Tensor, indices: Tensor) -> Te
     z_q = _decode_grid(settings, codebook, indices)
     if settings.beta == 1:
         return z_q
+    # The decoder has one index of beta^2: it interpolates what that says, and quantizes again.
     if settings.mode == "smooth":
         with torch.no_grad():
             again = encode_grid(settings, codebook, _upsample(z_q, settings.beta))
@@ -49,6 +50,7 @@ def encode_grid(settings: QuantizerSettings, codebook: Tensor, z: Tensor, bits: 
     x = z.reshape(batch, settings.m, settings.d_star, h * w).transpose(2, 3)
     x = matching.prepare(x, settings.match, settings.levels)
     penalty = None if bits is None else (RATE_WEIGHT * bits).expand(batch, settings.planes, -1)
+    # Rate-aware costs are squared errors, so with `bits` the codevectors themselves are compared, whatever `match` is.
     keys = matching.candidates(codebook, settings.match) if bits is None else codebook
     if settings.layout == "stages":
         indices = _assign_stages(x, codebook, keys, penalty, settings.depth)
@@ -76,6 +78,8 @@ def _assign_wide(x: Tensor, codebook: Tensor, penalty: Tensor | None, scale: flo
     best_cost = torch.full(x.shape[:3], torch.inf, device=x.device)
     best_coarse = torch.zeros(x.shape[:3], dtype=torch.int64, device=x.device)
     best_fine = best_coarse.clone()
+    # Two candidates and not K: nearly all units take zero, and of the others the nearest is the cheapest but for ties
+    # that the fine index makes up for.
     for coarse in _coarse_candidates(x / scale, codebook):
         cost, fine = _assign_units(x - scale * codebook[coarse], codebook, penalty_fine)
         if penalty_coarse is not None:
@@ -98,6 +102,7 @@ def _assign_stages(x: Tensor, codebook: Tensor, keys: Tensor, penalty: Tensor | 
     indices: list[Tensor] = []
     for stage in range(depth):
         if stage:
+            # Greedy, as published: the best sum over all stages would take a search among K^depth.
             x = x - _look_up(codebook, indices[-1])
         indices.append(_assign_units(x, keys, _select(penalty, stage, stage + 1))[1])
     return torch.cat(indices, 1)

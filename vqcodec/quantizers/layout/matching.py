@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Match = Literal["l2", "cosine", "fsq"]
+# That of the package fsq, whose features these must equal.
 _EPSILON = 1e-3
 
 

@@ -19,6 +19,7 @@ from vqcodec.quantizers.learning.noise import StepNoise
 
 Anchor = Literal["closest", "random", "unique", "probrandom"]
 LIMIT = 4096
+# The golden ratio's fraction: multiples of it are spread as evenly as any sequence of one number can be.
 _GOLDEN = 0.6180339887498949
 
 

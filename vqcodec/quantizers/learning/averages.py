@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from vqcodec.quantizers.learning.gradients import COMMITMENT, vector_sums
 
+# VQ-VAE, appendix A.1: gamma = 0.99.
 DECAY = 0.99
+# As in the published code of VQ-VAE: small beside one count, so that it moves nobody who is in use.
 _EPSILON = 1e-5
+# Far above the denormals, which begin at 1e-38, and far below anything that a sum could notice.
 _NOTHING = 1e-30
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+# VQ-VAE's beta; the paper found results alike from 0.1 to 2.
 COMMITMENT = 0.25
 """What VQ-VAE weighs the commitment of the latents with, beta in its equation 3."""
 _CHUNK_VALUES = 1 << 18

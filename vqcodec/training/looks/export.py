@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vqcodec.exact.model_file import NETWORK_PREFIX, Arrays, Metadata, fingerprint
+from vqcodec.exact.model_file import NETWORK_PREFIX, Arrays, Metadata
 from vqcodec.training.looks.loop import Perceptual
+from vqcodec.training.model import named
 from vqcodec.training.provenance import facts
 
 
@@ -15,4 +16,4 @@ def export(state: Perceptual) -> tuple[Metadata, Arrays]:
     arrays = state.arrays | learned
     training = facts(state) | {"init": state.metadata.fingerprint}
     metadata = replace(state.metadata, name=state.settings.name, training=training, proximal=state.has_proximal_steps)
-    return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
+    return named(metadata, arrays)

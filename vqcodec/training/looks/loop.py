@@ -34,8 +34,10 @@ from vqcodec.training.stepping import Progress, cosine, qualities
 from vqcodec.training.trainer import Trainer
 
 RECONSTRUCTION, ADVERSARIAL = "reconstruction", "adversarial"
+# Adam's second moments know nothing at first, and the synthesis starts near an optimum.
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.05
+# VQGAN's: a discriminator chases a target that moves, so its momentum is short.
 _DISCRIMINATOR_BETAS = (0.5, 0.9)
 # One that knows nothing yet would have the synthesis make noise, and the weight make much of it.
 _DISCRIMINATOR_LEAD = 0.05

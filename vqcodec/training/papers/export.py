@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +10,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec.exact.model_file import NETWORK_PREFIX, Arrays, Metadata, fingerprint
+from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.exact.priors.static import StaticPrior
 from vqcodec.quantizers import Quantizer
+from vqcodec.training.model import model_of
 from vqcodec.training.papers.loop import Autoencoder
-from vqcodec.training.provenance import facts
 from vqcodec.training.rate import frequencies
 
+# K tables of K frequencies would be most of a model.
 _PAIR_TABLES = 256
 
 
@@ -25,21 +25,14 @@ def export(state: Autoencoder, pictures: Iterable[Tensor]) -> tuple[Metadata, Ar
     """Return the model as it stands, its tables counted on batches of training pictures [B, 3, H, W] in [0, 1]."""
     state.network.eval()
     state.quantizer.eval()
-    prior = _fit(state, pictures)
-    tensors = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
-    tensors["codebook"] = state.quantizer.codevectors().detach().float()
-    arrays: Arrays = {name: value.cpu().numpy() for name, value in tensors.items()}
-    arrays |= prior.arrays()
-    metadata = Metadata(
-        name=state.settings.name,
-        network=state.network.settings(),
-        stride=state.network.stride,
+    return model_of(
+        state,
+        state.quantizer.codevectors(),
+        _fit(state, pictures).arrays(),
         quantizer=state.quantizer.settings.as_dict(),
         table_bits=state.settings.table_bits,
-        training=facts(state),
         own_codebooks=state.quantizer.settings.has_own_codebooks,
     )
-    return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from vqcodec.training.trainer import Trainer
 
 _WARM_UP_STEPS = 100
 _BEGUN = "begun"
+# A channel that is the same everywhere is left alone instead of being blown up to noise.
 _LEAST_DEVIATION = 1e-4
 
 Batches = Callable[[int], Tensor]
@@ -167,4 +168,5 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         if not self.state.quantizer.likelihood:
             return 4 * mse / self.variance + weight * quantized.loss
         values = x.numel() * self.state.network.channels / x.shape[1]
+        # The optimal variance of a Gaussian decoder is its squared error: putting it in leaves the logarithm.
         return mse.clamp(min=1e-12).log() + weight * 2 * quantized.z_q.numel() / values * quantized.loss

@@ -16,6 +16,7 @@ from torch import Tensor
 from vqcodec.training.pictures.picture_set import PictureSet
 
 BLOCK = 16
+# Half a gray level: what 8-bit pixels cannot hold is rounding noise, and dividing by it would blow it up.
 SIGMA_FLOOR = 0.5
 
 
@@ -27,6 +28,7 @@ def block_basis(pictures: PictureSet, generator: np.random.Generator, crops: int
     values = 3 * BLOCK * BLOCK
     moment, total, count = torch.zeros(values, values, dtype=torch.float64), torch.zeros(values).double(), 0
     for _ in range(0, crops, 32):
+        # In float64: sums over millions of blocks lose the small variances in float32.
         x = pictures.crops(generator, 32, 8 * BLOCK).cpu().double() * 255 - 127.5
         blocks = x.unfold(2, BLOCK, BLOCK).unfold(3, BLOCK, BLOCK).permute(0, 2, 3, 1, 4, 5).reshape(-1, values)
         moment += blocks.T @ blocks

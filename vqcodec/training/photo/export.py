@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from vqcodec.exact.model_file import NETWORK_PREFIX, Arrays, Metadata, fingerprint
+from vqcodec.exact.model_file import Arrays, Metadata
+from vqcodec.training.model import model_of
 from vqcodec.training.photo.source import source_of
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.pictures.picture_set import PictureSet
@@ -14,13 +13,10 @@ from vqcodec.training.provenance import facts
 def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[Metadata, Arrays]:
     """Return the model as it stands; before the last stage tables are fitted to `fit_crops` crops a row first."""
     parts = state.coder.parts(source_of(state, pictures, fit_crops), finished=state.is_final)
-    weights = {NETWORK_PREFIX + name: value.half() for name, value in state.network.state_dict().items()}
-    tensors = weights | {"codebook": parts.codebook.detach().float()}
-    arrays = parts.arrays | {name: value.cpu().numpy() for name, value in tensors.items()}
-    metadata = Metadata(
-        name=state.settings.name,
-        network=state.network.settings(),
-        stride=state.network.stride,
+    return model_of(
+        state,
+        parts.codebook,
+        parts.arrays,
         quantizer=state.quantizer.settings.as_dict(),
         table_bits=state.settings.table_bits,
         prior=state.coder.kind,
@@ -28,4 +24,3 @@ def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[
         training=facts(state) | {"pictures": len(pictures)},
         proximal=state.losses is None,
     )
-    return replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays

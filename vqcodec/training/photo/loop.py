@@ -25,9 +25,11 @@ from vqcodec.training.rate.reach import cap_gains
 from vqcodec.training.stage import Batch, Stage
 from vqcodec.training.stepping import cosine, qualities
 
+# The synthesis alone begins low: it was trained with the rest, and only gets used to what is really sent.
 _FINAL_RATE, _SYNTHESIS_RATE = 0.0, 0.2
 # A network near its optimum must not start at a high rate: 1e-3 does damage that takes hundreds of steps to repair.
 _CONTEXT_RATE = 0.25
+# 64 blocks in each of 1024 crops fix a covariance of 768; densities have few parameters.
 _BASIS_CROPS, _DENSITY_CROPS = 1024, 192
 
 

@@ -25,12 +25,14 @@ def weighed(state: TrainingState, batch: Batch, y: Tensor, seen: Seen) -> Loss:
     """
     x, pixels = batch.x, batch.x.shape[2] * batch.x.shape[3]
     weight = slope(state.network, batch.quality, state.settings.tilt)
+    # Unscaled, high qualities would have nearly all of the gradient: their distortion counts a thousand times as much.
     scale = (_REFERENCE_LAMBDA / weight).sqrt()
     rate, hard = seen.rate / pixels, seen.bits / pixels
     y = y.clamp(0, 1)  # as the decoder does
     mse = (y - x).square().mean((1, 2, 3)) * 255.0**2
     distortion = weight * mse if state.losses is None else _looks(state, state.losses, x, y, weight)
     total = (scale * (rate + distortion)).mean() + state.settings.quantizer_weight * seen.loss
+    # The log has what a file would take, not the differentiable stand-in.
     logged = (scale * (hard + distortion.detach())).mean().item()
     figures = {"loss": logged, "bpp": hard.mean().item(), "mse": mse.mean().item() / 255.0**2}
     return Loss(total, total.item(), figures, seen.usage)

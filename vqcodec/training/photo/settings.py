@@ -20,8 +20,11 @@ from vqcodec.training.rate import rate_of
 
 MOST_COUNTS = 1 << 28
 """Most index counts that fitting tables keeps in memory (1 GiB)."""
+# A tenth less than the radius, so that the cells of the coarse index overlap and leave no gap between them.
 _COARSE_FILL = 0.9
+# Shares of the channels, sorted by deviation: the first few carry most bits and need most passes.
 _GROUP_EDGES = (0.0125, 0.05, 0.15, 0.3, 0.55)
+# A block of 16 x 16 x 3 has 768 values, and its basis no more components.
 _MOST_CHANNELS = 768
 _RANGES: Ranges = {
     "K": (2, 65536),
@@ -150,6 +153,7 @@ class TrainingSettings(Augmented, RunSettings):
         rate_of(self.prior).check(quantizer)
         if self.crop % stride:
             raise SettingsError(f"crop={self.crop} must be a multiple of {stride}")
+        # Every symbol takes at least one of 2^table_bits; were more than a quarter gone so, tables could not be skewed.
         if max(self.K, self.classes) > 1 << (self.table_bits - 2):
             raise SettingsError(f"table_bits={self.table_bits} are too few for K={self.K} or classes={self.classes}")
         pairs = self.K**2 if self.mode == "conditional" else 0

@@ -23,6 +23,8 @@ from vqcodec.training.rate.static import StaticRate
 from vqcodec.training.stepping import Progress
 
 NOISE, PRIOR, QUANTIZED, SYNTHESIS = "noise", "prior", "quantised", "synthesis"
+# The basis begins at its optimum for blocks and should move little; gains and densities are logarithms, one for
+# many values, and may move faster than weights.
 _LINEAR_SHARE, _GAIN_SHARE, _DENSITY_SHARE, _CODEBOOK_SHARE = 0.05, 2.0, 4.0, 1.0
 _CONTEXT_SHARE = 1.0
 

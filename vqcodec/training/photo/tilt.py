@@ -24,6 +24,7 @@ BANDS = tuple(
 )
 """luma0 to luma4 and chroma0 to chroma2, from the mean of a block to the finest."""
 LOWEST = "lowest"
+# e^2 is a factor of seven in steps; a typing error should not train for hours.
 MOST = 2.0
 
 

@@ -12,6 +12,7 @@ from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.pictures.picture_set import PictureSet
 
 QUALITIES = (20.0, 50.0, 80.0)
+# A validation takes minutes as it is.
 _FIT_CROPS = 16
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from vqcodec.training.pictures.drawn import draw_over
 
 SMALLEST_RESCALE, LARGEST_RESCALE = 0.6, 1.5
+# Limits of factors and of an angle in radians, at which a crop still looks like a picture.
 _CONTRAST, _SATURATION, _HUE = 1.6, 1.8, 0.3
 # Rec. 601, the weights of red, green and blue in the gray of a color.
 _GRAY = torch.tensor([0.299, 0.587, 0.114])

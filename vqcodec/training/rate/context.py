@@ -26,11 +26,15 @@ from vqcodec.training.rate.contract import Base, Parts, Rate, Refine, Seen, Sour
 from vqcodec.training.rate.pair_tables import PairTables, hexagonal_codebook, logistic_tables, written_tables
 from vqcodec.training.rate.reach import cap_gains, flat_colors
 
+# Rounds, because tables change what the encoder chooses, and that changes the tables.
 _FIT_ROUNDS, _FIT_ROWS, _FIT_BATCH = 2, 12, 4
+# At one quality: the deviations of all rows follow, since gains only scale.
 _SPREAD_CROPS = 64
+# Neighbors in a flat picture are nearly equal: without it their weights would be large and cancel out.
 _RIDGE = 1e-3
 # A group of which less than one latent in a thousand would be anything but zero is not worth the time of coding it.
 _MATTERS, _CODED_SHARE = 0.8, 0.001
+# Keys of random numbers, other than those of static tables (1 and 2), so that crops differ.
 _START, _FIT = 3, 4
 
 
@@ -123,6 +127,7 @@ class ContextRate(Rate):
         gain = self.network.gain(quality)
         z = self.network.analysis(x, quality) / gain * gain.detach()
         coded = code(self.net, self._assigner_now(), z, self.net.rows_of(quality))
+        # In bits: what the encoder would pay for moving a latent that far, see proximal.py.
         pull = (z - coded.z_q).square().sum((1, 2, 3)) / RATE_WEIGHT
         return coded._replace(z_q=z + (coded.z_q - z).detach(), rate=coded.rate + pull)
 

@@ -26,10 +26,13 @@ from vqcodec.training.rate.rounding import (
     shift_of,
 )
 
+# Biases depend on quality along few knots: a bias for each of the rows would learn from a thirtieth of the steps.
 KNOTS = 6
 CLASSES = 31
+# 3 classes an octave: class 0 is an eighth of a step, class 30 is 128 steps.
 CLASS_OF_ONE = 9
 CLASSES_PER_OCTAVE = 3
+# Without it a channel that is nearly always zero would have no spread to divide by.
 _ROUNDING = 0.25
 
 
@@ -126,6 +129,7 @@ class FloatGroupNet(nn.Module):
         group, n = of.number, of.n
         self.group, self.n, self.channels = group, n, of.channels
         self.pattern, self.phases = of.pattern, of.pattern.phases
+        # Of all that ends in the first sum, or its parts together would be too large.
         fan_in = (len(passes.AROUND) * embed if group else 0) + n * max(len(p.offsets) for p in self.phases)
         if group:
             self.embed = _weight(of.before, embed, of.before)
@@ -135,10 +139,12 @@ class FloatGroupNet(nn.Module):
         self.own = nn.ParameterList([_weight(len(p.offsets) * n, hidden, fan_in) for p in seeing])
         linear = seeing if of.pattern.linear else []
         self.rough = nn.ParameterList([_weight(n, hidden, fan_in) for _ in linear])
+        # The mean of the neighbors: the best guess before anything is known, and exact on a flat place.
         self.linear = nn.ParameterList([nn.Parameter(_mean_of_neighbors(len(p.offsets), n)) for p in linear])
         self.bias_first = nn.Parameter(0.1 * torch.randn(len(self.phases), KNOTS, hidden))
         self.second = _weight(hidden, hidden, hidden)
         self.bias_second = nn.Parameter(torch.zeros(hidden))
+        # Zero weights: at first a prior says what its biases say, which is what a static prior would.
         self.out = nn.Parameter(torch.zeros(hidden, 2 * n))
         self.bias_out = nn.Parameter(torch.zeros(KNOTS, 2 * n))
 
@@ -226,6 +232,7 @@ class FloatWalk:
             linear = round_through(near.filled @ fixed_point(weight).double() * SIXTEENTHS) / SIXTEENTHS
         else:
             linear = near.filled @ weight.double()
+        # Detached: the roughness is to tell how sure the prediction is, not to change it.
         distances = torch.where(near.here, (near.latents - linear.detach()[:, None]).abs(), 0.0)
         distance = distances.sum(1) / near.here.sum(1)
         if self.net.integer:
@@ -240,6 +247,7 @@ class FloatWalk:
             x = round_through(x)
         x = x.clamp(-ACTIVATION_MAX, ACTIVATION_MAX) / FRACTION
         self.own = self.own.index_copy(0, self._in_grids(places), x)
+        # Without gradient and in place: linear predictions learn from latents, not through them.
         if len(self.exact):
             self.exact[self._in_grids(places)] = latents.double()
 

@@ -43,6 +43,7 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
             if counts is not None:
                 assigner.count(assigned, classes, counts)
             usage = usage + torch.bincount(assigned.fine, minlength=len(usage)).to(z.dtype)
+            # Units of a pass lie place by place, and places image by image: summing n / 2 of them gives one place.
             cost = assigned.bits.reshape(len(classes) // (y.shape[1] // 2), -1).sum(1)
             if torch.is_grad_enabled():
                 change = _change((y - quantized)[coded], prediction, assigner.slopes(assigned, classes))
@@ -57,6 +58,7 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
 def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tensor:
     """Return zeros [N, n] with the gradients of the cost to means and classes."""
     mean, deviation_class = (part - part.detach() for part in prediction)
+    # 2 / RATE_WEIGHT times the error is the slope of error / RATE_WEIGHT; the values themselves cancel out to zero.
     return slopes.reshape(deviation_class.shape) * deviation_class - 2 / RATE_WEIGHT * error * mean
 
 

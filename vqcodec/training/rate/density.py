@@ -16,8 +16,11 @@ from torch import Tensor, nn
 
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 
+# No cell costs more than 30 bits: a latent far off must not drown the gradient of all others.
 _PROBABILITY_FLOOR = 2.0**-30
+# In gray levels: below it a density is a spike that any later latent would fall beside.
 _SCALE_FLOOR = 1e-2
+# Hard classes only begin what gradients go on with.
 _EM_ROUNDS = 8
 
 

@@ -9,6 +9,7 @@ FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.integer]
 
 _ROUNDS = 8
+# What a context has seen less than eight times is worth less than what all contexts together say.
 _FALLBACK_WEIGHT = 8.0
 _BLOCK_ROWS = 8192
 
@@ -38,6 +39,7 @@ def cluster(histograms: FloatArray, tables: int) -> tuple[FloatArray, npt.NDArra
     k-means under cross entropy: a histogram goes to the distribution that codes it in the fewest
     bits, a distribution is the sum of its histograms. Returns distributions and numbers [n].
     """
+    # Sorted by entropy: neighbors in that order cost alike, so the first groups are already close.
     order = np.argsort(_entropy(histograms), kind="stable")
     numbers: npt.NDArray[np.int64] = np.empty(len(histograms), dtype=np.int64)
     numbers[order] = np.arange(len(order)) * min(tables, len(order)) // len(order)

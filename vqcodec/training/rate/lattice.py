@@ -10,7 +10,9 @@ from torch import Tensor
 
 from vqcodec.quantizers.layout.assignment import assign
 
+# So that the K most visited points can reach further in some direction than the K innermost ones.
 _CANDIDATES_PER_CODEVECTOR = 4
+# The grid of candidates grows as a power of the dimensions.
 _MOST_DIMENSIONS = 4
 
 
@@ -30,6 +32,7 @@ def _choose(vectors: Tensor, K: int, spacing: float) -> Tensor:
     if d_star > _MOST_DIMENSIONS:
         by_length = vectors.square().sum(1).argsort()
         places = torch.linspace(0, len(vectors) - 1, K, dtype=torch.float64).round().long()
+        # A little noise, because equal vectors would be one codevector twice, and never part.
         return vectors[by_length[places]] + 1e-3 * torch.randn(K, d_star, generator=torch.Generator().manual_seed(K))
     points = lattice_points(d_star, _CANDIDATES_PER_CODEVECTOR * K) * spacing
     _, index = assign(vectors[None], points)

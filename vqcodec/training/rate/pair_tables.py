@@ -27,6 +27,7 @@ from vqcodec.training.rate.lattice import lattice_points
 
 LOGISTIC_SCALE = math.sqrt(3) / math.pi
 """Scale of a logistic density of deviation 1."""
+# Beyond class 15, four steps of deviation, the fine codebook is covered evenly and one table says it all.
 FINE_CLASSES = 16
 WIDE_CLASS = 6
 """From this class on a unit takes a coarse index: half a step of deviation.
@@ -34,7 +35,9 @@ WIDE_CLASS = 6
 It costs next to nothing where it is zero, and without it a latent that the prior did not expect is cut off where
 the fine codebook ends.
 """
+# A sixteenth of a step and less: the cells of the codebook are a step wide and more.
 _GRID_STEP = 0.06
+# Enough that a table nobody used is the density's, few enough that a thousand counts decide alone.
 _PSEUDO_COUNTS = 16.0
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from vqcodec.networks.rated import RatedNetwork
 from vqcodec.quantizers import Learned
 
+# The outermost tenth of a lattice has gaps, where a latent would land far from any codevector.
 _DENSE_SHARE = 0.9
 
 

@@ -18,6 +18,7 @@ from vqcodec.training.rate.density import Cells, bits, rate_aware_round
 from vqcodec.training.rate.lattice import initial_codebook
 from vqcodec.training.rate.static_fit import Latents, PriorFitter
 
+# A thousand for each of 256 codevectors.
 _SAMPLE_VECTORS = 1 << 18
 _FIT_ROUNDS, _CODEBOOK_ROUNDS = 3, 5
 _BATCH = 16
@@ -128,6 +129,7 @@ class StaticRate(Rate):
     def _analyze(self, x: Tensor, quality: float) -> tuple[Tensor, Tensor]:
         q = torch.full((len(x),), quality, device=x.device)
         z = self.network.analysis(x, q)
+        # Half precision halves the memory of all rows together, which is what limits the number of crops.
         return z.half(), self.density.classify(z, self.network.gain(q)).to(torch.uint8)
 
     def _fit(self, source: Source, seed: int, quantizer: Learned, new_codebook: bool) -> StaticPrior:

@@ -21,6 +21,7 @@ from vqcodec.exact.priors.static import StaticPrior
 from vqcodec.quantizers import Learned
 from vqcodec.training.rate import frequencies
 
+# With 16 classes there are 17 x 17 contexts in each row, and most are too rare for a table of their own.
 _CLASS_TABLES = 64
 
 
@@ -54,6 +55,7 @@ class PriorFitter:
         """Return a prior after `rounds` rounds; the quantizer's codebook is moved in place if it is to learn."""
         for number in tqdm(range(rounds), desc="fitting tables", unit="round", leave=False, disable=None):
             counts = self._count(latents, prior)
+            # Not in the last round: its tables must be counted on the codebook that is written.
             if learn_codebook and number < rounds - 1:
                 self._move_codebook(counts)
             prior = self._make_prior(counts)
