@@ -121,6 +121,7 @@ def test_file_knows_the_type(home: Path, packed: Path) -> None:
     assert output(*command, "--mime-type", packed) == f"{MIME_TYPE}\n"
 
 
+@pytest.mark.slow
 def test_the_thumbnailer_makes_a_thumbnail(
     run: Run, home: Path, tmp_path: Path, shell: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +176,9 @@ def test_the_man_page_says_what_help_says(home: Path) -> None:
         assert command is not None and f"vqc {name} " in text
         options = [option for parameter in command.params for option in parameter.opts if option.startswith("-")]
         assert [option for option in options if option not in text] == []
+    assert (
+        "\n       Each output lies beside its input, with the suffix .vqc, unless -o says otherwise. The pixels" in text
+    )
     assert "vqc compress - < photo.png > photo.vqc" in text, "examples keep their lines"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import cleandoc
 
 import click
 
@@ -38,13 +39,13 @@ def _section(command: click.Command, context: click.Context) -> Iterator[str]:
     yield from _paragraphs(command.help or "")
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is not None:
+        if record is not None and record[1]:
             yield f".TP\n.B {escaped(record[0])}\n{escaped(record[1])}"
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    for paragraph in text.split("\n\n"):
-        lines = paragraph.strip("\n").splitlines()
+    for paragraph in cleandoc(text).split("\n\n"):
+        lines = paragraph.splitlines()
         keep = lines[0].strip(" ") == _NO_WRAP
         yield ".PP"
         yield from [".nf", *map(escaped, lines[1:]), ".fi"] if keep else map(escaped, lines)
