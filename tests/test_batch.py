@@ -158,6 +158,7 @@ def test_wrong_numbers_of_jobs(run: Run, photo: Path, command: str, arguments: s
     assert (result.code, result.out) == (2, b"") and "--jobs" in result.err
 
 
+@pytest.mark.slow
 def test_a_bar_is_drawn_on_a_terminal_and_none_with_quiet(folder: Path, tiny_model: Path, tmp_path: Path) -> None:
     for quiet in ((), ("--quiet",)):
         parent, child = pty.openpty()

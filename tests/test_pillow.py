@@ -112,6 +112,7 @@ def test_nothing_is_registered_without_the_import(packed: Path) -> None:
     assert "UnidentifiedImageError" in result.stderr
 
 
+@pytest.mark.slow
 def test_the_example_and_the_page(run: Run, tmp_path: Path) -> None:
     Image.fromarray(picture(80, 96, seed=3)).save(tmp_path / "photo.png")
     assert "VQC RGB (96, 80) image/x-vqc" in run_example("pillow_plugin", tmp_path / "photo.png", tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ USES = {
     "reproduce": ("looc-1", "--data", "."),
     "tokens": ("photo.png",),
     "sample": ("-o", "sample.png", "--size", "32x32"),
+    "desktop": ("--install",),
 }
 NEED = {"train": "quantizers", "eval": "eval", "analyze": "eval", "reproduce": "eval"}
 
@@ -43,9 +45,10 @@ NEED = {"train": "quantizers", "eval": "eval", "analyze": "eval", "reproduce": "
 def test_every_command_works_or_names_its_extra(tmp_path: Path) -> None:
     Image.fromarray(picture(176, 176, seed=1)).save(tmp_path / "photo.png")
     assert tuple(USES) == COMMANDS
+    environment = os.environ | {"XDG_DATA_HOME": str(tmp_path / "data")}
     for name, arguments in USES.items():
         command = [sys.executable, "-c", WITHOUT, name, *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
         if name == "verify":
             assert "pip install 'vqcodec[eval]'" in result.stderr and " dB\n" in result.stdout
         if name not in NEED:

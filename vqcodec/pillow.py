@@ -10,6 +10,7 @@ Pillow knows no entry points, so a program has to import this module itself.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.bitstream.header import MAGIC
-from vqcodec.files import read_stream
+from vqcodec.files import atomic_write, read_file, read_stream
 from vqcodec.image import info_of, to_pil
 
 FORMAT, SUFFIX, MIME_TYPE = "VQC", ".vqc", "image/x-vqc"
@@ -69,6 +70,14 @@ class VqcImageFile(ImageFile.ImageFile):
         self.info.update(info_of(said))
         if self._exclusive_fp:
             self.fp.close()
+
+
+def make_thumbnail(source: Path, target: Path, side: int) -> None:
+    """Write a PNG of a .vqc file with no side above `side` pixels. Raises InputError, OutputError, VqcImageError."""
+    with VqcImageFile(io.BytesIO(read_file(source)), str(source)) as image:
+        image.thumbnail((side, side))
+        with atomic_write(target, force=True) as file:
+            image.save(file, "PNG")
 
 
 @contextmanager

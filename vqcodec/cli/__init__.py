@@ -34,6 +34,7 @@ COMMANDS = (
     "reproduce",
     "tokens",
     "sample",
+    "desktop",
 )
 
 
