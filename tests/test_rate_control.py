@@ -18,7 +18,7 @@ from vqcodec.errors import InputError, SettingsError, TargetError, VqcWarning
 from vqcodec.evaluation import metrics
 from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
-from vqcodec.rate_control import EXPENSIVE_EFFORT, MAX_STEPS, QUALITIES, Goal, Trial, seek
+from vqcodec.rate_control import EXPENSIVE_EFFORT, MAX_EXPENSIVE, MAX_SCOUTS, QUALITIES, SCOUT_EFFORT, Goal, Trial, seek
 from vqcodec.scores import psnr_db
 
 HEIGHT, WIDTH = 40, 60
@@ -55,6 +55,10 @@ class StubCoder:
         pixels[: self.errors[data[0]]] = 1
         return Picture(pixels.reshape(HEIGHT, WIDTH, 3))
 
+    def count(self, effort: int) -> int:
+        """How many files of an effort were made."""
+        return sum(made == effort for _, made in self.made)
+
     def seek(self, goal: Goal, effort: int = DEFAULT_EFFORT) -> Trial:
         """Seek, and check what holds for every goal."""
         self.made.clear()
@@ -85,7 +89,8 @@ def test_highest_quality_within_every_limit() -> None:
     for limit in LIMITS:
         found = coder.seek(Goal(max_bytes=limit))
         assert found.quality == max(q for q, size in zip(QUALITIES, STEADY, strict=True) if size <= limit)
-        assert len(coder.made) <= 10 and not found.notes
+        assert found.effort == DEFAULT_EFFORT and not found.notes
+        assert coder.count(SCOUT_EFFORT) <= MAX_SCOUTS and coder.count(DEFAULT_EFFORT) <= 3
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -95,20 +100,30 @@ def test_limits_are_kept_and_the_best_file_made_is_returned(seed: int, effort: i
     for limit in LIMITS[40::7]:
         found = coder.seek(Goal(max_bytes=limit), effort)
         assert len(found.data) <= limit
-        made = [(q, e) for q, e in coder.made if coder.size_bytes(QUALITIES.index(q), e) <= limit]
-        assert (found.quality, found.effort) == max(made)
+        made = [(e == effort, q) for q, e in coder.made if coder.size_bytes(QUALITIES.index(q), e) <= limit]
+        assert (found.effort == effort, found.quality) == max(made)
         found = coder.seek(Goal(target_bpp=bpp(limit)), effort)
         assert len(found.data) <= 1.005 * limit
 
 
-def test_a_better_file_just_above_is_not_missed() -> None:
-    sizes = list(STEADY)
-    sizes[101], sizes[102] = sizes[102], sizes[101]
-    assert StubCoder(sizes).seek(Goal(max_bytes=sizes[102])).quality == QUALITIES[102]
-    errors = list(FALLING)
-    errors[101], errors[102] = errors[102], errors[101]
-    coder = StubCoder(errors=errors)
-    assert coder.seek(Goal(target_psnr_db=coder.psnr_db(101))).quality == QUALITIES[101]
+@pytest.mark.parametrize("saved", [-0.04, 0.04])
+def test_few_files_of_the_wanted_effort_are_made(saved: float) -> None:
+    coder, counts = StubCoder(saved=saved), []
+    for limit in LIMITS[::9]:
+        coder.seek(Goal(target_bpp=bpp(limit)))
+        counts.append(coder.count(DEFAULT_EFFORT))
+    for place in range(0, len(QUALITIES), 3):
+        coder.seek(Goal(target_psnr_db=coder.psnr_db(place)))
+        counts.append(coder.count(DEFAULT_EFFORT))
+    assert max(counts) <= 5 and np.mean(counts) < 3
+
+
+def test_steps_in_the_sizes_are_found_too() -> None:
+    """Where no line leads to the boundary, halving does."""
+    sizes = [500 + 4000 * (place > 37) + 3000 * (place > 160) + place for place in range(len(QUALITIES))]
+    coder = StubCoder(sizes)
+    for limit, place in ((3000, 37), (6000, 160), (4600, 100), (537, 37), (538, 37)):
+        assert coder.seek(Goal(max_bytes=limit)).quality == QUALITIES[place]
 
 
 def test_nearest_size_to_every_target() -> None:
@@ -126,9 +141,6 @@ def test_smallest_file_of_every_psnr() -> None:
         assert coder.seek(Goal(target_psnr_db=coder.psnr_db(place))).quality == QUALITIES[place]
         found = coder.seek(Goal(target_psnr_db=coder.psnr_db(place) - 0.001))
         assert found.score == pytest.approx(coder.psnr_db(place))
-    sizes = list(STEADY)
-    sizes[77], sizes[78] = sizes[78], sizes[77]
-    assert StubCoder(sizes).seek(Goal(target_psnr_db=coder.psnr_db(77))).quality == QUALITIES[78]
 
 
 @pytest.mark.parametrize("effort", [DEFAULT_EFFORT, 9])
@@ -184,16 +196,15 @@ def test_an_expensive_effort_uses_the_room_that_it_frees(effort: int) -> None:
         sizes = [coder.size_bytes(place, effort) for place in range(len(QUALITIES))]
         assert found.quality == max(q for q, size in zip(QUALITIES, sizes, strict=True) if size <= limit)
         assert found.effort == effort
-        assert sum(e == effort for _, e in coder.made) <= MAX_STEPS
-        assert {e for _, e in coder.made} == {effort, DEFAULT_EFFORT}
+        assert coder.count(effort) <= MAX_EXPENSIVE
+        assert {e for _, e in coder.made} == {effort, SCOUT_EFFORT}
     assert coder.seek(Goal(target_psnr_db=coder.psnr_db(60)), effort).quality == QUALITIES[60]
 
 
-def test_an_expensive_effort_that_fits_nowhere_leaves_the_default_one() -> None:
+def test_an_effort_that_fits_nowhere_leaves_the_first_one() -> None:
     coder = StubCoder(saved=-0.05)
-    for limit in LIMITS[:-60:40]:
-        found = coder.seek(Goal(max_bytes=limit), 9)
-        assert found.effort == DEFAULT_EFFORT and len(found.data) <= limit
+    found = coder.seek(Goal(max_bytes=420), 9)
+    assert found.effort == SCOUT_EFFORT and len(found.data) <= 420
 
 
 def test_without_a_limit_one_file_is_made() -> None:

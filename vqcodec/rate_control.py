@@ -8,10 +8,10 @@
     quality               the file of this quality
     one more, max_bytes   that file if it keeps the limit, else a lower quality, as far as needed
 
-Sizes and errors are nearly, but not strictly, monotonic in the quality. So a bisection over the
-199 qualities is followed by a look at its neighbors, and the result is the best file of all that
-were made. Where the effort is expensive, the bisection is done at the default effort; from where
-it ended, a few steps at the wanted one find the new boundary, since effort makes files smaller.
+A file of effort 1 is made in a fraction of the time of one of more effort, so files of effort 1 tell first about where
+the quality lies. From there on two or three files of the wanted effort find the boundary: logarithms of bytes, and
+scores, are nearly straight lines over the quality. They are not strictly monotonic, so the result is the best file of
+all that were made.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_quality
 from vqcodec.errors import SettingsError, TargetError
@@ -28,9 +28,13 @@ from vqcodec.scores import PSNR, SSIMULACRA2, Score
 
 QUALITIES = tuple(half_steps / 2 for half_steps in range(2, 201))
 BPP_TOLERANCE = 0.005
-EXPENSIVE_EFFORT = 7
-MAX_STEPS = 4
-"""How many files are made at an expensive effort once the bisection at the default effort has ended."""
+SCOUT_EFFORT, MAX_SCOUTS = 1, 4
+EXPENSIVE_EFFORT, MAX_EXPENSIVE = 7, 4
+"""From this effort on, so many files are made of it at most, even where the boundary is not found."""
+_GUIDED, _MOST = 5, 14
+"""Files that follow the curve; where these were not enough, halving what is left ends after so many in all."""
+_RISE = {"bytes": 0.015, "score": 0.1}
+"""How much the logarithm of the bytes, and a score, grow from one quality to the next, until two files tell it."""
 
 
 class Coder(Protocol):
@@ -82,17 +86,12 @@ class Goal:
         quality = DEFAULT_QUALITY if self == Goal() else self.quality
         return None if quality is None else QUALITIES.index(check_quality(quality))
 
-    @property
-    def neighbors(self) -> tuple[int, int]:
-        """The places to look at after a bisection, from the first that was too much: a target can lie on both sides."""
-        return (-2, 1) if self.target_bpp or self.least else (1, 2)
-
     def max_trials(self, effort: int) -> int:
         """Return how many files are made at most."""
         if self.start is not None and self.max_bytes is None:
             return 1
-        steps = MAX_STEPS if effort >= EXPENSIVE_EFFORT else len(self.neighbors)
-        return (self.start is not None) + len(QUALITIES).bit_length() + steps
+        scouts = MAX_SCOUTS if effort > SCOUT_EFFORT else 0
+        return (self.start is not None) + scouts + _most(effort)
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,8 @@ def seek(
 ) -> Trial:
     """Return the file of a picture that meets a goal best; TargetError where none does, SettingsError without an extra.
 
-    Files are made one after the other; `on_trial` is called after each. Of an expensive effort the
-    result has the default one where no file of the wanted one was as good.
+    Files are made one after the other; `on_trial` is called after each. The result has effort 1 where no file of the
+    wanted effort keeps the limit and one of that does.
     """
     goal.measure.check_extra()
     trials = _Trials(coder, picture, goal, on_trial)
@@ -126,15 +125,23 @@ def seek(
         asked = trials.trial(count, effort)
         if not trials.too_much(asked):
             return asked
-    if effort < EXPENSIVE_EFFORT:
-        first = trials.bisect(count, effort)
-        for place in (first + offset for offset in goal.neighbors):
-            if 0 <= place < count:
-                trials.trial(place, effort)
-    else:
-        first = trials.bisect(count, DEFAULT_EFFORT)
-        trials.walk(min(first, count - 1), count, effort)
+    place = count // 2
+    if effort > SCOUT_EFFORT:
+        place = trials.bracket(count, SCOUT_EFFORT, place, MAX_SCOUTS)
+    trials.bracket(count, effort, place, _most(effort))
     return trials.best(effort)
+
+
+def _most(effort: int) -> int:
+    return MAX_EXPENSIVE if effort >= EXPENSIVE_EFFORT else _MOST
+
+
+class _Seen(NamedTuple):
+    """How much the file of a place in QUALITIES is too much, in a unit; below 0 where it is not."""
+
+    place: int
+    unit: str
+    excess: float
 
 
 class _Trials:
@@ -143,6 +150,7 @@ class _Trials:
     def __init__(self, coder: Coder, picture: Picture, goal: Goal, on_trial: Callable[[], object]) -> None:
         self.coder, self.picture, self.goal, self.on_trial = coder, picture, goal, on_trial
         self.trials: dict[tuple[int, int], Trial] = {}
+        self.rise = dict(_RISE)
         height, width = picture.pixels.shape[:2]
         self.bytes_per_bpp = height * width / 8
         self.max_bytes = math.inf if goal.max_bytes is None else goal.max_bytes
@@ -171,28 +179,40 @@ class _Trials:
         """Whether a file has the score that is the target; False where there is no such target."""
         return self.goal.least is not None and trial.score is not None and trial.score >= self.goal.least
 
-    def bisect(self, count: int, effort: int) -> int:
-        """Return the first of `count` places that is too much, or `count`, as if all above it were as well."""
-        low, high = 0, count
-        while low < high:
-            middle = (low + high) // 2
-            if self.too_much(self.trial(middle, effort)):
-                high = middle
-            else:
-                low = middle + 1
-        return low
+    def bracket(self, count: int, effort: int, place: int, most: int) -> int:
+        """Look from a place on for the last of `count` that is not too much; return where it should be.
 
-    def walk(self, place: int, count: int, effort: int) -> None:
-        """Go from a place up to the first one that is too much, or down to the first that is not; MAX_STEPS at most."""
-        step = 0
-        for _ in range(MAX_STEPS):
-            if not 0 <= place < count:
-                return
-            too_much = self.too_much(self.trial(place, effort))
-            if step and too_much == (step > 0):
-                return
-            step = -1 if too_much else 1
-            place += step
+        At most `most` files are made.
+        """
+        low, high = -1, count
+        seen: list[_Seen] = []
+        for number in range(most):
+            if high - low <= 1:
+                break
+            trial = self.trial(min(max(place, low + 1), high - 1), effort)
+            seen.append(_Seen(QUALITIES.index(trial.quality), *self._excess(trial)))
+            if self.too_much(trial):
+                high = seen[-1].place
+            else:
+                low = seen[-1].place
+            place = self._root(seen) if number < _GUIDED else (low + high) // 2
+        return min(max(place, 0), count - 1)
+
+    def _root(self, seen: list[_Seen]) -> int:
+        """Return the last place that should not be too much, by the line through the last one and its nearest."""
+        last = seen[-1]
+        others = [other for other in seen[:-1] if other.unit == last.unit and other.place != last.place]
+        for other in sorted(others, key=lambda other: abs(other.place - last.place))[:1]:
+            rise = (last.excess - other.excess) / (last.place - other.place)
+            # Where sizes step back the line would lead the wrong way.
+            self.rise[last.unit] = rise if rise > 0 else self.rise[last.unit]
+        return math.floor(last.place - last.excess / self.rise[last.unit] + 1e-9)
+
+    def _excess(self, trial: Trial) -> tuple[str, float]:
+        """Return how much a file is too much, in the logarithm of bytes or in the score, below 0 where it is not."""
+        if self.goal.least is not None and trial.score is not None:
+            return "score", trial.score - self.goal.least
+        return "bytes", math.log(len(trial.data) / self.limit_bytes)
 
     def best(self, effort: int) -> Trial:
         """Return the best file that keeps the limit; TargetError where there is none."""
@@ -210,14 +230,14 @@ class _Trials:
 
     def _rank(self, trial: Trial, effort: int) -> tuple[Any, ...]:
         """Return what makes one file that keeps the limit better than another: larger is better."""
-        finished = trial.effort == effort
+        finished = trial.effort == effort  # at the same quality more effort gives a better picture
         size_bytes = len(trial.data)
         if self.goal.target_bpp is not None:
             return finished, -abs(size_bytes - self.goal.target_bpp * self.bytes_per_bpp)
         if self.goal.least is not None:
             reaches = self.reaches(trial)
             return reaches, finished, -size_bytes if reaches else trial.score
-        return trial.quality, finished
+        return finished, trial.quality
 
     def _too_low(self, highest: float) -> str:
         measure = self.goal.measure

@@ -69,8 +69,8 @@ def command(inputs: tuple[str, ...], output: str | None, model: str | None, batc
     pixels are kept as the picture is meant to be seen (EXIF orientation applied), with
     transparency, ICC profile, EXIF (without its thumbnail) and XMP; other metadata are not kept.
 
-    Instead of a quality a size, a PSNR or a SSIMULACRA 2 score can be given. Then each picture is compressed about
-    ten times to find its quality.
+    Instead of a quality a size, a PSNR or a SSIMULACRA 2 score can be given. Then each picture is compressed a
+    few times to find its quality.
 
     \b
     vqc compress photo.png -o photo.vqc
