@@ -17,12 +17,12 @@ from vqcodec.codec import Codec
 
 SLOW = frozenset(
     """
-    analyze autoencoder autoencoder_start benchmark_perceptual beta_benchmark compare compare_page context_exactness
-    context_rate dual evaluation_report evaluation_run external_quantizers learned_quantizers losses_learned margins
-    online_clustering perceptual_training photo_tiles quantizer_benchmark quantizers rate_control reach
-    reference_context reference_models reproduction reproduction_beta reproduction_measure reproduction_photos
-    same_losses shipped_models soft_assignment soft_quantizers tiles tilt training training_health training_looks
-    training_start vqgan
+    analyze autoencoder autoencoder_start batch benchmark_perceptual beta_benchmark callers_torch cli_kept compare
+    compare_page context_exactness context_rate dual evaluation_report evaluation_run examples external_quantizers
+    learned_quantizers losses_learned margins names_and_streams online_clustering perceptual_training photo_tiles
+    quantizer_benchmark quantizers rate_control reach readme_commands reference_context reference_models reproduction
+    reproduction_beta reproduction_measure reproduction_photos same_losses shipped_models soft_assignment
+    soft_quantizers tiles tilt training training_health training_looks training_start vqgan without_extras
     """.split()
 )
 """Files test_NAME.py that are slow as a whole: they train, run the shipped models, or code large pictures."""
