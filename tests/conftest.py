@@ -21,7 +21,7 @@ SLOW = frozenset(
     compare_page context_exactness context_rate dual evaluation_report evaluation_run examples external_quantizers
     learned_quantizers losses_learned margins names_and_streams online_clustering perceptual_training photo_tiles
     quantizer_benchmark quantizers rate_control reach readme_commands reference_context reference_models reproduction
-    reproduction_beta reproduction_measure reproduction_photos same_losses shipped_models soft_assignment
+    reproduction_beta reproduction_measure reproduction_photos same_losses shipped_models sketch soft_assignment
     soft_quantizers tiles tilt training training_health training_looks training_start vqgan without_extras
     """.split()
 )

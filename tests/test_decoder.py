@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_architecture import modules_after, run_cli
-from tiny import TINY_CONTEXT, picture, tiny_settings, trained
+from tiny import TINY_CONTEXT, picture, shaken, tiny_settings, trained
 
 from vqcodec import api
 from vqcodec.codec import Codec
@@ -24,15 +24,7 @@ from vqcodec.image import Picture
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with a context prior, its weights shaken, so that each of them counts."""
-    path = trained(tmp_path_factory.mktemp("decoder") / "model.safetensors", tiny_settings(**TINY_CONTEXT))
-    metadata, arrays = model_file.load(path)
-    generator = np.random.default_rng(0)
-    for name, array in arrays.items():
-        if name.startswith("network.synthesis"):
-            noise = 0.1 * generator.standard_normal(array.shape)
-            arrays[name] = (array + noise).astype(array.dtype)
-    path.write_bytes(model_file.to_bytes(metadata, arrays))
-    return path
+    return shaken(trained(tmp_path_factory.mktemp("decoder") / "model.safetensors", tiny_settings(**TINY_CONTEXT)))
 
 
 @pytest.mark.parametrize("quality", [1, 37.5, 80, 100])

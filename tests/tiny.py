@@ -80,6 +80,18 @@ def picture_set(count: int = 5) -> PictureSet:
     return PictureSet([torch.from_numpy(p).permute(2, 0, 1).contiguous() for p in pictures])
 
 
+def shaken(model: Path) -> Path:
+    """Add noise to the synthesis of a model file, so that each of its weights counts, and return its path."""
+    metadata, arrays = model_file.load(model)
+    generator = np.random.default_rng(0)
+    for name, array in arrays.items():
+        if name.startswith("network.synthesis"):
+            noise = 0.1 * generator.standard_normal(array.shape)
+            arrays[name] = (array + noise).astype(array.dtype)
+    model.write_bytes(model_file.to_bytes(metadata, arrays))
+    return model
+
+
 def trained(output: Path, settings: TrainingSettings) -> Path:
     """Write the model file of a run on synthetic pictures, and return its path."""
     state, pictures = TrainingState(settings, torch.device("cpu")), picture_set()

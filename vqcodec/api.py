@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.choices import DEFAULT_EFFORT
-from vqcodec.decoder import Decoder, can_decode
+from vqcodec.decoder import Box, Decoder, Part, can_decode
 from vqcodec.errors import VqcWarning
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
@@ -76,22 +76,38 @@ def compress(
     return found.data
 
 
-def decompress(data: bytes, model: str | Path | Codec | None = None) -> Image.Image:
+def decompress(
+    data: bytes,
+    model: str | Path | Codec | None = None,
+    *,
+    crop: Box | None = None,
+    thumbnail: int | None = None,
+) -> Image.Image:
     """Return the picture in the bytes of a .vqc file as a PIL image, RGB, RGBA, L or LA.
 
     ICC profile, EXIF and XMP, where there are any, are in its `info`.
 
     `model` is needed only for files of a model that is not shipped. Raises FormatError, ModelError.
+
+    crop: a box (left, upper, right, lower) as for `PIL.Image.crop`, inside the picture; the pixels are those that
+    cropping the whole picture would give, to a gray level, but only the tiles that they depend on are decoded and
+    checked. thumbnail: at most so many pixels on the longest side, of the crop if there is one; nothing is enlarged.
+    Of a shipped model a thumbnail a quarter as large or less is a sketch of a few channels, which takes a fraction of
+    the time, and checks the file's checksum but not those of indices. SettingsError for a crop that is empty or not
+    inside the picture, and for a thumbnail below 1.
     """
     if model is None or isinstance(model, str | Path):
-        return to_pil(picture_of(data, model))
-    return to_pil(model.decompress(data))
+        return to_pil(picture_of(data, model, crop=crop, thumbnail=thumbnail))
+    return to_pil(model.picture_of(container.read(data), Part(crop, thumbnail)))
 
 
-def picture_of(data: bytes, model: str | Path | None = None) -> Picture:
+def picture_of(
+    data: bytes, model: str | Path | None = None, *, crop: Box | None = None, thumbnail: int | None = None
+) -> Picture:
     """Return the picture in the bytes of a .vqc file; without torch where the model allows it. Errors as above."""
     parsed = container.read(data)
-    return load_decoder(model_file.needed(parsed.header.fingerprint, model)).picture_of(parsed)
+    decoder = load_decoder(model_file.needed(parsed.header.fingerprint, model))
+    return decoder.picture_of(parsed, Part(crop, thumbnail))
 
 
 def open_file(data: bytes, model: str | Path | None = None) -> tuple[Codec, Container]:

@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from vqcodec import networks
 from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_effort, check_quality
-from vqcodec.decoder import memory_errors, show
+from vqcodec.decoder import WHOLE, Part, Shower, memory_errors, picture_of_part, whole
 from vqcodec.encoder import encoder_for
 from vqcodec.encoder.proximal import Scene, Slices, refine
 from vqcodec.errors import ModelError, SettingsError
@@ -44,20 +44,17 @@ from vqcodec.exact.indices import (
     Size,
     assemble,
     check_size,
-    decode_tiles,
     encode_tiles,
-    join_codes,
     latent_grid,
     most_untiled,
     pack,
-    size_of,
     unpack,
 )
 from vqcodec.exact.priors import Prior
 from vqcodec.exact.priors.base import tensors_under
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
-from vqcodec.image import Picture, picture_with
+from vqcodec.image import Picture
 from vqcodec.pinned import pinned_torch
 from vqcodec.quantizers import Fixed, QuantizerSettings
 from vqcodec.quantizers.layout.settings import RATE_WEIGHT
@@ -119,13 +116,9 @@ class Codec:
         return self.picture_of(container.read(data))
 
     @pinned_torch()
-    def picture_of(self, parsed: Container) -> Picture:
-        """Return the picture in a parsed .vqc file; errors as in `decompress`."""
-        size = size_of(parsed.header)
-        with memory_errors(size):
-            codes = join_codes(decode_tiles(parsed, self.metadata, self.prior), size, self.metadata)
-            said = parsed.ancillary
-            return picture_with(self._synthesize(codes, size), said)
+    def picture_of(self, parsed: Container, part: Part = WHOLE) -> Picture:
+        """Return the picture in a parsed .vqc file, or a part of it; errors as in `decompress`, and SettingsError."""
+        return picture_of_part(parsed, self.metadata, self.prior, self._shower(parsed.header.quality), part)
 
     @pinned_torch()
     def analyze(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
@@ -144,7 +137,8 @@ class Codec:
     def decode(self, encoded: PictureChoice) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] for indices."""
         with memory_errors(encoded.size):
-            return self._synthesize(encoded.choice.codes, encoded.size)
+            size = encoded.size
+            return self._shower(size.quality).show(encoded.choice.codes, whole(size), size)
 
     @pinned_torch()
     def latents(self, encoded: PictureChoice) -> Tensor:
@@ -191,16 +185,16 @@ class Codec:
             return self.encoder.choose(z[(..., *inner)], quality, RATE_WEIGHT if effort else 0.0)
         return refine(Scene(self.network, x, torch.tensor([quality]), z, inner), self.encoder, steps)
 
-    def _synthesize(self, codes: npt.NDArray[Any], size: Size) -> npt.NDArray[np.uint8]:
-        """Return pixels uint8 [H, W, 3] for Choice.codes of a whole picture."""
-        network, quality = self.network, torch.tensor([size.quality])
+    def _shower(self, quality: float) -> Shower:
+        """Return what makes pixels of Choice.codes."""
+        network, wanted = self.network, torch.tensor([quality])
 
         @torch.inference_mode()
         def synthesis(part: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-            picture: npt.NDArray[np.float32] = network.synthesis(self.encoder.latents(part), quality)[0].numpy()
+            picture: npt.NDArray[np.float32] = network.synthesis(self.encoder.latents(part), wanted)[0].numpy()
             return picture
 
-        return show(codes, size, synthesis, network.stride, network.synthesis_margin, self.metadata.factor)
+        return Shower(synthesis, network.stride, network.synthesis_margin, self.metadata.factor)
 
     @torch.inference_mode()
     def _analyze(self, x: Tensor, quality: float) -> Tensor:

@@ -23,6 +23,7 @@ from vqcodec.cli.jobs import (
     takes_files,
     write_output,
 )
+from vqcodec.cli.parts import part_options
 from vqcodec.cli.pool import Work
 from vqcodec.errors import OutputError
 from vqcodec.folders import list_folder
@@ -36,6 +37,7 @@ DEFAULT_FORMAT = "png"
     "--format", "format_name", metavar="FORMAT", help="png (the default), jpg, webp, tif, avif, jp2, bmp, ppm."
 )
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
+@part_options
 @keeping_flags
 @batch_options
 def command(
@@ -56,6 +58,7 @@ def command(
     vqc decompress photo.vqc -o back.png
     vqc decompress --format webp -r small/ -o photos/
     vqc decompress - < photo.vqc > photo.png
+    vqc decompress photo.vqc --thumbnail 256 -o small.png
     """
     from vqcodec.image import output_format
 
@@ -79,6 +82,8 @@ class _Options(NamedTuple):
     force: bool
     background: str | None
     preserve: bool
+    crop: tuple[int, int, int, int] | None
+    thumbnail: int | None
 
 
 def _with_inner_suffix(path: Path, suffix: str, only: bool) -> Path:
@@ -114,7 +119,7 @@ def _decompress(job: Job, options: _Options) -> Outcome:
     wanted = options.format_name or (job.target.suffix if job.target else DEFAULT_FORMAT)
     output_format(job.target_name, wanted)
     data = read_input(job)
-    picture = picture_of(data, options.model)
+    picture = picture_of(data, options.model, crop=options.crop, thumbnail=options.thumbnail)
     written = io.BytesIO()
     notes = write_picture(picture, written, wanted, background=options.background)
     write_output(job, written.getvalue(), options.force, options.preserve)

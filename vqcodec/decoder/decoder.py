@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqcodec.decoder.showing import memory_errors, show
+from vqcodec.decoder.part import WHOLE, Part, picture_of_part
+from vqcodec.decoder.showing import Shower
 from vqcodec.errors import ModelError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream.container import Container
-from vqcodec.exact.indices import decode_tiles, join_codes, size_of
 from vqcodec.exact.priors import PRIORS
 from vqcodec.exact.priors.base import tensors_under
-from vqcodec.image import Picture, picture_with
+from vqcodec.image import Picture
 
 _NETWORK = "photo"
 _PACKAGES = ("onnx", "onnxruntime")
@@ -40,16 +40,29 @@ class Decoder:
         self._weights = {name: array.astype(np.float32) for name, array in network.items()}
         self._session = functools.lru_cache(maxsize=4)(self._new_session)
 
-    def picture_of(self, parsed: Container) -> Picture:
-        """Return the picture in a parsed .vqc file; FormatError or ModelError where it cannot be decoded."""
+    def picture_of(self, parsed: Container, part: Part = WHOLE) -> Picture:
+        """Return the picture in a parsed .vqc file, or a part; FormatError or ModelError where it cannot be decoded.
+
+        A thumbnail is a sketch where it is small enough. SettingsError for a part that the picture does not have.
+        """
         from vqcodec.decoder.photo import MARGIN, STRIDE
 
-        size = size_of(parsed.header)
-        with memory_errors(size):
-            codes = join_codes(decode_tiles(parsed, self.metadata, self.prior), size, self.metadata)
-            synthesis = functools.partial(_shown, self._session(size.quality), self.prior.codes_per_step)
-            pixels = show(codes, size, synthesis, STRIDE, MARGIN, self.metadata.factor)
-            return picture_with(pixels, parsed.ancillary)
+        sketch = None if part.thumbnail is None else self._sketch(parsed, part)
+        if sketch is not None:
+            return sketch
+
+        def synthesis(codes: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+            return _shown(self._session(parsed.header.quality), self.prior.codes_per_step, codes)
+
+        shower = Shower(synthesis, STRIDE, MARGIN, self.metadata.factor)
+        return picture_of_part(parsed, self.metadata, self.prior, shower, part)
+
+    def _sketch(self, parsed: Container, part: Part) -> Picture | None:
+        from vqcodec.decoder.photo import linear_path
+        from vqcodec.decoder.sketch import sketch_of_part
+
+        path = linear_path(self.metadata.network, self._weights, parsed.header.quality)
+        return sketch_of_part(parsed, self.metadata, self.prior, path, part)
 
     def _new_session(self, quality: float) -> Any:
         import onnxruntime

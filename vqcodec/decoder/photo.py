@@ -6,7 +6,7 @@ What depends on the quality alone is multiplied into the weights: gains, deviati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,26 @@ STRIDE, MARGIN = 16, 10
 _GRAY_LEVELS = np.float32(255)
 _WORST, _BEST, _MIDDLE = 1.0, 100.0, 50.0
 _LOW_BLOCKS, _MID_BLOCKS, _FINE_BLOCKS = 2, 2, 3
+
+
+class LinearPath(NamedTuple):
+    """The linear path at one quality.
+
+    basis: float32 [d, 3, 16, 16], what a step of a latent adds to its block in a picture 0..1; deviation: float32 [d],
+    of the latents of photographs, in steps.
+    """
+
+    basis: Array
+    deviation: Array
+
+
+def linear_path(settings: Mapping[str, Any], weights: Mapping[str, Array], quality: float) -> LinearPath:
+    """Return the linear path; settings, weights and errors as for `photo_synthesis`."""
+    d = int(settings["d"])
+    knots = _array(weights, "log_gain", len(settings["lambdas"]), d)
+    gain: Array = np.exp(_at_knots(knots, (quality - _WORST) / (_BEST - _WORST)))
+    basis = _array(weights, "block_synthesis", d, 3, STRIDE, STRIDE) / (gain * _GRAY_LEVELS)[:, None, None, None]
+    return LinearPath(basis, gain * _array(weights, "sigma", d))
 
 
 def photo_synthesis(settings: Mapping[str, Any], weights: Mapping[str, Array], quality: float) -> bytes:
@@ -33,17 +53,14 @@ class _Photo:
         self.d = int(settings["d"])
         self.low, _, self.up, self.fine = (int(width) for width in settings["widths"])
         self.weights, self.graph = weights, Graph()
-        knots = self._array("log_gain", len(settings["lambdas"]), self.d)
-        self.gain: Array = np.exp(_at_knots(knots, (quality - _WORST) / (_BEST - _WORST)))
+        self.path = linear_path(settings, weights, quality)
         self.scales, self.shifts = self._modulation(quality)
 
     def written(self) -> bytes:
         """Return the network as an ONNX model."""
         graph, d, low, up, fine = self.graph, self.d, self.low, self.up, self.fine
-        basis = self._array("block_synthesis", d, 3, STRIDE, STRIDE) / (self.gain * _GRAY_LEVELS)[:, None, None, None]
-        natural = np.reciprocal(self.gain * self._array("sigma", d))
-        linear = graph.apply("ConvTranspose", "z", graph.constant(basis), strides=[STRIDE, STRIDE])
-        y = self._conv("z", "synthesis_in", d, low, 3, 0, natural)
+        linear = graph.apply("ConvTranspose", "z", graph.constant(self.path.basis), strides=[STRIDE, STRIDE])
+        y = self._conv("z", "synthesis_in", d, low, 3, 0, np.reciprocal(self.path.deviation))
         y = self._blocks(y, "synthesis_low", low, _LOW_BLOCKS)
         y = self._joined(y, linear, ("synthesis_up.0", low), ("synthesis_mid_linear", 8, 1), up, 1)
         y = self._blocks(y, "synthesis_mid", up, _MID_BLOCKS)
@@ -54,11 +71,7 @@ class _Photo:
         return graph.written(d, y)
 
     def _array(self, name: str, *shape: int) -> Array:
-        given = self.weights.get(name)
-        if given is None or given.shape != shape:
-            said = "missing" if given is None else list(given.shape)
-            raise ModelError(f"the model's weights {name} are {said}, its settings need {list(shape)}; it is damaged")
-        return given
+        return _array(self.weights, name, *shape)
 
     def _weight_and_bias(self, name: str, inputs: int, outputs: int, side: int) -> tuple[Array, Array]:
         return self._array(f"{name}.weight", outputs, inputs, side, side), self._array(f"{name}.bias", outputs)
@@ -108,6 +121,14 @@ class _Photo:
 
     def _shuffled(self, y: str, block: int) -> str:
         return self.graph.apply("DepthToSpace", y, blocksize=block, mode="CRD")
+
+
+def _array(weights: Mapping[str, Array], name: str, *shape: int) -> Array:
+    given = weights.get(name)
+    if given is None or given.shape != shape:
+        said = "missing" if given is None else list(given.shape)
+        raise ModelError(f"the model's weights {name} are {said}, its settings need {list(shape)}; it is damaged")
+    return given
 
 
 def _at_knots(values: Array, position: float) -> Array:

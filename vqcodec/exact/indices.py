@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +21,9 @@ from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import PRIORS, Prior
 from vqcodec.exact.priors.base import MAX_INDICES
 from vqcodec.exact.priors.tables import Choice
-from vqcodec.exact.tiles import Tile, read_streams, tiles_of, write_streams
+from vqcodec.exact.tiles import Rectangle, Tile, read_streams, tiles_of, write_streams
 
+T = TypeVar("T")
 Parts = Iterable[tuple[Tile, Choice]]
 """The tiles of a picture in raster order with what was chosen for each; a picture that is not cut is one tile."""
 
@@ -93,22 +95,50 @@ def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> PictureChoice
 def assemble(parts: Parts, size: Size, metadata: Metadata) -> PictureChoice:
     """Return a picture's indices from those of its tiles."""
     tiles, choices = zip(*parts, strict=True)
-    grid = _grid(size, metadata)
+    whole = tiles_of(_grid(size, metadata), 0)[0]
     return PictureChoice(
-        Choice(*(_join(grid, zip(tiles, arrays, strict=True)) for arrays in zip(*choices, strict=True))), size
+        Choice(*(_join(whole, zip(tiles, arrays, strict=True)) for arrays in zip(*choices, strict=True))), size
     )
 
 
-def join_codes(parts: Parts, size: Size, metadata: Metadata) -> npt.NDArray[Any]:
-    """Return only Choice.codes of a whole picture, which is what pixels are made of.
+def decode_codes(parsed: Container, metadata: Metadata, prior: Prior, needed: Rectangle) -> npt.NDArray[Any]:
+    """Return only Choice.codes of a rectangle of latents, which is what pixels are made of; errors of `decode_tiles`.
 
     Everything else of a tile is let go before the next one comes, so that a large picture takes little memory.
     """
-    return _join(_grid(size, metadata), ((tile, choice.codes) for tile, choice in parts))
+    return _join(needed, ((tile, choice.codes) for tile, choice in decode_tiles(parsed, metadata, prior, needed)))
 
 
-def decode_tiles(parsed: Container, metadata: Metadata, prior: Prior) -> Iterator[tuple[Tile, Choice]]:
-    """Yield each tile with what its stream says; FormatError names a tile that is not what was encoded."""
+def decode_first_codes(
+    parsed: Container, metadata: Metadata, prior: Prior, needed: Rectangle, channels: int
+) -> npt.NDArray[Any]:
+    """Return at least the first channels of Choice.codes of a rectangle of latents.
+
+    Streams may be left where these end, so that neither what follows nor the checksums of tiles are checked.
+    """
+    decode = functools.partial(prior.decode_first, channels=channels)
+    streams = _streams(parsed, metadata, needed)
+    return _join(needed, ((tile, _decode(decode, data, tile, parsed.header)) for tile, _, data in streams))
+
+
+def decode_tiles(
+    parsed: Container, metadata: Metadata, prior: Prior, needed: Rectangle | None = None
+) -> Iterator[tuple[Tile, Choice]]:
+    """Yield each tile with what its stream says; FormatError names a tile that is not what was encoded.
+
+    With `needed` only the tiles that have a part of this rectangle of latents; the streams of the others are not read.
+    """
+    for tile, crc, data in _streams(parsed, metadata, needed):
+        decoded = _decode(prior.decode, data, tile, parsed.header)
+        if index_crc(decoded.indices) != crc:
+            raise FormatError(
+                f"the indices of {tile} do not match their checksum; the file is damaged or was made by another model"
+            )
+        yield tile, decoded
+
+
+def _streams(parsed: Container, metadata: Metadata, needed: Rectangle | None) -> Iterator[tuple[Tile, int, bytes]]:
+    """Yield the tiles that have a part of a rectangle of latents, or all, each with its checksum and stream."""
     header = parsed.header
     check_model(header, metadata)
     check_size(header.height, header.width, metadata)
@@ -118,12 +148,8 @@ def decode_tiles(parsed: Container, metadata: Metadata, prior: Prior) -> Iterato
     if header.tile and tiles_crc(streams) != header.index_crc:
         raise FormatError("the tiles' checksums do not match the header's; the file is damaged")
     for tile, (crc, data) in zip(tiles, streams, strict=True):
-        decoded = _decode(prior, data, tile, header)
-        if index_crc(decoded.indices) != crc:
-            raise FormatError(
-                f"the indices of {tile} do not match their checksum; the file is damaged or was made by another model"
-            )
-        yield tile, decoded
+        if needed is None or tile.meets(needed):
+            yield tile, crc, data
 
 
 def check_model(header: Header, metadata: Metadata) -> None:
@@ -188,20 +214,21 @@ def _grid(size: Size, metadata: Metadata) -> tuple[int, int]:
     return latent_grid(size.height, size.width, metadata.stride)
 
 
-def _decode(prior: Prior, data: bytes, tile: Tile, header: Header) -> Choice:
+def _decode(decode: Callable[[bytes, tuple[int, int], float], T], data: bytes, tile: Tile, header: Header) -> T:
     try:
-        return prior.decode(data, tile.grid, header.quality)
+        return decode(data, tile.grid, header.quality)
     except FormatError as error:
         raise FormatError(f"{tile}: {error}" if header.tile else str(error)) from error
 
 
-def _join(grid: tuple[int, int], parts: Iterable[tuple[Tile, npt.NDArray[Any]]]) -> npt.NDArray[Any]:
-    """Put arrays [..., f * h, f * w] of tiles together over a latent grid; f is the same for all."""
+def _join(needed: Rectangle, parts: Iterable[tuple[Tile, npt.NDArray[Any]]]) -> npt.NDArray[Any]:
+    """Put arrays [..., f * h, f * w] of tiles together over a rectangle of latents; f is the same for all."""
     whole: npt.NDArray[Any] | None = None
     for tile, part in parts:
+        f = part.shape[-1] // tile.grid[1]
         if whole is None:
-            f = part.shape[-1] // tile.grid[1]
-            whole = np.empty((*part.shape[:-2], f * grid[0], f * grid[1]), part.dtype)
-        tile.of(whole, part.shape[-1] // tile.grid[1])[:] = part
+            whole = np.empty((*part.shape[:-2], f * needed.grid[0], f * needed.grid[1]), part.dtype)
+        both = tile.meet(needed)
+        both.within(needed).of(whole, f)[:] = both.within(tile).of(part, f)
     assert whole is not None
     return whole

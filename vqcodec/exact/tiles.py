@@ -19,15 +19,13 @@ from vqcodec.exact.bitstream.container import CRC_BYTES
 from vqcodec.exact.bitstream.header import Reader, varint
 
 T = TypeVar("T", bound=np.generic)
+R = TypeVar("R", bound="Rectangle")
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A rectangle of latents [top, bottom) x [left, right) and its place among `count` tiles, `columns` in a row."""
+class Rectangle:
+    """Rows [top, bottom) and columns [left, right) of a grid of latents or pixels."""
 
-    number: int
-    count: int
-    columns: int
     top: int
     bottom: int
     left: int
@@ -35,19 +33,19 @@ class Tile:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """The height and width of the tile in latents."""
+        """The height and width."""
         return self.bottom - self.top, self.right - self.left
 
     def slices(self, factor: int = 1) -> tuple[slice, slice]:
-        """Return the rows and columns of this tile in a picture that is `factor` times as large as the whole grid."""
+        """Return these rows and columns in a picture that is `factor` times as large as the whole grid."""
         return slice(factor * self.top, factor * self.bottom), slice(factor * self.left, factor * self.right)
 
     def of(self, array: npt.NDArray[T], factor: int = 1) -> npt.NDArray[T]:
-        """Return the view of this tile in an array [..., factor * h, factor * w] of the whole grid."""
+        """Return the view of this rectangle in an array [..., factor * h, factor * w] of the whole grid."""
         return array[(..., *self.slices(factor))]
 
-    def widened(self, grid: tuple[int, int], margin: int) -> Tile:
-        """Return this tile with `margin` latents on each side, as far as the grid (h, w) reaches."""
+    def widened(self: R, grid: tuple[int, int], margin: int) -> R:
+        """Return this rectangle with `margin` more on each side, as far as the grid (h, w) reaches."""
         return replace(
             self,
             top=max(0, self.top - margin),
@@ -56,15 +54,49 @@ class Tile:
             right=min(grid[1], self.right + margin),
         )
 
-    def within(self, other: Tile) -> Tile:
-        """Return this tile as it lies in another one that surrounds it."""
+    def within(self: R, other: Rectangle) -> R:
+        """Return this rectangle as it lies in another one that surrounds it."""
+        return self.moved(-other.top, -other.left)
+
+    def moved(self: R, down: int, across: int) -> R:
+        """Return this rectangle elsewhere."""
         return replace(
             self,
-            top=self.top - other.top,
-            bottom=self.bottom - other.top,
-            left=self.left - other.left,
-            right=self.right - other.left,
+            top=self.top + down,
+            bottom=self.bottom + down,
+            left=self.left + across,
+            right=self.right + across,
         )
+
+    def enlarged(self, factor: int) -> Rectangle:
+        """Return this rectangle in a picture that is `factor` times as large as the grid."""
+        return Rectangle(factor * self.top, factor * self.bottom, factor * self.left, factor * self.right)
+
+    def covered(self, factor: int) -> Rectangle:
+        """Return what covers this rectangle of a picture in a grid that is `factor` times as small."""
+        return Rectangle(self.top // factor, -(-self.bottom // factor), self.left // factor, -(-self.right // factor))
+
+    def meets(self, other: Rectangle) -> bool:
+        """Return whether the two have anything in common."""
+        return min(self.meet(other).grid) > 0
+
+    def meet(self, other: Rectangle) -> Rectangle:
+        """Return what the two have in common."""
+        return Rectangle(
+            max(self.top, other.top),
+            min(self.bottom, other.bottom),
+            max(self.left, other.left),
+            min(self.right, other.right),
+        )
+
+
+@dataclass(frozen=True)
+class Tile(Rectangle):
+    """A rectangle of latents and its place among `count` tiles, `columns` in a row."""
+
+    number: int
+    count: int
+    columns: int
 
     def __str__(self) -> str:
         row, column = divmod(self.number, self.columns)

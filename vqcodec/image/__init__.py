@@ -29,6 +29,7 @@ from vqcodec.image.alpha import filled, flattened, parse_color, split_alpha
 from vqcodec.image.color import to_rgb
 from vqcodec.image.kinds import kind_of
 from vqcodec.image.metadata import STRIP, oriented, other_metadata, stripped
+from vqcodec.image.parts import part_with, resized
 from vqcodec.image.picture import Picture, picture_with
 from vqcodec.image.png import Png
 from vqcodec.image.samples import tiff_bits, to_eight_bits
@@ -43,8 +44,10 @@ __all__ = [
     "list_pictures",
     "output_format",
     "parse_color",
+    "part_with",
     "picture_with",
     "read_picture",
+    "resized",
     "stripped",
     "to_pil",
     "write_picture",

@@ -122,6 +122,13 @@ class Prior(ABC):
         decoder.finish()
         return choice
 
+    def decode_first(self, data: bytes, grid: tuple[int, int], quality: float, channels: int) -> npt.NDArray[Any]:
+        """Return at least the first channels of the Choice.codes that a tile's bytes hold.
+
+        A prior that codes channels one after the other stops there, and does not notice damage behind them.
+        """
+        return self.decode(data, grid, quality).codes
+
     def sample(self, noise: np.random.BitGenerator, grid: tuple[int, int], quality: float) -> Choice:
         """Return a Choice drawn from the distribution that the tables are of."""
         return self.read(rans.Decoder.of_noise(noise, self.symbols(grid)), grid, quality)

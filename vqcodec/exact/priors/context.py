@@ -165,8 +165,18 @@ class ContextPrior(Prior):
 
     def read(self, decoder: rans.Decoder, grid: tuple[int, int], quality: float) -> Choice:
         """Return indices, classes and latents of a grid, pass by pass; see Prior.read."""
+        return self._read(decoder, grid, quality)
+
+    def decode_first(self, data: bytes, grid: tuple[int, int], quality: float, channels: int) -> npt.NDArray[Any]:
+        """Return the latents of the groups that hold the first channels; see Prior.decode_first."""
+        decoded = passes.first_groups(self.groups, channels)[-1].channels.stop
+        return self._read(rans.Decoder(data), grid, quality, channels).codes[:decoded]
+
+    def _read(
+        self, decoder: rans.Decoder, grid: tuple[int, int], quality: float, channels: int | None = None
+    ) -> Choice:
         walk = self.walk(grid, quality)
-        for step in walk.steps():
+        for step in walk.steps(channels):
             prediction = walk.predict(step)
             coarse_tables, wide = self.coarse_tables(prediction.deviation_class)
             coarse = np.full(prediction.deviation_class.size // 2, self.zero, np.uint16)

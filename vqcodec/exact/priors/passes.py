@@ -138,6 +138,11 @@ def make_groups(sizes: Sequence[int], patterns: Sequence[str], starts: Sequence[
     )
 
 
+def first_groups(groups: tuple[Group, ...], channels: int) -> tuple[Group, ...]:
+    """Return the groups that hold the first channels."""
+    return tuple(group for group in groups if group.before < channels)
+
+
 @lru_cache(maxsize=64)
 def positions(pattern: Pattern, phase: int, height: int, width: int) -> npt.NDArray[np.int64]:
     """Return the places [N] of a phase in a flattened grid [height, width], cell by cell, each in raster order."""

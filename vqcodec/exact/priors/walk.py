@@ -50,10 +50,14 @@ class IntegerWalk:
         self._classes = np.zeros((prior.d, cells), np.uint8)
         self._latents = np.zeros((prior.d, cells), np.int32)
 
-    def steps(self) -> Iterator[Pass]:
-        """Yield the passes; before the next one is asked for, `put` must have been called."""
+    def steps(self, channels: int | None = None) -> Iterator[Pass]:
+        """Yield the passes of all groups, or of those that hold the first channels.
+
+        Before the next pass is asked for, `put` must have been called.
+        """
         entered = 0
-        for step in schedule(self.prior.groups, self.grid, self.row):
+        groups = self.prior.groups if channels is None else passes.first_groups(self.prior.groups, channels)
+        for step in schedule(groups, self.grid, self.row):
             while entered <= step.group:
                 self._enter(self.prior.groups[entered])
                 entered += 1

@@ -1,0 +1,35 @@
+"""Parts of pictures: boxes cut out of them, and pictures made smaller."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vqcodec.exact.bitstream.ancillary import Ancillary
+from vqcodec.image.picture import Picture, picture_with
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def resized(pixels: Pixels, grid: tuple[int, int], box: tuple[float, float, float, float] | None = None) -> Pixels:
+    """Return pixels uint8 [H, W] or [H, W, 3] at another height and width.
+
+    box: left, upper, right and lower of what is meant, not always whole pixels; None for all.
+    """
+    if box is None and pixels.shape[:2] == grid:
+        return pixels
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.array(image.resize(grid[::-1], Image.Resampling.LANCZOS, box))
+
+
+def part_with(pixels: Pixels, said: Ancillary, place: tuple[slice, slice]) -> Picture:
+    """Return the picture of decoded pixels that show what is at `place` in a picture of which a file says this.
+
+    Alpha becomes as large as the pixels. These need no weights by it: where it is 0 an encoder gives them the colors of
+    what is near. Color profile and metadata are those of the whole.
+    """
+    alpha = None if said.alpha is None else resized(said.alpha[place], pixels.shape[:2])
+    return picture_with(pixels, replace(said, alpha=alpha))
