@@ -176,6 +176,10 @@ def do(job: Job, folder: Path) -> Outcome:
         os._exit(1)
     if job.name == "fail":
         raise InputError("this one fails")
+    if job.name == "full":
+        raise OSError(28, "No space left on device")
+    if job.name == "bug":
+        raise ZeroDivisionError("division by zero")
     return Outcome(job.name, {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"]})
 
 
@@ -195,6 +199,25 @@ def test_a_process_that_dies_costs_its_own_job(tmp_path: Path, monkeypatch: pyte
     assert all(isinstance(came, Outcome) and came.facts["threads"] == "3" for came in done.values())
     marks = list(tmp_path.iterdir())
     assert len(marks) == 2 and {mark.read_text() for mark in marks} == {"prepared\n"}
+
+
+def test_what_nobody_expects_is_said_and_costs_its_own_job(tmp_path: Path) -> None:
+    work = Work(partial(do, folder=tmp_path), partial(note, tmp_path))
+    done = {job.name: came for job, came in in_processes(work, jobs("a", "full", "bug", "b"), 1, threads=1)}
+    full, bug = done.pop("full"), done.pop("bug")
+    assert isinstance(full, VqcError) and "OSError: [Errno 28] No space left on device" in str(full)
+    assert isinstance(bug, VqcError) and "ZeroDivisionError: division by zero" in str(bug)
+    assert all(isinstance(came, Outcome) for came in done.values())
+    assert len(list(tmp_path.iterdir())) == 1, "the process goes on"
+
+
+def stumble() -> None:
+    raise OSError("cannot be read")
+
+
+def test_what_nobody_expects_while_preparing_is_one_error() -> None:
+    with pytest.raises(VqcError, match="OSError: cannot be read"):
+        list(in_processes(Work(partial(do, folder=Path()), stumble), jobs("a"), 1, threads=1))
 
 
 def refuse() -> None:

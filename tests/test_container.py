@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -118,6 +119,19 @@ def test_fields_out_of_range_are_refused_even_with_a_right_checksum(field: str, 
 def test_too_many_pixels_are_refused() -> None:
     with pytest.raises(FormatError, match="2\\^27"):
         replace(HEADER, width=60000, height=60000)
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_whatever_is_like_bytes_is_read_into_bytes(kind: type) -> None:
+    data = container.write(HEADER, b"indices")
+    parsed = container.read(kind(data))
+    assert parsed == container.read(data) and type(parsed.indices) is bytes
+
+
+@pytest.mark.parametrize(("data", "kind"), [("photo.vqc", "str"), (None, "NoneType"), (5, "int")])
+def test_what_is_no_bytes_is_refused(data: Any, kind: str) -> None:
+    with pytest.raises(InputError, match=f"a {kind} is not the bytes of a .vqc file; give"):
+        container.read(data)
 
 
 def test_unknown_sections() -> None:

@@ -46,6 +46,21 @@ def test_without_webp_it_is_a_png(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said is not None and "as lossless PNG" in said
 
 
+def test_a_side_too_long_for_webp_is_a_png() -> None:
+    said = smaller_without_loss(Picture(np.full((16384, 9, 3), 255, np.uint8)), 10**6)
+    assert said is not None and "as lossless PNG" in said
+    said = smaller_without_loss(Picture(np.full((9, 16383, 3), 255, np.uint8)), 10**6)
+    assert said is not None and "as lossless WebP" in said
+
+
+def test_a_trial_that_fails_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise ValueError("encoding error 5")
+
+    monkeypatch.setattr(lossless, "_bytes", fail)
+    assert smaller_without_loss(Picture(page()), 10**6) is None
+
+
 def test_photographs_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lossless, "_bytes", lambda *_: pytest.fail("tried"))
     assert smaller_without_loss(Picture(picture(120, 160, seed=1)), 10**6) is None

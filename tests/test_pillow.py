@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,10 @@ from tiny import Run, picture
 import vqcodec
 from vqcodec import pillow
 from vqcodec.codec import Codec
-from vqcodec.errors import VqcError, VqcWarning
-from vqcodec.exact.bitstream import container
+from vqcodec.decoder import Part
+from vqcodec.errors import InputError, VqcError, VqcWarning
+from vqcodec.exact.bitstream import ancillary, container
+from vqcodec.exact.bitstream.sections import ALPHA, EXIF, Section
 from vqcodec.image import to_pil
 
 ROOT = Path(__file__).parent.parent
@@ -99,6 +102,46 @@ def test_a_file_is_closed_and_errors_are_pillow_s_too(packed: Path, tmp_path: Pa
     damaged.write_bytes(b"\x89PNG")
     with pytest.raises(Image.UnidentifiedImageError):
         Image.open(damaged)
+
+
+def with_alpha(packed: Path, payload: bytes) -> bytes:
+    """The file with an alpha section of such a payload, which may be damaged."""
+    parsed = container.read(packed.read_bytes())
+    return container.write_sections(parsed.header, [*parsed.sections, Section(ALPHA, payload)])
+
+
+def test_alpha_is_unpacked_with_the_pixels(packed: Path, tiny_model: Path) -> None:
+    with Image.open(io.BytesIO(with_alpha(packed, b"\0damaged"))) as image:
+        assert (image.mode, image.size) == ("RGBA", (101, 70))
+        assert isinstance(image, pillow.VqcImageFile)
+        image.model = tiny_model
+        with pytest.raises(OSError, match="the alpha section"):
+            image.load()
+
+
+def test_too_many_pixels_are_refused_before_anything_is_unpacked(
+    packed: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 101 * 70 // 2 - 1)
+    monkeypatch.setattr(ancillary, "unpack_stream", lambda section: pytest.fail("unpacked"))
+    parsed = container.read(with_alpha(packed, b"\0damaged"))
+    data = container.write_sections(parsed.header, [*parsed.sections, Section(EXIF, b"damaged")])
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(data))
+    packed.write_bytes(data)
+    with pytest.raises(InputError, match="is 101 x 70, more than Pillow opens"):
+        pillow.make_thumbnail(packed, tmp_path / "small.png", 16)
+    assert not (tmp_path / "small.png").exists()
+
+
+def test_a_thumbnail_is_the_fast_one(packed: Path, tiny_codec: Codec, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("vqcodec.api.load_decoder", lambda model: tiny_codec)
+    monkeypatch.setattr("vqcodec.exact.model_file.needed", lambda fingerprint, model: model)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 101 * 70 - 1)  # of which Pillow warns, and a thumbnail does not
+    pillow.make_thumbnail(packed, tmp_path / "small.png", 16)
+    expected = tiny_codec.picture_of(container.read(packed.read_bytes()), Part(thumbnail=16))
+    with Image.open(tmp_path / "small.png") as image:
+        assert np.array_equal(np.asarray(image), expected.pixels) and image.size == (16, 11)
 
 
 def test_opening_needs_no_torch(packed: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -229,11 +230,32 @@ def test_without_a_limit_one_file_is_made() -> None:
         (lambda: Goal(target_ssimulacra2=0), "target ssimulacra2 of 0 makes no sense"),
         (lambda: Goal(target_ssimulacra2=50, target_psnr_db=30), "exclude one another"),
         (lambda: Goal(quality=5, target_ssimulacra2=50), "exclude one another"),
+        (lambda: Goal(max_bytes=10**400), r"max bytes above 1e\+20 makes no sense"),
+        (lambda: Goal(max_bytes=-(10**400)), "max bytes of .* makes no sense"),
+        (lambda: Goal(target_bpp=1e300), "target bpp above"),
+        (lambda: Goal(target_bpp=5e-324), "target bpp of 4.94066e-324 makes no sense; give a larger number"),
     ],
 )
 def test_goals_that_make_no_sense(goal: Callable[[], Goal], text: str) -> None:
     with pytest.raises(SettingsError, match=text):
         goal()
+
+
+def test_every_goal_that_makes_sense_can_be_sought() -> None:
+    coder = StubCoder()
+    assert coder.seek(Goal(max_bytes=sys.maxsize)).quality == coder.seek(Goal(target_bpp=1e20)).quality == 100
+    assert coder.seek(Goal(target_psnr_db=1e-9)).quality == 1
+    for goal in (Goal(max_bytes=1), Goal(target_bpp=1e-9), Goal(target_psnr_db=1e20)):
+        with pytest.raises(TargetError):
+            coder.seek(goal)
+
+
+def test_what_nobody_sees_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    coder, alpha = StubCoder(), np.repeat(np.uint8([[255], [0]]), HEIGHT // 2, axis=0).repeat(WIDTH, axis=1)
+    filled, decoded = np.where(alpha[..., None], np.uint8(0), np.uint8([90, 90, 90])), coder.decompress
+    monkeypatch.setattr(coder, "decompress", lambda data: Picture(decoded(data).pixels, alpha=alpha))
+    found = seek(coder, Picture(filled, alpha=alpha), Goal(target_psnr_db=coder.psnr_db(120)))
+    assert found.quality == QUALITIES[120] and found.score == pytest.approx(coder.psnr_db(120))
 
 
 def test_psnr_is_the_one_of_the_evaluation() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from test_cli_errors import says
 from tiny import Run, picture
 
+import vqcodec
 from vqcodec import scores
 from vqcodec.codec import Codec
 from vqcodec.evaluation import metrics
@@ -97,3 +98,40 @@ def test_a_picture_too_small_for_it(run: Run, tiny_model: Path, tmp_path: Path) 
 def test_wrong_usage(run: Run, arguments: str) -> None:
     result = run("verify", *arguments.split())
     assert (result.code, result.out) == (2, b"") and "Usage: vqc verify" in result.err
+
+
+def half_seen(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    """A picture whose right half is transparent, over colors that have nothing to do with its left half."""
+    image = Image.fromarray(pixels)
+    alpha = np.full(pixels.shape[:2], 255, np.uint8)
+    alpha[:, pixels.shape[1] // 2 :] = 0
+    image.putalpha(Image.fromarray(alpha))
+    return image
+
+
+def test_what_nobody_sees_does_not_count(
+    run: Run, pixels: npt.NDArray[np.uint8], tiny_model: Path, tmp_path: Path
+) -> None:
+    half_seen(pixels).save(tmp_path / "a.png")
+    arguments = ("--model", tiny_model, "--json")
+    assert run("compress", tmp_path / "a.png", *arguments).code == 0
+    copy = np.asarray(vqcodec.decompress((tmp_path / "a.vqc").read_bytes(), tiny_model))
+    seen = copy[..., 3:] > 0
+    over = {color: [np.where(seen, image, np.uint8(value)) for image in (pixels, copy[..., :3])]
+            for color, value in (("white", 255), ("black", 0))}  # fmt: skip
+    for options, color in (((), "white"), (("--background", "black"), "black")):
+        facts = json.loads(run("verify", tmp_path / "a.png", tmp_path / "a.vqc", *arguments, *options).out)
+        assert facts["psnr_db"] == pytest.approx(metrics.psnr(*over[color]))
+        assert facts["ssimulacra2"] == metrics.load("ssimulacra2")(*over[color])
+
+
+def test_a_file_made_with_a_background(
+    run: Run, pixels: npt.NDArray[np.uint8], tiny_model: Path, tmp_path: Path
+) -> None:
+    half_seen(pixels).save(tmp_path / "a.png")
+    arguments = ("--model", tiny_model, "--json")
+    assert run("compress", tmp_path / "a.png", "--background", "#a02020", *arguments).code == 0
+    verify = ("verify", tmp_path / "a.png", tmp_path / "a.vqc", *arguments)
+    named, unnamed = (json.loads(run(*verify, *more).out)["psnr_db"] for more in (("--background", "#a02020"), ()))
+    assert named > unnamed + 5
+    assert "is not a color" in run(*verify, "--background", "colorless").err

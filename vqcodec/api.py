@@ -58,7 +58,8 @@ def compress(
     Instead of a quality: `target_bpp`, the bits per pixel that the file is to come nearest to;
     `target_psnr`, the dB that the smallest possible file is to have; `target_ssimulacra2`, the same for
     SSIMULACRA 2, where 90 is no loss that can be seen, with the extra `eval`; or `max_bytes` alone, for the
-    highest quality of that size. With one of the others `max_bytes` is a limit that comes first.
+    highest quality of that size. With one of the others `max_bytes` is a limit that comes first. Scores are of what is
+    seen: transparency that is kept is laid over white for them.
     See vqcodec.rate_control.
 
     Transparency is kept, or laid over a `background` color such as "white" or "#204060". `strip`: "all" leaves out EXIF
@@ -77,7 +78,7 @@ def compress(
 
 
 def decompress(
-    data: bytes,
+    data: bytes | bytearray | memoryview,
     model: str | Path | Codec | None = None,
     *,
     crop: Box | None = None,
@@ -87,7 +88,8 @@ def decompress(
 
     ICC profile, EXIF and XMP, where there are any, are in its `info`.
 
-    `model` is needed only for files of a model that is not shipped. Raises FormatError, ModelError.
+    `model` is needed only for files of a model that is not shipped. Raises FormatError, ModelError, and InputError for
+    data that are no bytes.
 
     crop: a box (left, upper, right, lower) as for `PIL.Image.crop`, inside the picture; the pixels are those that
     cropping the whole picture would give, to a gray level, but only the tiles that they depend on are decoded and
@@ -102,7 +104,11 @@ def decompress(
 
 
 def picture_of(
-    data: bytes, model: str | Path | None = None, *, crop: Box | None = None, thumbnail: int | None = None
+    data: bytes | bytearray | memoryview,
+    model: str | Path | None = None,
+    *,
+    crop: Box | None = None,
+    thumbnail: int | None = None,
 ) -> Picture:
     """Return the picture in the bytes of a .vqc file; without torch where the model allows it. Errors as above."""
     parsed = container.read(data)

@@ -10,7 +10,7 @@ Pillow knows no entry points, so a program has to import this module itself.
 
 from __future__ import annotations
 
-import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from vqcodec.errors import VqcError
+from vqcodec.errors import InputError, VqcError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
@@ -64,20 +64,42 @@ class VqcImageFile(ImageFile.ImageFile):
         assert self.fp is not None
         with _for_pillow():
             self._parsed = container.read(read_stream(cast(BinaryIO, self.fp), str(self.filename or "the file")))
-            said = self._parsed.ancillary
         self._size = self._parsed.header.width, self._parsed.header.height
-        self._mode = ("L" if said.is_gray and not said.icc else "RGB") + ("" if said.alpha is None else "A")
+        # Pillow checks this too, but only once a file is open; nothing that grows with it is unpacked before.
+        Image._decompression_bomb_check(self._size)
+        with _for_pillow():
+            said = self._parsed.without_alpha
+        self._mode = ("L" if said.is_gray and not said.icc else "RGB") + ("A" if self._parsed.has_alpha else "")
         self.info.update(info_of(said))
         if self._exclusive_fp:
             self.fp.close()
 
 
 def make_thumbnail(source: Path, target: Path, side: int) -> None:
-    """Write a PNG of a .vqc file with no side above `side` pixels. Raises InputError, OutputError, VqcImageError."""
-    with VqcImageFile(io.BytesIO(read_file(source)), str(source)) as image:
-        image.thumbnail((side, side))
-        with atomic_write(target, force=True) as file:
-            image.save(file, "PNG")
+    """Write a PNG of a .vqc file with no side above `side` pixels, as fast as `vqcodec.decompress` makes thumbnails.
+
+    Raises InputError where the picture has more pixels than Pillow lets programs open, and the errors of reading,
+    decompressing and writing.
+    """
+    from vqcodec.api import decompress
+
+    data = read_file(source)
+    header = container.read(data).header
+    _check_limit(header.width, header.height, source)
+    image = decompress(data, thumbnail=side)
+    with atomic_write(target, force=True) as file:
+        image.save(file, "PNG")
+
+
+def _check_limit(width: int, height: int, source: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # from half the limit on Pillow warns, of what a thumbnail need not decode
+        try:
+            Image._decompression_bomb_check((width, height))
+        except Image.DecompressionBombError as error:
+            raise InputError(
+                f"{source} is {width} x {height}, more than Pillow opens; make it smaller first"
+            ) from error
 
 
 @contextmanager

@@ -8,6 +8,8 @@
     quality               the file of this quality
     one more, max_bytes   that file if it keeps the limit, else a lower quality, as far as needed
 
+Scores are of what is seen: of pictures with transparency both are laid over white, as `vqc verify` does.
+
 A file of effort 1 is made in a fraction of the time of one of more effort, so files of effort 1 tell first about where
 the quality lies. From there on two or three files of the wanted effort find the boundary: logarithms of bytes, and
 scores, are nearly straight lines over the quality. They are not strictly monotonic, so the result is the best file of
@@ -23,7 +25,7 @@ from typing import Any, NamedTuple, Protocol
 
 from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_quality
 from vqcodec.errors import SettingsError, TargetError
-from vqcodec.image import Picture
+from vqcodec.image import Picture, shown
 from vqcodec.scores import PSNR, SSIMULACRA2, Score
 
 QUALITIES = tuple(half_steps / 2 for half_steps in range(2, 201))
@@ -35,6 +37,8 @@ _GUIDED, _MOST = 5, 14
 """Files that follow the curve; where these were not enough, halving what is left ends after so many in all."""
 _RISE = {"bytes": 0.015, "score": 0.1}
 """How much the logarithm of the bytes, and a score, grow from one quality to the next, until two files tell it."""
+_LEAST_ASKED, _MOST_ASKED = 1e-9, 1e20
+"""Between these, limits and targets have logarithms and differences that are numbers."""
 
 
 class Coder(Protocol):
@@ -66,9 +70,8 @@ class Goal:
         if self.quality is not None:
             check_quality(self.quality)
         for name in ("max_bytes", "target_bpp", "target_psnr_db", "target_ssimulacra2"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise SettingsError(f"{name.replace('_', ' ')} of {value:g} makes no sense; give a number above 0")
+            if (value := getattr(self, name)) is not None:
+                _check_asked(name.replace("_", " "), value)
 
     @property
     def least(self) -> float | None:
@@ -92,6 +95,14 @@ class Goal:
             return 1
         scouts = MAX_SCOUTS if effort > SCOUT_EFFORT else 0
         return (self.start is not None) + scouts + _most(effort)
+
+
+def _check_asked(name: str, value: float) -> None:
+    """Raise SettingsError for a number that is none, or with which a search cannot calculate."""
+    if value > _MOST_ASKED:
+        raise SettingsError(f"{name} above {_MOST_ASKED:g} makes no sense; give a smaller number")
+    if not value >= _LEAST_ASKED:
+        raise SettingsError(f"{name} of {max(value, -_MOST_ASKED):g} makes no sense; give a larger number")
 
 
 @dataclass(frozen=True)
@@ -166,7 +177,7 @@ class _Trials:
             data = self.coder.compress(self.picture, QUALITIES[place], effort)
             score = None
             if self.goal.least is not None and len(data) <= self.limit_bytes:
-                score = self.score_of(self.picture.pixels, self.coder.decompress(data).pixels)
+                score = self.score_of(*shown(self.picture, self.coder.decompress(data)))
             self.trials[key] = Trial(QUALITIES[place], effort, data, score)
             self.on_trial()
         return self.trials[key]

@@ -41,7 +41,7 @@ SUFFIX = ".vqc"
 )  # fmt: skip
 @click.option(
     "--target-psnr", metavar="DB", type=click.FloatRange(0, min_open=True),
-    help="Choose the smallest file whose picture has a PSNR (RGB) of at least DB.",
+    help="Choose the smallest file whose picture has a PSNR (RGB; transparency over white) of at least DB.",
 )  # fmt: skip
 @click.option(
     "--target-ssimulacra2", metavar="X", type=click.FloatRange(0, 100, min_open=True),

@@ -50,12 +50,13 @@ def keeping_flags(command: C) -> C:
     """Give a command the flags that say what of a picture is kept: --background and --preserve."""
     command = click.option("--preserve", is_flag=True, help="Give outputs the time of change of their inputs.")(command)
     return click.option(
-        "--background", metavar="COLOR", callback=_color,
+        "--background", metavar="COLOR", callback=color_option,
         help="Lay what is transparent over a color (white, #204060 ...) instead of keeping it so.",
     )(command)  # fmt: skip
 
 
-def _color(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def color_option(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Return the value of an option that names a color; the callback of such options."""
     if value is not None:
         from vqcodec.image import parse_color
 

@@ -46,6 +46,14 @@ def attempt(function: Callable[..., T], *arguments: Any) -> T | VqcError:
         return InputError("not enough memory for this picture; make it smaller first")
 
 
+def _attempt_here(function: Callable[..., T], *arguments: Any) -> T | VqcError:
+    """Do the same in a process of a crew, where an error that nobody expects would be lost with the process."""
+    try:
+        return attempt(function, *arguments)
+    except Exception as error:
+        return VqcError(f"an error that vqc does not expect: {type(error).__name__}: {error}; report it, please")
+
+
 def in_processes(work: Work, jobs: Sequence[Job], count: int, threads: int) -> Iterator[Done]:
     """Yield jobs with what came of them as they are done in `count` processes of so many threads each.
 
@@ -152,12 +160,24 @@ def _serve(connection: Connection, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with suppress(EOFError, OSError), no_bars():  # the bars of several processes would write over one another
-        work: Work = connection.recv()
-        prepared = attempt(work.prepare)
-        connection.send(prepared if isinstance(prepared, VqcError) else None)
+    with suppress(_Alone), no_bars():  # the bars of several processes would write over one another
+        work: Work = _talk(connection.recv)
+        prepared = _attempt_here(work.prepare)
+        _talk(connection.send, prepared if isinstance(prepared, VqcError) else None)
         while True:
-            connection.send(attempt(work.do, connection.recv()))
+            _talk(connection.send, _attempt_here(work.do, _talk(connection.recv)))
+
+
+class _Alone(Exception):
+    """There is nobody at the other end of a connection any more."""
+
+
+def _talk(way: Callable[..., Any], *what: Any) -> Any:
+    """Send or receive; only here do EOFError and OSError mean that there are no more jobs."""
+    try:
+        return way(*what)
+    except (EOFError, OSError) as error:
+        raise _Alone from error
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

@@ -25,7 +25,7 @@ from vqcodec.files import read_file, read_stream
 from vqcodec.folders import Found, list_folder
 from vqcodec.image import depth, jpeg
 from vqcodec.image import png as png_file
-from vqcodec.image.alpha import filled, flattened, parse_color, split_alpha
+from vqcodec.image.alpha import DEFAULT_BACKGROUND, filled, flattened, parse_color, shown, split_alpha
 from vqcodec.image.color import to_rgb
 from vqcodec.image.kinds import kind_of
 from vqcodec.image.metadata import STRIP, oriented, other_metadata, stripped
@@ -33,7 +33,7 @@ from vqcodec.image.parts import part_with, resized
 from vqcodec.image.picture import Picture, picture_with
 from vqcodec.image.png import Png
 from vqcodec.image.samples import tiff_bits, to_eight_bits
-from vqcodec.image.writing import DEFAULT_BACKGROUND, LAID_OVER, info_of, output_format, to_pil, write_picture
+from vqcodec.image.writing import LAID_OVER, info_of, output_format, to_pil, write_picture
 
 __all__ = [
     "STRIP",
@@ -48,6 +48,7 @@ __all__ = [
     "picture_with",
     "read_picture",
     "resized",
+    "shown",
     "stripped",
     "to_pil",
     "write_picture",

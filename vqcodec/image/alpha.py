@@ -12,6 +12,7 @@ from vqcodec.errors import SettingsError
 from vqcodec.image.picture import Picture
 
 Pixels = npt.NDArray[np.uint8]
+DEFAULT_BACKGROUND = "white"
 _UNSEEN = 128
 """The value of a picture that is transparent everywhere."""
 
@@ -42,6 +43,14 @@ def flattened(picture: Picture, background: str) -> Picture:
     image, alpha = Image.fromarray(picture.pixels), Image.fromarray(picture.alpha)
     pixels = np.array(Image.composite(image, Image.new("RGB", image.size, color), alpha))
     return replace(picture, pixels=pixels, alpha=None)
+
+
+def shown(original: Picture, copy: Picture, background: str = DEFAULT_BACKGROUND) -> tuple[Pixels, Pixels]:
+    """Return the pixels uint8 [H, W, 3] of two pictures that are to be compared, laid over the same color.
+
+    So colors under alpha 0, which nobody sees and which `filled` replaces, do not count.
+    """
+    return flattened(original, background).pixels, flattened(copy, background).pixels
 
 
 def filled(pixels: Pixels, alpha: Pixels) -> Pixels:

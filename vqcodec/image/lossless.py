@@ -15,6 +15,7 @@ _DRAWN_SHARE = 0.5
 """Of a drawn picture more pixels than this equal their left neighbor; of a photograph few do, burnt skies apart."""
 _LARGEST = 1 << 24
 """Most pixels that are tried: some ten seconds of WebP."""
+_LARGEST_WEBP_SIDE = 16383
 
 
 def smaller_without_loss(picture: Picture, size_bytes: int) -> str | None:
@@ -27,12 +28,22 @@ def smaller_without_loss(picture: Picture, size_bytes: int) -> str | None:
         return None
     if (pixels[:, 1:] == pixels[:, :-1]).all(2).mean() <= _DRAWN_SHARE:
         return None
-    name, options = ("WebP", {"lossless": True, "method": 2}) if features.check("webp") else ("PNG", {})
+    name, options = _format(picture)
     said = (len(data) for data in (picture.icc, picture.exif, picture.xmp) if data)
-    bytes_without_loss = _bytes(picture, name, options) + sum(said)
+    try:
+        bytes_without_loss = _bytes(picture, name, options) + sum(said)
+    except Exception:  # encoders raise nearly anything, and a hint is not worth the file that it is about
+        return None
     if bytes_without_loss >= size_bytes:
         return None
     return f"this looks drawn, and as lossless {name} it takes {bytes_without_loss:,} bytes instead of {size_bytes:,}"
+
+
+def _format(picture: Picture) -> tuple[str, dict[str, Any]]:
+    """Return the format that is tried, and Pillow's options for it: WebP, or PNG where that is missing or too small."""
+    if max(picture.pixels.shape[:2]) <= _LARGEST_WEBP_SIDE and features.check("webp"):
+        return "WebP", {"lossless": True, "method": 2}
+    return "PNG", {}
 
 
 def _bytes(picture: Picture, name: str, options: dict[str, Any]) -> int:

@@ -12,10 +12,9 @@ from vqcodec.errors import OutputError
 from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.files import atomic_write
 from vqcodec.image import exif as exif_file
-from vqcodec.image.alpha import flattened
+from vqcodec.image.alpha import DEFAULT_BACKGROUND, flattened
 from vqcodec.image.picture import Picture
 
-DEFAULT_BACKGROUND = "white"
 # Suffix -> Pillow's name and options. The lossy ones are set so high that vqc's own loss dominates.
 _WRITE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "png": ("PNG", {}),

@@ -7,10 +7,11 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vqcodec.errors import FormatError
+from vqcodec.errors import FormatError, InputError
 from vqcodec.exact.bitstream.ancillary import Ancillary, unpack_icc, unpack_sections
 from vqcodec.exact.bitstream.header import Header, Reader, read_header, read_version, varint
 from vqcodec.exact.bitstream.sections import (
+    ALPHA,
     COLOR_SPACE,
     GRAY,
     ICC_PROFILE,
@@ -48,6 +49,17 @@ class Container:
         return unpack_sections(self._by_type, self.header.height, self.header.width)
 
     @property
+    def without_alpha(self) -> Ancillary:
+        """The same without alpha, which alone can be as large as the picture is; what `has_alpha` says is left."""
+        sections = {type: section for type, section in self._by_type.items() if type != ALPHA}
+        return unpack_sections(sections, self.header.height, self.header.width)
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether there is an alpha section; it may still be damaged."""
+        return ALPHA in self._by_type
+
+    @property
     def _by_type(self) -> dict[int, Section]:
         return {section.type: section for section in self.sections}
 
@@ -68,9 +80,10 @@ def pack_sections(sections: Iterable[Section]) -> bytes:
     return b"".join(bytes([type]) + varint(len(payload)) + payload for type, payload in sections)
 
 
-def read(data: bytes) -> Container:
-    """Parse a .vqc file; raise FormatError for the first thing that is wrong with it."""
-    reader = read_version(bytes(data))
+def read(data: bytes | bytearray | memoryview) -> Container:
+    """Parse a .vqc file; FormatError for the first thing that is wrong with it, InputError for what is no bytes."""
+    data = _as_bytes(data)
+    reader = read_version(data)
     if len(data) < reader.position + CRC_BYTES:
         raise FormatError("the file ends inside the header; it is truncated")
     body = data[:-CRC_BYTES]
@@ -81,6 +94,17 @@ def read(data: bytes) -> Container:
     if all(section.type != INDICES for section in sections):
         raise FormatError("the file has no index section; it is damaged")
     return Container(header, sections, len(data))
+
+
+def _as_bytes(data: object) -> bytes:
+    """Return bytes-like data as bytes, which all that reads parts of them relies on."""
+    if isinstance(data, bytes):
+        return data
+    try:
+        return memoryview(data).tobytes()  # type: ignore[arg-type]
+    except TypeError as error:
+        kind = type(data).__name__
+        raise InputError(f"a {kind} is not the bytes of a .vqc file; give what Path.read_bytes returns") from error
 
 
 def read_sections(reader: Reader) -> tuple[Section, ...]:
