@@ -88,6 +88,17 @@ def test_alpha_comes_back_through_files_and_formats(pixels: Pixels, tiny_codec: 
         np.testing.assert_array_equal(np.array(image)[seen][:, :3], decoded.pixels[seen])
 
 
+def test_avif_says_that_it_changes_alpha_a_little(pixels: Pixels) -> None:
+    original, file = read_picture(cut_out(pixels), background=None), io.BytesIO()
+    (note,) = write_picture(original, file, "avif")
+    assert note.startswith("transparency is kept with a small loss")
+    alpha = read_picture(file.getvalue(), background=None).alpha
+    assert alpha is not None and original.alpha is not None
+    assert np.abs(alpha.astype(int) - original.alpha).max() <= 4
+    assert write_picture(original, io.BytesIO(), "avif", background="red") == ()
+    assert write_picture(Picture(pixels), io.BytesIO(), "avif") == ()
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "bmp", "ppm"])
 def test_formats_without_alpha_lay_over_a_background(pixels: Pixels, suffix: str) -> None:
     original = read_picture(cut_out(pixels), background=None)

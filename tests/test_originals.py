@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 from tiny import Result, Run, picture
 
+from vqcodec.files import spelling
+
 
 def refused(result: Result, *texts: str) -> bool:
     """Whether a run failed with a sentence on stderr that holds the texts."""
@@ -87,3 +89,50 @@ def test_decompress_names_an_existing_output_that_was_asked_for(run: Run, packed
     other = packed.with_name("other.png")
     Image.fromarray(picture(20, 20, 1)).save(other)
     assert refused(run("decompress", packed, "-o", other, "--model", tiny_model), "exists; use -f to overwrite it")
+
+
+@pytest.fixture
+def folds_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let folders answer as those do that take capitals and spellings of accents for one."""
+
+    def exists(path: Path, **_: bool) -> bool:
+        beside = path.parent
+        return beside.is_dir() and any(spelling(other) == spelling(path) for other in beside.iterdir())
+
+    monkeypatch.setattr(Path, "exists", exists)
+
+
+@pytest.mark.parametrize(("one", "other"), [("a", "A"), ("\u00e9", "e\u0301"), ("\u00c9", "e\u0301")])
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.usefixtures("folds_names")
+def test_names_that_a_folder_takes_for_one(
+    run: Run, tmp_path: Path, photo: Path, tiny_model: Path, one: str, other: str, jobs: int
+) -> None:
+    sources = [tmp_path / folder / f"{name}.png" for folder, name in (("x", one), ("y", other))]
+    for source in sources:
+        source.parent.mkdir()
+        source.write_bytes(photo.read_bytes())
+    out = tmp_path / "out"
+    result = run("compress", "-f", "-j", jobs, *sources, "-o", f"{out}/", "--model", tiny_model)
+    assert result.code == 1 and "would both become" in result.err
+    assert [path.name for path in out.iterdir()] == [f"{one}.vqc"]
+
+
+def test_names_that_a_folder_tells_apart(run: Run, tmp_path: Path, photo: Path, tiny_model: Path) -> None:
+    (tmp_path / "probe").touch()
+    if (tmp_path / "PROBE").exists():
+        pytest.skip("capitals are one here")
+    sources = [photo.with_name(name) for name in ("a.png", "A.png")]
+    for source in sources:
+        source.write_bytes(photo.read_bytes())
+    out = tmp_path / "out"
+    assert run("compress", "-f", *sources, "-o", f"{out}/", "--model", tiny_model).code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["A.vqc", "a.vqc"]
+
+
+def test_links_to_one_file_are_one_output(run: Run, tmp_path: Path, photo: Path, tiny_model: Path) -> None:
+    other = photo.with_name("other.png")
+    other.write_bytes(photo.read_bytes())
+    other.with_suffix(".vqc").symlink_to(photo.with_suffix(".vqc"))
+    result = run("compress", "-f", photo, other, "--model", tiny_model)
+    assert result.code == 1 and "would both become" in result.err

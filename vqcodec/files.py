@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -75,6 +77,28 @@ def check_not_input(target: Path, inputs: Identities) -> None:
         raise OutputError(
             f"{target} is the input {inputs[identity]} itself, which is never overwritten; name another output with -o"
         )
+
+
+def spelling(path: Path) -> str:
+    """Return what spellings of an output have in common that may be one file: links, capitals and accents aside."""
+    name = unicodedata.normalize("NFD", os.path.realpath(path)).casefold()
+    return unicodedata.normalize("NFC", name)
+
+
+def are_one_file(first: Path, second: Path) -> bool:
+    """Whether two outputs of one `spelling`, which need not be there yet, are one file where they are to be.
+
+    The folder says so itself, by a folder that is made in it for a moment; one that cannot be asked takes no outputs.
+    """
+    first, second = Path(os.path.realpath(first)), Path(os.path.realpath(second))
+    if first == second:
+        return True
+    with suppress(OSError):
+        if first.parent.samefile(second.parent):
+            with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=first.parent) as folder:
+                Path(folder, first.name).touch()
+                return Path(folder, second.name).exists()
+    return False
 
 
 @contextmanager

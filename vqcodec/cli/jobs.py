@@ -15,6 +15,7 @@ from vqcodec.cli.console import STANDARD, AnyPath, name_of, write_stdout
 from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
 from vqcodec.files import (
     Identities,
+    are_one_file,
     atomic_write,
     check_input,
     check_not_input,
@@ -23,6 +24,7 @@ from vqcodec.files import (
     keep_time,
     read_file,
     read_stream,
+    spelling,
 )
 from vqcodec.folders import Found, left_out_note
 
@@ -165,7 +167,7 @@ def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: Fi
     plan = Plan()
     single = len(inputs) == 1 and not os.path.isdir(inputs[0])
     found = _expand_all(inputs, recursive, find, plan)
-    known = _Known(identities(source for source, _ in found), {})
+    known = _Known(identities(source for source, _ in found))
     for source, folder in found:
         job = Job(source, naming.target(source, folder, single))
         try:
@@ -241,10 +243,28 @@ def _expand_all(
 
 @dataclass(frozen=True)
 class _Known:
-    """The inputs of a run by their files, and by the outputs that they will become."""
+    """The inputs of a run by their files, and its jobs by the spelling of their outputs."""
 
     inputs: Identities
-    by_target: dict[Path, Path]
+    by_spelling: dict[str, list[Job]] = field(default_factory=dict)
+
+    def add(self, job: Job, naming: Naming) -> None:
+        """Remember a job; OutputError where the output of another input is the same file."""
+        assert job.target is not None
+        others = self.by_spelling.setdefault(spelling(job.target), [])
+        for other in others:
+            if other.source != job.source and _is_one_target(other, job, naming):
+                raise OutputError(f"{job.name} and {other.name} would both become {job.target_name}; {naming.clash}")
+        others.append(job)
+
+
+def _is_one_target(one: Job, other: Job, naming: Naming) -> bool:
+    """Whether two jobs of one spelling have one output; a dry run, which may write nothing, compares the names."""
+    assert one.target is not None
+    assert other.target is not None
+    if naming.dry_run:
+        return os.path.realpath(one.target) == os.path.realpath(other.target)
+    return are_one_file(one.target, other.target)
 
 
 def _check(job: Job, known: _Known, naming: Naming) -> bool:
@@ -256,9 +276,7 @@ def _check(job: Job, known: _Known, naming: Naming) -> bool:
     assert source is not None
     assert target is not None
     check_input(source)
-    first = known.by_target.setdefault(target.absolute(), source)
-    if first != source:
-        raise OutputError(f"{job.name} and {name_of(first)} would both become {job.target_name}; {naming.clash}")
+    known.add(job, naming)
     check_not_input(target, known.inputs)
     if naming.was_made(target):
         return True

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 Range = tuple[int, int]
@@ -65,6 +66,10 @@ class _Tiff:
         """How many entries the first directory says that it has."""
         return self.number(self.first.at, 2)
 
+    def first_tags(self) -> list[int]:
+        """Return the tags of the first directory, with those that are there again."""
+        return [self.number(at, 2) for at in range(self.first.at + 2, self.first.next_at, 12)]
+
     def number(self, at: int, size: int) -> int:
         """Return the number of 2 or 4 bytes at a place."""
         return int.from_bytes(self.bytes[at : at + size], "little" if self.order == "<" else "big")
@@ -85,10 +90,7 @@ class _Tiff:
 
     def clear(self, dropped: Iterable[Range], kept: Iterable[Range]) -> None:
         """Overwrite the bytes of some ranges that others do not share, and cut them off at the end."""
-        mask = np.zeros(len(self.bytes), bool)
-        for ranges, goes in ((dropped, True), (kept, False)):
-            for start, end in ranges:
-                mask[start:end] = goes
+        mask = self._covered(dropped) & ~self._covered(kept)
         left = np.frombuffer(self.bytes, np.uint8) * ~mask
         self.bytes = bytearray(left[: len(mask) - int(np.argmin(mask[::-1]))])
 
@@ -109,6 +111,14 @@ class _Tiff:
                     ranges += below.ranges
         return ranges
 
+    def _covered(self, ranges: Iterable[Range]) -> npt.NDArray[np.bool_]:
+        """Return which bytes ranges cover; each is written once, though thousands of entries may share them all."""
+        mask, done = np.zeros(len(self.bytes), bool), 0
+        for start, end in sorted(ranges):
+            mask[max(start, done) : end] = True
+            done = max(done, end)
+        return mask
+
     def _entry(self, at: int) -> _Entry:
         type, count = self.number(at + 2, 2), self.number(at + 4, 4)
         size = (_SIZES[type] if type < len(_SIZES) else 1) * count
@@ -116,14 +126,20 @@ class _Tiff:
         return _Entry(at, (start, start + size))
 
 
+def bare(data: bytes) -> bytes:
+    """Return EXIF without what stands before it, even if that is there many times."""
+    at = 0
+    while data.startswith(PREFIX, at):
+        at += len(PREFIX)
+    return data[at:]
+
+
 def cleaned(data: bytes) -> bytes | None:
     """Return EXIF with the orientation 1 and without its thumbnail, or None where nothing else is in it.
 
     ValueError where the bytes are no EXIF.
     """
-    while data.startswith(PREFIX):
-        data = data.removeprefix(PREFIX)
-    tiff = _Tiff(data)
+    tiff = _Tiff(bare(data))
     first = tiff.first
     if not first.entries.keys() - {ORIENTATION}:
         return None
@@ -137,14 +153,19 @@ def cleaned(data: bytes) -> bytes | None:
 
 
 def without_gps(data: bytes) -> bytes | None:
-    """Return EXIF without the directory of places, or None where nothing else is in it; ValueError as `cleaned`."""
+    """Return EXIF without the directory of places, or None where nothing else is in it; ValueError as `cleaned`.
+
+    ValueError too where there are several such directories, which no writer makes and which may overlap without end.
+    """
     tiff = _Tiff(data)
+    if tiff.first_tags().count(_GPS) > 1:
+        raise ValueError("EXIF has more than one directory of places")
     places = tiff.follow(tiff.first, _GPS)
     if places is None:
         return data
     tiff.clear(places.ranges, tiff.kept(_GPS))
     tiff.drop(_GPS)
-    return without_gps(bytes(tiff.bytes)) if tiff.count else None
+    return bytes(tiff.bytes) if tiff.count else None
 
 
 def without_orientation(data: bytes) -> bytes:
@@ -178,7 +199,7 @@ def of_tags(image: Image.Image, dpi: tuple[float, float] | None) -> bytes | None
 def for_tiff(data: bytes) -> Image.Exif:
     """Return what a TIFF says of EXIF in tags of its own; SyntaxError and others where Pillow cannot read it."""
     said, made = Image.Exif(), Image.Exif()
-    said.load(PREFIX + data)
+    said.load(PREFIX + bare(data))  # Pillow copies all for every prefix
     # Pillow writes the directories below only of EXIF that it has read.
     made.load(_chosen(said).tobytes())
     for directory in (made, *(made.get_ifd(tag) for tag in (_EXIF, _GPS) if tag in made)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -51,6 +52,9 @@ def oriented(image: Image.Image, xmp: object) -> tuple[Image.Image, Metadata]:
         image.info.setdefault("xmp", xmp)
     turned, notes = image, list[str]()
     try:
+        said = image.info.get("exif")
+        if said and said.startswith(2 * exif_file.PREFIX):  # Pillow copies all for every prefix
+            image.info["exif"] = exif_file.PREFIX + exif_file.bare(said)
         # Of a large picture every copy counts, so none is made where nothing is to be turned.
         if image.getexif().get(exif_file.ORIENTATION, 1) != 1:
             turned = ImageOps.exif_transpose(image)
@@ -110,10 +114,11 @@ def _kept(name: str, data: bytes | None, notes: list[str]) -> tuple[bytes | None
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
     """Return the dots per inch that a file says, where it means something by it."""
-    dpi = image.info.get("dpi", (0,))
-    if round(dpi[0]) in _NO_RESOLUTION or image.format in _FIXED_RESOLUTION:
+    dpi = [float(value) for value in image.info.get("dpi") or (0,)]
+    # A resolution of 0/0 is no number.
+    if not all(map(math.isfinite, dpi)) or round(dpi[0]) in _NO_RESOLUTION or image.format in _FIXED_RESOLUTION:
         return None
-    return float(dpi[0]), float(dpi[-1])
+    return dpi[0], dpi[-1]
 
 
 def _says(exif: bytes, dpi: tuple[float, float] | None) -> bool:

@@ -32,6 +32,8 @@ _FORMATS_WITHOUT_ICC = ("JPEG2000", "BMP", "PPM")
 _FORMATS_WITHOUT_METADATA = ("JPEG2000", "BMP", "PPM")
 _FORMATS_WITHOUT_ALPHA = ("JPEG", "BMP", "PPM")
 _FORMATS_WITH_RESOLUTION = ("PNG", "JPEG", "TIFF", "BMP")
+_MOST_DPI = 65535
+"""What a JPEG has room for; the others hold little more, and nobody means more."""
 _JPEG_SEGMENT_BYTES = 65533
 _XMP_CHUNK = b"XML:com.adobe.xmp\0\0\0\0\0"
 """What stands before XMP in the iTXt chunk of a PNG: its name; not packed, no language, no translation."""
@@ -98,9 +100,11 @@ def info_of(said: Picture | Ancillary) -> dict[str, bytes]:
 
 
 def _as_held(picture: Picture, name: str, background: str | None) -> tuple[Picture, list[str]]:
-    """Return a picture without alpha where that is wanted, or the format holds none, and a note in that case."""
-    if picture.alpha is None or (background is None and name not in _FORMATS_WITHOUT_ALPHA):
+    """Return a picture without alpha where that is wanted or the format holds none, and a note on what alpha loses."""
+    if picture.alpha is None:
         return picture, []
+    if background is None and name not in _FORMATS_WITHOUT_ALPHA:
+        return picture, [_LOSSY_ALPHA] if name == "AVIF" else []
     flat = flattened(picture, background or DEFAULT_BACKGROUND)
     if background is not None:
         return flat, []
@@ -108,6 +112,8 @@ def _as_held(picture: Picture, name: str, background: str | None) -> tuple[Pictu
 
 
 LAID_OVER = "the picture is laid over {}"
+# Pillow's AVIF takes one quality for colors and alpha, and only 100 would keep alpha.
+_LOSSY_ALPHA = "transparency is kept with a small loss, because AVIF is written lossily; png and webp keep it exactly"
 _DAMAGED = "EXIF metadata are not kept, because they are damaged"
 
 
@@ -133,8 +139,11 @@ def _options(picture: Picture, name: str) -> tuple[dict[str, Any], list[str]]:
     elif picture.exif or picture.xmp:
         notes.append(f"EXIF and XMP metadata are not kept, because {name} files hold none")
     dpi = exif_file.dots_per_inch(picture.exif) if picture.exif else None
-    if dpi and name in _FORMATS_WITH_RESOLUTION and min(dpi) >= 1:
-        options["dpi"] = dpi
+    if dpi and any(dpi) and name in _FORMATS_WITH_RESOLUTION:
+        if min(dpi) >= 1 and max(dpi) <= _MOST_DPI:
+            options["dpi"] = dpi
+        else:
+            notes.append(f"dots per inch are not set in the {name} file, because they are not 1 to {_MOST_DPI}")
     return options, notes
 
 
