@@ -4,7 +4,7 @@ The analysis is the same network for every picture; what it gives is not the bes
 given to the decoder (Campos et al. 2019, Yang et al. 2020). Here the synthesis itself says where
 the quantized latents should go: bits + lambda 255^2 MSE per picture is lowered by proximal
 gradient steps. Gains are such that the error is about (latents - best)^2 / RATE_WEIGHT bits in every channel,
-so a step goes half of that times the gradient from the latents that the decoder has now, and
+so a step goes RATE_WEIGHT / 2 times the gradient from the latents that the decoder has now, and
 the usual choice of indices, by squared error plus weighted bits, is the proximal operator.
 """
 
@@ -26,10 +26,8 @@ from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 T = TypeVar("T")
 Slices = tuple[slice, slice]
 EVERYWHERE: Slices = (slice(None), slice(None))
-# Networks are trained with RATE_WEIGHT, but their gains end a fifth coarser than that (docs/lab/photo-2.md).
-_WEIGHT = 0.85 * RATE_WEIGHT
-# The gradient of (z - best)^2 / weight is 2 (z - best) / weight: half of the weight leads to the best.
-_STEP = _WEIGHT / 2
+# The gradient of (z - best)^2 / RATE_WEIGHT is 2 (z - best) / RATE_WEIGHT: half of RATE_WEIGHT leads to the best.
+_STEP = RATE_WEIGHT / 2
 _DEAR = 1.5
 
 
@@ -101,7 +99,7 @@ def refine(scene: Scene, encoder: Encoder, steps: int) -> Choice:
     quality = scene.quality.item()
 
     def quantize(z: Tensor) -> tuple[Choice, Tensor, Tensor]:
-        choice = encoder.choose(z, quality, _WEIGHT)
+        choice = encoder.choose(z, quality, RATE_WEIGHT)
         # Bits of a large picture are more than float32 counts one by one.
         bits = torch.tensor([encoder.bits(choice, quality)], dtype=torch.float64)
         return choice, encoder.latents(choice.codes), bits
