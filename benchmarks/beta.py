@@ -151,9 +151,7 @@ def make_variant(base: Codec, latents: Latents, mode: str | None, before: Change
     arrays = {NETWORK_PREFIX + key: value.numpy() for key, value in base.network.state_dict().items()}
     arrays |= prior.arrays()
     arrays["codebook"] = quantizer.codevectors().detach().numpy()
-    metadata = Metadata(
-        mode or "beta-1", base.metadata.network, base.metadata.stride, settings.as_dict(), TABLE_BITS, None
-    )
+    metadata = Metadata(mode or "beta-1", base.metadata.network, base.metadata.stride, settings.as_dict(), TABLE_BITS)
     codec = Codec(replace(metadata, fingerprint=fingerprint(metadata, arrays)), arrays)
     return Variant(mode, before, codec, prior)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +56,35 @@ def test_other_models_and_installations_go_through_the_codec(
     assert isinstance(api.load_decoder(tiny_model), Codec)
     assert isinstance(api.load_decoder(model), Decoder)
     metadata, _ = model_file.load(model)
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnxruntime" else find_spec(name))
-    assert not can_decode(metadata)
+    assert not can_decode(replace(metadata, stride=8))
+    assert not can_decode(replace(metadata, network={"name": "photo", "d": 24}))
+    monkeypatch.setattr(module, "import_module", broken)
+    module._runs.cache_clear()
+    try:
+        assert not can_decode(metadata)
+    finally:
+        module._runs.cache_clear()
+
+
+def broken(name: str) -> None:
+    """What importing a package says whose libraries are missing."""
+    raise ImportError("DLL load failed")
+
+
+def test_settings_that_make_no_network_are_said(model: Path) -> None:
+    metadata, arrays = model_file.load(model)
+    data = container.read(Codec(metadata, arrays).compress(Picture(picture(20, 20, seed=1)), effort=0))
+    for change in ({"d": [1]}, {"widths": [1, 2]}, {"widths": "many"}):
+        with pytest.raises(ModelError, match="network settings are damaged"):
+            Decoder(replace(metadata, network=metadata.network | change), arrays).picture_of(data)
+
+
+def test_one_network_is_kept(model: Path) -> None:
+    quick = Decoder(*model_file.load(model))
+    first = quick._session(50)
+    assert quick._session(50) is first
+    quick._session(20)
+    assert list(quick._sessions) == [20]
 
 
 @pytest.mark.parametrize("name", ["log_gain", "block_synthesis", "synthesis_mid.1.first.bias", "sigma"])

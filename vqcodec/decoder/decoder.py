@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,26 @@ from vqcodec.exact.priors.base import tensors_under
 from vqcodec.image import Picture
 
 _NETWORK = "photo"
-_PACKAGES = ("onnx", "onnxruntime")
+_SETTINGS = {"name", "d", "widths", "lambdas"}
+_STRIDE = 16
 
 
 def can_decode(metadata: model_file.Metadata) -> bool:
-    """Return whether Decoder takes a model: the network is `photo`, codes are latents, and ONNX Runtime is here."""
-    known = metadata.network.get("name") == _NETWORK and PRIORS[metadata.prior].codes_per_step > 0
-    return known and all(find_spec(package) for package in _PACKAGES)
+    """Return whether Decoder takes a model: the network is `photo`, codes are latents, and ONNX Runtime works here."""
+    network = metadata.network
+    whole = set(network) == _SETTINGS and network["name"] == _NETWORK and metadata.stride == _STRIDE
+    return whole and PRIORS[metadata.prior].codes_per_step > 0 and _runs()
+
+
+@functools.lru_cache(maxsize=1)
+def _runs() -> bool:
+    """Return whether ONNX and its runtime can be imported; where what they need is missing torch decodes."""
+    try:
+        import_module("onnxruntime")
+        import_module("vqcodec.decoder.graph")
+    except Exception:  # whatever a broken installation raises
+        return False
+    return True
 
 
 class Decoder:
@@ -38,7 +51,7 @@ class Decoder:
         self.prior = model_file.make_prior(metadata, arrays)
         network = tensors_under(model_file.NETWORK_PREFIX, arrays)
         self._weights = {name: array.astype(np.float32) for name, array in network.items()}
-        self._session = functools.lru_cache(maxsize=4)(self._new_session)
+        self._sessions: dict[float, Any] = {}
 
     def picture_of(self, parsed: Container, part: Part = WHOLE) -> Picture:
         """Return the picture in a parsed .vqc file, or a part; FormatError or ModelError where it cannot be decoded.
@@ -64,13 +77,24 @@ class Decoder:
         path = linear_path(self.metadata.network, self._weights, parsed.header.quality)
         return sketch_of_part(parsed, self.metadata, self.prior, path, part)
 
+    def _session(self, quality: float) -> Any:
+        """Return the network at a quality; the last one is kept, since a folder mostly has one quality."""
+        if quality not in self._sessions:
+            self._sessions = {quality: self._new_session(quality)}
+        return self._sessions[quality]
+
     def _new_session(self, quality: float) -> Any:
         import onnxruntime
 
         from vqcodec.decoder.photo import photo_synthesis
 
-        network = photo_synthesis(self.metadata.network, self._weights, quality)
+        try:
+            network = photo_synthesis(self.metadata.network, self._weights, quality)
+        except (TypeError, ValueError, IndexError) as error:
+            raise ModelError(f"the model's network settings are damaged: {error}") from error
         options = onnxruntime.SessionOptions()
+        # It would keep what the largest picture took for as long as the model is in memory.
+        options.enable_cpu_mem_arena = False
         options.intra_op_num_threads = _threads()
         # Threads that spin while they wait take the cores from others, and two such processes from each other.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -89,7 +113,7 @@ def _shown(session: Any, codes_per_step: int, codes: npt.NDArray[Any]) -> npt.ND
     except Exception as error:  # its errors have no common class of their own
         if "alloc" in str(error):
             raise MemoryError(str(error)) from error
-        raise
+        raise ModelError(f"the model's network does not take the latents of its prior: {error}") from error
     return picture
 
 
