@@ -2,7 +2,8 @@
 
     python benchmarks/speed.py PICTURE [--model FILE] [--runs 5]
 
-Prints one JSON object: seconds (median) and peak resident memory in MB for each command.
+Prints one JSON object: seconds (median) and peak resident memory in MB for each command, limits and targets among them,
+and the seconds of two compressions at a time.
 """
 
 from __future__ import annotations
@@ -34,6 +35,16 @@ def measure(arguments: list[str], runs: int) -> dict[str, float]:
     return {"seconds": round(statistics.median(seconds), 3), "peak_mb": round(max(peaks))}
 
 
+def two_at_a_time(arguments: list[str], outputs: list[str]) -> float:
+    """Return the seconds until two processes have compressed the same picture."""
+    started = time.monotonic()
+    commands = [[sys.executable, "-m", "vqcodec", *arguments, "-o", output] for output in outputs]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
+    if any(process.wait() for process in processes):
+        raise SystemExit("one of two compressions at a time failed")
+    return time.monotonic() - started
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path)
@@ -43,13 +54,20 @@ def main() -> None:
     model = ["--model", arguments.model] if arguments.model else []
     with tempfile.TemporaryDirectory() as folder:
         small, back = str(Path(folder) / "a.vqc"), str(Path(folder) / "a.png")
+        compress = ["compress", str(arguments.picture), "-f", *model]
         commands = {
-            "compress": ["compress", str(arguments.picture), "-o", small, "-f", *model],
+            "compress": [*compress, "-o", small],
+            "compress -e 1": [*compress, "-o", small, "-e", "1"],
+            "compress --max-bytes 30000": [*compress, "-o", small, "--max-bytes", "30000"],
+            "compress --target-psnr 34": [*compress, "-o", small, "--target-psnr", "34"],
             "decompress": ["decompress", small, "-o", back, "-f", *model],
             "info": ["info", small, *model],
             "help": ["--help"],
         }
-        print(json.dumps({name: measure(command, arguments.runs) for name, command in commands.items()}, indent=1))
+        found = {name: measure(command, arguments.runs) for name, command in commands.items()}
+        times = [two_at_a_time(compress, [small, f"{small}2"]) for _ in range(arguments.runs)]
+        found["two compressions at a time"] = {"seconds": round(statistics.median(times), 3)}
+        print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":
