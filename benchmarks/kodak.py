@@ -19,8 +19,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vqcodec.cores import cores
 from vqcodec.errors import VqcError
-from vqcodec.evaluation import machine
 from vqcodec.evaluation.eval import report
 from vqcodec.evaluation.eval.run import Request, run
 
@@ -54,7 +54,7 @@ def main() -> None:
         "--codec", action="append", help="a model of ours, instead of photo; may be given several times"
     )
     parser.add_argument("--quality", help="such as 10,30,50,70,90, for every codec; without it, each codec's own")
-    parser.add_argument("--jobs", type=int, default=machine.cores())
+    parser.add_argument("--jobs", type=int, default=cores())
     parser.add_argument("--save", type=Path)
     options = parser.parse_args()
     request = Request(

@@ -33,6 +33,7 @@ NO_TORCH = {
     "errors",
     "names",
     "choices",
+    "cores",
     "files",
     "folders",
     "exact",

@@ -13,7 +13,7 @@ from tiny import TINY_CONTEXT, picture, shaken, tiny_settings, trained
 
 from vqcodec import api
 from vqcodec.codec import Codec
-from vqcodec.decoder import Decoder, can_decode, showing
+from vqcodec.decoder import Decoder, Part, can_decode, showing
 from vqcodec.decoder import decoder as module
 from vqcodec.errors import InputError, ModelError
 from vqcodec.exact import model_file
@@ -77,6 +77,8 @@ def test_settings_that_make_no_network_are_said(model: Path) -> None:
     for change in ({"d": [1]}, {"widths": [1, 2]}, {"widths": "many"}):
         with pytest.raises(ModelError, match="network settings are damaged"):
             Decoder(replace(metadata, network=metadata.network | change), arrays).picture_of(data)
+    with pytest.raises(ModelError, match="network settings are damaged"):
+        Decoder(replace(metadata, network=metadata.network | {"d": [1]}), arrays).picture_of(data, Part(None, 2))
 
 
 def test_one_network_is_kept(model: Path) -> None:

@@ -23,7 +23,6 @@ from vqcodec.image import Picture
 from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.loop import Trainer
-from vqcodec.training.photo.source import unrefined
 from vqcodec.training.photo.state import NOISE, TrainingState
 from vqcodec.training.pictures.picture_set import load_pictures
 from vqcodec.training.rate.density import ClassDensity, bits
@@ -128,7 +127,7 @@ def test_the_last_stage_shows_searched_and_plain_latents_in_turn(tmp_path: Path)
     searched = trainer.stage.path(batch)
     state.progress.step = 1
     plain = trainer.stage.path(batch)
-    expected = state.rate.sent(batch.x, batch.quality, unrefined)
+    expected = state.rate.sent(batch.x, batch.quality, lambda x, z, quality, quantize: z)
     assert torch.equal(plain.z_q, expected.z_q)
     assert not torch.equal(searched.z_q, expected.z_q)
 

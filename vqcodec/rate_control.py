@@ -200,23 +200,25 @@ class _Trials:
         for number in range(most):
             if high - low <= 1:
                 break
-            trial = self.trial(min(max(place, low + 1), high - 1), effort)
-            seen.append(_Seen(QUALITIES.index(trial.quality), *self._excess(trial)))
+            place = min(max(place, low + 1), high - 1)
+            trial = self.trial(place, effort)
+            seen.append(_Seen(place, *self._excess(trial)))
             if self.too_much(trial):
-                high = seen[-1].place
+                high = place
             else:
-                low = seen[-1].place
+                low = place
             place = self._root(seen) if number < _GUIDED else (low + high) // 2
         return min(max(place, 0), count - 1)
 
     def _root(self, seen: list[_Seen]) -> int:
         """Return the last place that should not be too much, by the line through the last one and its nearest."""
         last = seen[-1]
-        others = [other for other in seen[:-1] if other.unit == last.unit and other.place != last.place]
-        for other in sorted(others, key=lambda other: abs(other.place - last.place))[:1]:
-            rise = (last.excess - other.excess) / (last.place - other.place)
-            # Where sizes step back the line would lead the wrong way.
-            self.rise[last.unit] = rise if rise > 0 else self.rise[last.unit]
+        others = [other for other in seen[:-1] if other.unit == last.unit]
+        if others:
+            nearest = min(others, key=lambda other: abs(other.place - last.place))
+            rise = (last.excess - nearest.excess) / (last.place - nearest.place)
+            if rise > 0:  # where sizes step back the line would lead the wrong way
+                self.rise[last.unit] = rise
         return math.floor(last.place - last.excess / self.rise[last.unit] + 1e-9)
 
     def _excess(self, trial: Trial) -> tuple[str, float]:

@@ -13,6 +13,7 @@ import click
 from vqcodec.cli.console import no_bars, print_error, print_note, print_result
 from vqcodec.cli.jobs import C, Job, Naming, Outcome, Plan
 from vqcodec.cli.pool import Done, Work, attempt, in_processes
+from vqcodec.cores import cores
 from vqcodec.errors import VqcError
 from vqcodec.folders import left_out_note
 from vqcodec.names import notes_on
@@ -158,8 +159,6 @@ def _do(jobs: Sequence[Job], work: Work, count: int) -> Generator[Done]:
     """Yield jobs with what came of them, done in this process or in several."""
     count = min(count, len(jobs))
     if count > 1:
-        from vqcodec.evaluation.machine import cores
-
         yield from in_processes(work, jobs, count, max(1, cores() // count))
     elif jobs:
         work.prepare()

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from vqcodec.cli.console import AnyPath, print_error, print_result
+from vqcodec.cores import cores
 from vqcodec.files import check_input
 
 
@@ -70,11 +71,10 @@ def command(sources: tuple[Path, ...], jobs: int | None, as_json: bool, **option
     """
     if not any(os.path.exists(source) for source in sources):
         check_input(sources[0])
-    from vqcodec.evaluation import machine
     from vqcodec.evaluation.eval import report
     from vqcodec.evaluation.eval.run import Request, run
 
-    request = Request(sources=sources, jobs=jobs or machine.cores(), **options)
+    request = Request(sources=sources, jobs=jobs or cores(), **options)
     results = run(request, print_error, _with_bar)
     if as_json:
         print_result(_facts(results, request.output))

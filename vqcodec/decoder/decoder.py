@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from vqcodec.cores import cores
+from vqcodec.decoder.linear import MARGIN, STRIDE, Array, linear_path
 from vqcodec.decoder.part import WHOLE, Part, picture_of_part
 from vqcodec.decoder.showing import Shower
+from vqcodec.decoder.sketch import sketch_of_part
 from vqcodec.errors import ModelError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream.container import Container
@@ -19,15 +23,15 @@ from vqcodec.exact.priors import PRIORS
 from vqcodec.exact.priors.base import tensors_under
 from vqcodec.image import Picture
 
+T = TypeVar("T")
 _NETWORK = "photo"
 _SETTINGS = {"name", "d", "widths", "lambdas"}
-_STRIDE = 16
 
 
 def can_decode(metadata: model_file.Metadata) -> bool:
     """Return whether Decoder takes a model: the network is `photo`, codes are latents, and ONNX Runtime works here."""
     network = metadata.network
-    whole = set(network) == _SETTINGS and network["name"] == _NETWORK and metadata.stride == _STRIDE
+    whole = set(network) == _SETTINGS and network["name"] == _NETWORK and metadata.stride == STRIDE
     return whole and PRIORS[metadata.prior].codes_per_step > 0 and _runs()
 
 
@@ -58,8 +62,6 @@ class Decoder:
 
         A thumbnail is a sketch where it is small enough. SettingsError for a part that the picture does not have.
         """
-        from vqcodec.decoder.photo import MARGIN, STRIDE
-
         sketch = None if part.thumbnail is None else self._sketch(parsed, part)
         if sketch is not None:
             return sketch
@@ -71,11 +73,15 @@ class Decoder:
         return picture_of_part(parsed, self.metadata, self.prior, shower, part)
 
     def _sketch(self, parsed: Container, part: Part) -> Picture | None:
-        from vqcodec.decoder.photo import linear_path
-        from vqcodec.decoder.sketch import sketch_of_part
-
-        path = linear_path(self.metadata.network, self._weights, parsed.header.quality)
+        path = self._made(linear_path, parsed.header.quality)
         return sketch_of_part(parsed, self.metadata, self.prior, path, part)
+
+    def _made(self, make: Callable[[Mapping[str, Any], Mapping[str, Array], float], T], quality: float) -> T:
+        """Return what is made of the network's settings and weights at a quality; ModelError where none can be."""
+        try:
+            return make(self.metadata.network, self._weights, quality)
+        except (TypeError, ValueError, IndexError) as error:
+            raise ModelError(f"the model's network settings are damaged: {error}") from error
 
     def _session(self, quality: float) -> Any:
         """Return the network at a quality; the last one is kept, since a folder mostly has one quality."""
@@ -88,10 +94,7 @@ class Decoder:
 
         from vqcodec.decoder.photo import photo_synthesis
 
-        try:
-            network = photo_synthesis(self.metadata.network, self._weights, quality)
-        except (TypeError, ValueError, IndexError) as error:
-            raise ModelError(f"the model's network settings are damaged: {error}") from error
+        network = self._made(photo_synthesis, quality)
         options = onnxruntime.SessionOptions()
         # It would keep what the largest picture took for as long as the model is in memory.
         options.enable_cpu_mem_arena = False
@@ -122,4 +125,4 @@ def _threads() -> int:
     said = os.environ.get("OMP_NUM_THREADS", "")
     if said.isdigit() and int(said):
         return int(said)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import TensorProto, helper, numpy_helper
 
-Array = npt.NDArray[np.float32]
+from vqcodec.decoder.linear import Array
+
 _OPSET, _IR_VERSION = 17, 9
 """Of ONNX 1.12: ONNX Runtime of any age that pip still installs reads them."""
 

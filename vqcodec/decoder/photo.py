@@ -6,38 +6,15 @@ What depends on the quality alone is multiplied into the weights: gains, deviati
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from vqcodec.decoder.graph import Array, Graph
-from vqcodec.errors import ModelError
+from vqcodec.decoder.graph import Graph
+from vqcodec.decoder.linear import STRIDE, Array, array_of, linear_path
 
-STRIDE, MARGIN = 16, 10
-"""As PhotoNetwork has them: pixels to a latent, and how many latents around its own a pixel depends on."""
-_GRAY_LEVELS = np.float32(255)
-_WORST, _BEST, _MIDDLE = 1.0, 100.0, 50.0
+_MIDDLE = 50.0
 _LOW_BLOCKS, _MID_BLOCKS, _FINE_BLOCKS = 2, 2, 3
-
-
-class LinearPath(NamedTuple):
-    """The linear path at one quality.
-
-    basis: float32 [d, 3, 16, 16], what a step of a latent adds to its block in a picture 0..1; deviation: float32 [d],
-    of the latents of photographs, in steps.
-    """
-
-    basis: Array
-    deviation: Array
-
-
-def linear_path(settings: Mapping[str, Any], weights: Mapping[str, Array], quality: float) -> LinearPath:
-    """Return the linear path; settings, weights and errors as for `photo_synthesis`."""
-    d = int(settings["d"])
-    knots = _array(weights, "log_gain", len(settings["lambdas"]), d)
-    gain: Array = np.exp(_at_knots(knots, (quality - _WORST) / (_BEST - _WORST)))
-    basis = _array(weights, "block_synthesis", d, 3, STRIDE, STRIDE) / (gain * _GRAY_LEVELS)[:, None, None, None]
-    return LinearPath(basis, gain * _array(weights, "sigma", d))
 
 
 def photo_synthesis(settings: Mapping[str, Any], weights: Mapping[str, Array], quality: float) -> bytes:
@@ -71,7 +48,7 @@ class _Photo:
         return graph.written(d, y)
 
     def _array(self, name: str, *shape: int) -> Array:
-        return _array(self.weights, name, *shape)
+        return array_of(self.weights, name, *shape)
 
     def _weight_and_bias(self, name: str, inputs: int, outputs: int, side: int) -> tuple[Array, Array]:
         return self._array(f"{name}.weight", outputs, inputs, side, side), self._array(f"{name}.bias", outputs)
@@ -121,19 +98,3 @@ class _Photo:
 
     def _shuffled(self, y: str, block: int) -> str:
         return self.graph.apply("DepthToSpace", y, blocksize=block, mode="CRD")
-
-
-def _array(weights: Mapping[str, Array], name: str, *shape: int) -> Array:
-    given = weights.get(name)
-    if given is None or given.shape != shape:
-        said = "missing" if given is None else list(given.shape)
-        raise ModelError(f"the model's weights {name} are {said}, its settings need {list(shape)}; it is damaged")
-    return given
-
-
-def _at_knots(values: Array, position: float) -> Array:
-    """Return the piecewise linear function [n] of a position 0..1 with values [knots, n] at even steps."""
-    position *= len(values) - 1
-    lower = min(max(int(position), 0), len(values) - 2)
-    result: Array = values[lower] + (values[lower + 1] - values[lower]) * np.float32(position - lower)
-    return result

@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from vqcodec.decoder.graph import Array
+from vqcodec.decoder.linear import STRIDE, Array, LinearPath
 from vqcodec.decoder.part import Part
-from vqcodec.decoder.photo import STRIDE, LinearPath
 from vqcodec.decoder.showing import memory_errors
 from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.indices import decode_first_codes, size_of

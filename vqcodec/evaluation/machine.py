@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from vqcodec.cores import cores
+
 _PACKAGES = (
     "vqcodec",
     "torch",
@@ -44,13 +46,6 @@ def describe() -> dict[str, Any]:
     with suppress(ValueError, OSError, AttributeError):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {"processor": _processor(), "cores": cores(), "memory_bytes": memory, "system": platform.platform()}
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def commit() -> str | None:

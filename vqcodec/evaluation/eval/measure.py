@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vqcodec.cores import cores
 from vqcodec.errors import InputError, VqcError
 from vqcodec.evaluation import machine, metrics
 from vqcodec.evaluation.codecs import EvalCodec, open_codec
@@ -74,7 +75,7 @@ def measure_all(tasks: Sequence[Task], jobs: int) -> Iterator[Row]:
     if jobs == 1 or len(tasks) < 2:
         yield from map(measure, tasks)
         return
-    threads = max(1, machine.cores() // jobs)
+    threads = max(1, cores() // jobs)
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, context, _start_worker, (threads,))
     try:

@@ -16,7 +16,7 @@ from vqcodec.training import trainer
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.begin_from import start_from
 from vqcodec.training.photo.loss import weighed
-from vqcodec.training.photo.source import refine_of, source_of, unrefined
+from vqcodec.training.photo.source import refine_of, source_of
 from vqcodec.training.photo.state import NOISE, PRIOR, QUANTIZED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.photo.validation import validate
 from vqcodec.training.pictures.picture_set import PictureSet
@@ -133,7 +133,7 @@ class Trainer(trainer.Trainer[TrainingState]):
     @torch.no_grad()
     def _sent(self, batch: Batch) -> Seen:
         # Every effort of the encoder needs a synthesis that has seen such latents: searched and plain ones take turns.
-        refine = unrefined if self.state.progress.step % 2 else refine_of(self.state)
+        refine = refine_of(self.state, plain=self.state.progress.step % 2 == 1)
         return self.state.rate.sent(batch.x, batch.quality, refine)
 
     def _advance(self, fraction: float) -> None:
