@@ -1,9 +1,10 @@
 # On a fresh machine with Python 3.10 to 3.14, `make demo` and `make test` do everything.
 PYTHON ?= python3
 VENV ?= .venv
+RUNS ?= 350000
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-quick lint docs clean
+.PHONY: help demo test test-quick fuzz lint docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -16,6 +17,12 @@ test: $(VENV)/installed-dev  ## Run the tests
 
 test-quick: $(VENV)/installed-dev  ## Run the tests that need no training, on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 2
+
+fuzz: $(VENV)/installed-dev  ## Change files, models and archives RUNS times each, and see that only errors come of it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt --editable '.[fuzz]'
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py files -runs=$(RUNS)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py models -runs=$(RUNS)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz.py archives -runs=$(RUNS)
 
 lint: $(VENV)/installed-dev  ## Check style, types, and the README's results
 	$(BIN)/ruff check .

@@ -29,8 +29,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec import quantizers
+from vqcodec.choices import RATE_WEIGHT
 from vqcodec.codec import Codec
-from vqcodec.encoder import ContextEncoder, StaticEncoder
+from vqcodec.encoder import ContextEncoder
+from vqcodec.encoder.static import StaticEncoder
 from vqcodec.evaluation.eval.curves import Row, bd_rate, mean_curve
 from vqcodec.evaluation.metrics import psnr
 from vqcodec.exact.bitstream.header import MODES
@@ -39,7 +41,7 @@ from vqcodec.exact.model_file import NETWORK_PREFIX, Metadata, fingerprint
 from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.priors.static import row_quality
 from vqcodec.image import Picture, find_pictures, read_picture
-from vqcodec.quantizers.layout.settings import RATE_WEIGHT, QuantizerSettings
+from vqcodec.quantizers.layout.settings import QuantizerSettings
 from vqcodec.training.pictures.augmentation import Augmentation
 from vqcodec.training.pictures.picture_set import PictureSet, load_pictures
 from vqcodec.training.rate.pair_tables import hexagonal_codebook
@@ -168,15 +170,16 @@ def static_rows(variant: Variant, base: Codec, shot: Shot) -> tuple[list[Row], f
     """Make a real file and return its rows, and the bits of the indices beside the base indices."""
     height, width = shot.picture.pixels.shape[:2]
     codec = variant.codec
-    chosen = StaticEncoder(variant.prior, codec.quantizer).choose(variant.before(shot.z), shot.quality, RATE_WEIGHT)
+    z = variant.before(shot.z)[0].numpy()
+    chosen = StaticEncoder(variant.prior, codec.quantizer).choose(z, shot.quality, RATE_WEIGHT)
     data = codec.pack(PictureChoice(chosen, Size(width, height, shot.quality)))
     rows = []
     for name, after in variant.names():
         if after is keep:
             pixels = codec.decompress(data).pixels
         else:
-            z = codec.quantizer.decode(torch.from_numpy(chosen.indices.astype(np.int64))[None])
-            pixels = shown(base, after(z), shot)
+            decoded = codec.quantizer.decode(torch.from_numpy(chosen.indices.astype(np.int64))[None])
+            pixels = shown(base, after(decoded), shot)
         rows.append(shot.row(name, len(data), pixels))
     bits = variant.prior.index_bits(chosen.indices, chosen.classes, shot.quality)
     return rows, float(bits.sum() - bits[:, ::BETA, ::BETA].sum())
@@ -190,13 +193,13 @@ def context_rows(base: Codec, shot: Shot) -> list[Row]:
     rows = []
     for before, ways in ((keep, {AS_IT_IS: keep, DECODER: unblurred}), (unblurred, {ENCODER: keep})):
         encoder = ContextEncoder(prior)
-        chosen = encoder.choose(before(shot.z), shot.quality, RATE_WEIGHT)
+        chosen = encoder.choose(before(shot.z)[0].numpy(), shot.quality, RATE_WEIGHT)
         encoded = PictureChoice(chosen, Size(width, height, shot.quality))
         size = len(base.pack(encoded))
         if before is keep:
             rows.append(shot.row(CONTEXT, size, base.decode(encoded)))
         # Every unit has a coarse index, so this is the nearest point of the lattice of coarse and fine codevectors.
-        again = base.quantizer.encode(interpolated(encoder.latents(chosen.codes)))
+        again = base.quantizer.encode(interpolated(torch.from_numpy(encoder.latents(chosen.codes))[None]))
         z = F.avg_pool2d(base.quantizer.decode(again), BETA)
         rows += [shot.row(name_of("smooth", blur), size, shown(base, after(z), shot)) for blur, after in ways.items()]
     return [row | {"codec": on_context(row["codec"])} for row in rows]
@@ -207,7 +210,7 @@ def bound_rows(base: Codec, variant: Variant, rows: list[Row], neighbor_bits: fl
     prior = base.prior
     assert isinstance(prior, ContextPrior)
     first = interpolated(variant.before(shot.z))[:, :, ::BETA, ::BETA]
-    chosen = ContextEncoder(prior).choose(first, shot.quality, RATE_WEIGHT)
+    chosen = ContextEncoder(prior).choose(first[0].numpy(), shot.quality, RATE_WEIGHT)
     bits = sum(prior.bits(chosen.indices, chosen.classes, shot.quality)) + neighbor_bits
     height, width = shot.picture.pixels.shape[:2]
     return [

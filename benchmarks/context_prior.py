@@ -19,14 +19,15 @@ import numpy as np
 import torch
 
 from vqcodec.codec import Codec
-from vqcodec.encoder import ContextEncoder
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.priors.base import tensors_under
 from vqcodec.exact.priors.context import PREFIX, ContextPrior
+from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.image import find_pictures, read_picture
 from vqcodec.training.rate.context_rate import code
 from vqcodec.training.rate.context_tensors import float_parent
+from vqcodec.training.rate.pair_tables import written_tables
 
 
 def median_seconds(work: Callable[[], object], runs: int) -> float:
@@ -55,7 +56,9 @@ def rounding_loss(codec: Codec, arrays: model_file.Arrays, folder: Path, quality
     """Return the share of bits that rounding activations, means and classes adds, over a folder of pictures."""
     assert isinstance(codec.prior, ContextPrior)
     twin = float_parent(codec.metadata.prior_settings, tensors_under(PREFIX, arrays))
-    rows, assigner = twin.rows_of(torch.tensor([quality])), ContextEncoder(codec.prior).assigner
+    rows = twin.rows_of(torch.tensor([quality]))
+    codebook = torch.from_numpy(codec.prior.codebook.astype(np.float32)) / SIXTEENTHS
+    assigner = written_tables(tensors_under(PREFIX, arrays)).assigner(codebook, float(codec.prior.scale))
     total, errors = np.zeros(2), np.zeros(2)
     for path in find_pictures(folder):
         z = codec.analyze(read_picture(path).pixels, quality).clone()

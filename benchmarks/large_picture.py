@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from speed import run
+from speed import run, vqc
 
 SOURCE = Path(__file__).parent.parent / "samples" / "coffee.png"
 ASPECT = 1.5
@@ -74,8 +74,8 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, object]:
     subprocess.run([sys.executable, __file__, *sys.argv[1:], "--draw", str(picture)], check=True)
     model = ["--model", arguments.model] if arguments.model else []
     settings = ["-q", str(arguments.quality), "-e", str(arguments.effort)]
-    compressed = run(["compress", str(picture), "-o", str(small), *settings, *model])
-    decompressed = run(["decompress", str(small), "-o", str(back), *model])
+    compressed = run(vqc("compress", str(picture), "-o", str(small), *settings, *model))
+    decompressed = run(vqc("decompress", str(small), "-o", str(back), *model))
     width, height = size_of(arguments.megapixels)
     return {
         "width": width,

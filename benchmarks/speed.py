@@ -19,26 +19,32 @@ import time
 from pathlib import Path
 
 
-def run(arguments: list[str]) -> tuple[float, float]:
-    """Return wall seconds and peak MB of one `vqc` process."""
+def vqc(*arguments: str) -> list[str]:
+    """Return the command line of vqc."""
+    return [sys.executable, "-m", "vqcodec", *arguments]
+
+
+def run(command: list[str]) -> tuple[float, float]:
+    """Return wall seconds and peak MB of one process."""
     started = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "vqcodec", *arguments], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"vqc {' '.join(arguments)} failed")
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
     return time.monotonic() - started, usage.ru_maxrss / 1024
 
 
 def measure(arguments: list[str], runs: int) -> dict[str, float]:
-    run(arguments)
-    seconds, peaks = zip(*(run(arguments) for _ in range(runs)), strict=True)
+    run(vqc(*arguments))
+    seconds, peaks = zip(*(run(vqc(*arguments)) for _ in range(runs)), strict=True)
     return {"seconds": round(statistics.median(seconds), 3), "peak_mb": round(max(peaks))}
 
 
 def two_at_a_time(arguments: list[str], outputs: list[str]) -> float:
     """Return the seconds until two processes have compressed the same picture."""
     started = time.monotonic()
-    commands = [[sys.executable, "-m", "vqcodec", *arguments, "-o", output] for output in outputs]
+    commands = [vqc(*arguments, "-o", output) for output in outputs]
     processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
     if any(process.wait() for process in processes):
         raise SystemExit("one of two compressions at a time failed")

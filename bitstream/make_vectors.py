@@ -14,11 +14,12 @@ import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from bad_models import bad_models
+from bad_pixels import bad_pixel_files
 from bad_said import bad_said_files
 from bad_tiles import bad_context_files
 from bad_vectors import bad_files, patch
@@ -28,7 +29,8 @@ from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.header import Header
-from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, Section
+from vqcodec.exact.bitstream.pixels import pack_pixels
+from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, PIXELS, Section
 from vqcodec.exact.indices import index_crc, latent_grid, tiles_crc
 from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.tiles import tiles_of, write_streams
@@ -39,7 +41,7 @@ PROFILE: Final = b"not a real ICC profile"
 
 @dataclass(frozen=True)
 class FilePlan:
-    """One good file: its model, size in pixels, quality and what is special about it."""
+    """One good file: its model, size in pixels, quality and what is special about it; with colors it has no indices."""
 
     name: str
     model: str
@@ -51,6 +53,7 @@ class FilePlan:
     extra: tuple[Section, ...] = ()
     extra_first: bool = False
     tile: int = 0
+    colors: int = 0
 
 
 MODELS: Final = (
@@ -114,6 +117,20 @@ FILES: Final = (
     FilePlan("starts_low", "starts", 90, 310, 1, "context prior, a quality that codes the first of three groups alone"),
     FilePlan("starts_mid", "starts", 90, 310, 66, "context prior, a quality that codes two of three groups"),
     FilePlan("starts_high", "starts", 90, 310, 100, "context prior, a quality that codes three of three groups"),
+    FilePlan("plain_flat", "plain", 9, 5, 20, "pixels of one color", colors=1),
+    FilePlan("plain_pixels", "plain", 20, 17, 50, "pixels of seven colors", colors=7),
+    FilePlan(
+        "plain_colors",
+        "plain",
+        30,
+        31,
+        75.5,
+        "pixels of 300 colors, last",
+        extra=METADATA,
+        extra_first=True,
+        colors=300,
+    ),
+    FilePlan("context_pixels", "context", 20, 40, 50, "pixels of 256 grays, a context prior", extra=GRAY, colors=256),
     FilePlan("groups_one_tile", "groups", 40, 16, 50, "context prior, the largest tile code, one tile", tile=496),
 )
 
@@ -127,10 +144,15 @@ OLD: Final = (
 
 def make_file(
     plan: FilePlan, metadata: model_file.Metadata, arrays: model_file.Arrays
-) -> tuple[bytes, npt.NDArray[np.uint16]]:
-    """One good file and the indices in it."""
+) -> tuple[bytes, npt.NDArray[Any]]:
+    """One good file and the indices in it, or the pixels."""
     rng = np.random.default_rng(list(plan.name.encode()))
     prior = model_file.make_prior(metadata, arrays)
+    if plan.colors:
+        pixels = draw_pixels(rng, plan)
+        payload = pack_pixels(pixels)
+        assert payload is not None
+        return _sealed(plan, metadata, arrays, zlib.crc32(pixels.tobytes()), Section(PIXELS, payload)), pixels
     h, w = latent_grid(plan.height, plan.width, metadata.stride)
     f, streams = metadata.factor, []
     indices = np.zeros((prior.planes, f * h, f * w), np.uint16)
@@ -143,20 +165,35 @@ def make_file(
         part = drawn.indices * np.uint16(not plan.zeros)
         streams.append((index_crc(part), prior.encode(part, drawn.classes, plan.quality)))
         indices[:, f * tile.top : f * tile.bottom, f * tile.left : f * tile.right] = part
+    coded = Section(INDICES, write_streams(streams) if plan.tile else streams[0][1])
+    return _sealed(plan, metadata, arrays, tiles_crc(streams) if plan.tile else streams[0][0], coded), indices
+
+
+def draw_pixels(rng: np.random.Generator, plan: FilePlan) -> npt.NDArray[np.uint8]:
+    """Pixels uint8 [height, width, 3] of just so many colors, gray where the file says so."""
+    colors = rng.integers(0, 256, (plan.colors, 3), np.uint8)
+    if plan.extra == GRAY:
+        colors = np.repeat(np.arange(plan.colors, dtype=np.uint8)[:, None], 3, axis=1)
+    places = np.arange(plan.width * plan.height) // 3 % plan.colors
+    return colors[places].reshape(plan.height, plan.width, 3)
+
+
+def _sealed(
+    plan: FilePlan, metadata: model_file.Metadata, arrays: model_file.Arrays, crc: int, coded: Section
+) -> bytes:
     header = Header(
         fingerprint=bytes.fromhex(model_file.fingerprint(metadata, arrays)),
         width=plan.width,
         height=plan.height,
         quality=plan.quality,
-        prior=prior.kind,
-        index_crc=tiles_crc(streams) if plan.tile else streams[0][0],
+        prior=metadata.prior,
+        index_crc=crc,
         tile=plan.tile,
         **{name: metadata.quantizer[name] for name in ("K", "m", "d_star", "beta", "mode", "depth")},
         layout=metadata.layout,
     )
-    coded = [Section(INDICES, write_streams(streams) if plan.tile else streams[0][1])]
-    sections = [*plan.extra, *coded] if plan.extra_first else [*coded, *plan.extra]
-    return container.write_sections(header, sections), indices
+    sections = [*plan.extra, coded] if plan.extra_first else [coded, *plan.extra]
+    return container.write_sections(header, sections)
 
 
 def main() -> None:
@@ -172,14 +209,14 @@ def main() -> None:
     for plan in FILES:
         files[plan.name], indices = make_file(plan, *models[plan.model])
         (FOLDER / "good" / f"{plan.name}.vqc").write_bytes(files[plan.name])
-        np.save(FOLDER / "good" / f"{plan.name}.npy", indices.astype("<u2"))
+        np.save(FOLDER / "good" / f"{plan.name}.npy", indices.astype("u1" if plan.colors else "<u2"))
         good.append({"file": f"good/{plan.name}.vqc", "model": plan.model, "about": plan.about})
     for name, base, change, about in OLD:
         model = next(plan.model for plan in FILES if plan.name == base)
         (FOLDER / "good" / f"{name}.vqc").write_bytes(patch(files[base], *change))
         (FOLDER / "good" / f"{name}.npy").write_bytes((FOLDER / "good" / f"{base}.npy").read_bytes())
         good.append({"file": f"good/{name}.vqc", "model": model, "about": about})
-    for fault in (*bad_files(files), *bad_context_files(files), *bad_said_files(files)):
+    for fault in (*bad_files(files), *bad_context_files(files), *bad_said_files(files), *bad_pixel_files(files)):
         (FOLDER / "bad" / f"{fault.name}.vqc").write_bytes(fault.data)
         bad.append({"file": f"bad/{fault.name}.vqc", "model": fault.model, "fault": fault.cause, "about": fault.about})
     (FOLDER / "vectors.json").write_text(json.dumps({"good": good, "bad": bad}, indent=1) + "\n")

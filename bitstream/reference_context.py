@@ -17,6 +17,7 @@ from reference_rans import Indices, Integers, Rans, Tensors, check_tables, make_
 
 NO_COARSE: Final = 65535  # in coarse_map
 MAX_WEIGHT, MAX_SHIFT, MAX_BOUND, MAX_SCALE, MAX_LEVELS = 127, 14, 1 << 22, 255, 256
+MAX_SIZE: Final = 1 << 16  # of starts, E and H
 MAX_INPUT: Final = 127  # the largest number that a dense layer sees
 MAX_LINEAR: Final = 1024  # channels of a group with linear predictions
 
@@ -114,10 +115,12 @@ def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: in
     groups, patterns, starts = settings["groups"], settings["patterns"], settings["starts"]
     E, H, bound = settings["embed"], settings["hidden"], settings["bound"]
     whole = all(type(number) is int for number in (*groups, *starts, E, H, bound))
-    require(whole and E >= 1 and H >= 1, "model", "The model's context settings are not whole numbers above 0.")
+    sized = whole and 1 <= E <= MAX_SIZE and 1 <= H <= MAX_SIZE and bound >= 0
+    require(sized, "model", f"The model's context settings are not whole numbers of 1..{MAX_SIZE}.")
     even = all(n >= 2 and n % 2 == 0 for n in groups) and sum(groups) == 2 * m
     require(even, "model", f"The model's groups {groups} are not even numbers that sum to {2 * m}.")
-    fits = len(groups) == len(patterns) == len(starts) and set(patterns) <= set(PATTERNS) and min(starts) >= 0
+    fits = len(groups) == len(patterns) == len(starts) and set(patterns) <= set(PATTERNS)
+    fits = fits and min(starts) >= 0 and max(starts) <= MAX_SIZE
     require(fits, "model", f"The model's patterns {patterns} or starts {starts} do not fit its {len(groups)} groups.")
     few = all(n <= MAX_LINEAR for n, pattern in zip(groups, patterns, strict=True) if pattern in LINEAR)
     require(few, "model", f"The model's groups {groups} have more than {MAX_LINEAR} channels predicted linearly.")

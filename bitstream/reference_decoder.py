@@ -1,4 +1,4 @@
-"""The reference decoder of the .vqc format: a file and its model in, codebook indices out.
+"""The reference decoder of the .vqc format: a file and its model in, codebook indices out, or pixels without loss.
 
 It follows FORMAT.md section by section, uses NumPy and the standard library only, and
 shares no code with the `vqcodec` package, so that each can be tested against the other.
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from reference_context import Context, decode_context
 from reference_cursor import Cursor, in_range
 from reference_model import Model, read_model
+from reference_pixels import unpack_pixels
 from reference_rans import DecodeError, Indices, Rans, require
-from reference_sections import INDICES, read_said, read_sections
+from reference_sections import GRAY, INDICES, PIXELS, read_said, read_sections
 from reference_static import Static, decode_static
 
 MAGIC: Final = b"\x89VQC\r\n\x1a\n"
@@ -31,7 +33,7 @@ LAYOUTS: Final = dict.fromkeys(range(1, 13), "shared") | {3: "own", 4: "stages",
 PRIORS: Final = ("static", "context")
 TILE_STEP: Final = 16  # latents along a tile's side for each 1 of the tile code
 MAX_PIXELS: Final = 1 << 27
-MAX_INDICES: Final = 1 << 28
+MAX_INDICES: Final = 1 << 29
 MAX_UNTILED: Final = 1 << 13
 MAX_STAGES: Final = 16
 
@@ -66,7 +68,9 @@ def read_container(data: bytes) -> tuple[Header, dict[int, bytes]]:
     require(zlib.crc32(data[:-4]) == stored, "file_crc", "The file is damaged or truncated: its checksum is wrong.")
     cursor = Cursor(data[:-4])
     cursor.position = 9
-    return read_header(cursor), read_sections(cursor)
+    header, sections = read_header(cursor), read_sections(cursor)
+    require(header.tile == 0 or PIXELS not in sections, "section", "The header says tiles, which pixels have not.")
+    return header, sections
 
 
 def read_header(cursor: Cursor) -> Header:
@@ -195,22 +199,37 @@ def decode_indices(header: Header, model: Model, prior: Static | Context, payloa
     return indices
 
 
-def decode(vqc_bytes: bytes, model_bytes: bytes) -> Indices:
-    """The indices uint16 [P, h', w'] of a .vqc file; a DecodeError for every fault of file or model."""
+def decode_pixels(header: Header, sections: dict[int, bytes]) -> npt.NDArray[np.uint8]:
+    """uint8 [height, width, 3] out of the section of pixels, held against the index checksum."""
+    pixels = unpack_pixels(sections[PIXELS], header.height, header.width, GRAY in sections)
+    fits = zlib.crc32(pixels.tobytes()) == header.index_crc
+    require(fits, "index_crc", "The pixels do not match the index checksum of the header.")
+    return pixels
+
+
+def decode(vqc_bytes: bytes, model_bytes: bytes) -> Indices | npt.NDArray[np.uint8]:
+    """The indices uint16 [P, h', w'] of a .vqc file, or its pixels uint8 [height, width, 3] where it has no indices.
+
+    A DecodeError for every fault of file or model.
+    """
     header, sections = read_container(vqc_bytes)
     model, prior = read_model(model_bytes)
     check_match(header, model)
-    indices = decode_indices(header, model, prior, sections[INDICES])
+    found: Indices | npt.NDArray[np.uint8]
+    if PIXELS in sections:
+        found = decode_pixels(header, sections)
+    else:
+        found = decode_indices(header, model, prior, sections[INDICES])
     read_said(sections, header.height, header.width)
-    return indices
+    return found
 
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Decode a .vqc file to its codebook indices.")
+    parser = argparse.ArgumentParser(description="Decode a .vqc file to its codebook indices, or pixels.")
     parser.add_argument("file", type=Path, help="the .vqc file")
     parser.add_argument("model", type=Path, help="its model, a .safetensors file")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the .npy file to write, uint16 [P, h', w']")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the .npy file: uint16 [P, h', w']")
     arguments = parser.parse_args()
     try:
         np.save(arguments.output, decode(arguments.file.read_bytes(), arguments.model.read_bytes()))

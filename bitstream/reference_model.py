@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,13 +24,15 @@ DTYPES: Final = {"F16": "float16", "F32": "float32", "U8": "uint8", "I8": "int8"
 
 FINGERPRINTED: Final = ("network", "quantizer", "stride", "table_bits")
 SETTINGS: Final = ("K", "m", "d_star", "beta", "mode", "depth", "wide")
+MAX_FLOAT: Final = sys.float_info.max
 MODES: Final = ("all", "conditional", "smooth")
 Types = dict[str, type]
 Unions = dict[str, tuple[type, ...]]
 # Types of the settings that must be there, and of those that may be.
 MODEL: Final[Types] = {"format": int, "fingerprint": str, "network": dict, "stride": int, "quantizer": dict,
                        "table_bits": int}  # fmt: skip
-MODEL_MORE: Final[Unions] = {"name": (str,), "context": (dict, type(None)), "training": (dict,), "search": (bool,)}
+MODEL_MORE: Final[Unions] = {"name": (str,), "context": (dict, type(None)), "training": (dict,), "search": (bool,),
+                             "rate_weight": (int, float)}  # fmt: skip
 QUANTIZER: Final[Types] = {"name": str, "mode": str, "K": int, "m": int, "d_star": int, "beta": int, "depth": int,
                            "wide": int}  # fmt: skip
 QUANTIZER_MORE: Final[Unions] = {"scale": (int, float), "match": (str,), "levels": (list,)}
@@ -75,6 +78,8 @@ class Model:
 def read_tensor(data: bytes, entry: dict[str, Any]) -> npt.NDArray[Any]:
     """One tensor of a safetensors file, little-endian and in C order."""
     begin, end = entry["data_offsets"]
+    sizes = (begin, end, *entry["shape"])
+    require(all(type(n) is int and n >= 0 for n in sizes), "model", f"A tensor of {sizes} has no such size or place.")
     dtype = np.dtype(DTYPES[entry["dtype"]]).newbyteorder("<")
     return np.frombuffer(data[begin:end], dtype).reshape(entry["shape"])
 
@@ -83,8 +88,10 @@ def read_safetensors(data: bytes) -> tuple[dict[str, Any], Tensors]:
     """The JSON object under "vqc" in the metadata of a safetensors file, and the tensors by name."""
     start = 8 + int.from_bytes(data[:8], "little")
     require(len(data) >= start > 8 and data[8:9] == b"{", "model", "The model file has no JSON.")
-    entries = json.loads(data[8:start].decode(), parse_constant=refuse)
-    metadata = json.loads(entries.pop("__metadata__")["vqc"], parse_constant=refuse)
+    entries = json.loads(data[8:start].decode(), parse_constant=refuse, object_pairs_hook=with_one_metadata)
+    said = entries.pop("__metadata__")
+    require(all(type(text) is str for text in said.values()), "model", "The model file's metadata are no strings.")
+    metadata = json.loads(said["vqc"], parse_constant=refuse)
     end = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
         require("\0" not in name, "model", f"The name of the tensor {name!r} holds a zero byte.")
@@ -101,6 +108,12 @@ def read_safetensors(data: bytes) -> tuple[dict[str, Any], Tensors]:
 def refuse(constant: str) -> Any:
     """NaN and Infinity are no JSON."""
     raise ValueError(f"{constant} in the JSON")
+
+
+def with_one_metadata(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The JSON object of these pairs; a file with two sets of metadata says nothing."""
+    require([key for key, _ in pairs].count("__metadata__") < 2, "model", "The model file has metadata twice.")
+    return dict(pairs)
 
 
 def compute_fingerprint(metadata: dict[str, Any], tensors: Tensors) -> bytes:
@@ -138,11 +151,13 @@ def check_types(metadata: Any) -> None:
     for key, value in metadata["network"].items():
         fits = key == "name" or type(value) is bool or (type(value) is int and 1 <= value <= 65536)
         if type(value) is list:
-            fits = all(type(n) in (int, float) and 0 < n < float("inf") for n in value)
+            fits = all(type(n) in (int, float) and 0 < n <= MAX_FLOAT for n in value)
         require(fits, "model", f"The network's {key} is no size, switch or list of numbers above 0.")
     levels, scale = metadata["quantizer"].get("levels", []), metadata["quantizer"].get("scale", 1)
+    weight = metadata.get("rate_weight", 1)
     require(all(type(n) is int and 1 <= n <= 65536 for n in levels), "model", "The quantizer's levels are no sizes.")
-    require(0 < scale < float("inf"), "model", f"The quantizer's scale = {scale} is not above 0.")
+    require(0 < scale <= MAX_FLOAT, "model", f"The quantizer's scale = {scale} is not above 0.")
+    require(0 < weight <= MAX_FLOAT, "model", f"The rate weight {weight} is not above 0.")
 
 
 def build_model(metadata: dict[str, Any], tensors: Tensors) -> Model:
@@ -167,7 +182,7 @@ def check_settings(model: Model) -> None:
     require(1 <= model.stride <= 65536, "model", f"The model's stride = {model.stride} is not in 1..65536.")
     fits = model.mode in MODES and 2 <= model.K <= 65536
     require(fits and 1 <= model.m <= 4096 and 1 <= model.d_star <= 4096, "model", "The quantizer is out of range.")
-    require(1 <= model.depth <= 16, "model", f"The model's depth = {model.depth} is not in 1..16.")
+    require(1 <= model.depth <= 16 and model.wide >= 0, "model", "The model's depth or wide is out of range.")
     fits = 1 <= model.beta <= 8 and (model.beta == 1 or model.layout == "shared")
     require(fits, "model", f"The model's beta = {model.beta} does not fit the layout {model.layout!r}.")
     require(model.beta > 1 or model.mode == "all", "model", f"The model's mode = {model.mode} does not fit beta 1.")

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from reference_cursor import Cursor
 from reference_rans import DecodeError, require
 
-INDICES, ICC, COLOR, GRAY, ALPHA, EXIF, XMP = 0x01, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
-KNOWN: Final = (INDICES, ICC, COLOR, GRAY, ALPHA, EXIF, XMP)
+INDICES, PIXELS, ICC, COLOR, GRAY, ALPHA, EXIF, XMP = 0x01, 0x02, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
+KNOWN: Final = (INDICES, PIXELS, ICC, COLOR, GRAY, ALPHA, EXIF, XMP)
 LENGTHS: Final = {COLOR: 1, GRAY: 0}  # of the payloads that always have the same
 MAX_UNPACKED: Final = 1 << 24
 LZMA: Final = {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 22, "lc": 3, "lp": 0, "pb": 0}
@@ -40,7 +40,8 @@ def read_sections(cursor: Cursor) -> dict[int, bytes]:
         require(known or kind >= 0x80, "section", f"Section 0x{kind:02x} is mandatory and unknown: a newer file.")
         require(not known or kind not in payloads, "section", f"Section 0x{kind:02x} is there twice.")
         payloads[kind] = payload
-    require(INDICES in payloads, "section", "The file has no index section.")
+    found = (INDICES in payloads) + (PIXELS in payloads)
+    require(found == 1, "section", f"The file has {found} sections of indices or pixels, and not one.")
     for kind, length in LENGTHS.items():
         fits = kind not in payloads or len(payloads[kind]) == length
         require(fits, "section", f"Section 0x{kind:02x} has not {length} bytes.")
@@ -74,18 +75,24 @@ def unpack(payload: bytes | None, cause: str) -> bytes | None:
     return data
 
 
+def unpack_lzma(stream: bytes, length: int, cause: str, settings: dict[str, int]) -> bytes:
+    """The bytes in an LZMA stream, which must be as many as these."""
+    unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[settings])
+    try:
+        data = unpacker.decompress(stream, length + 1)
+    except lzma.LZMAError as fault:
+        raise DecodeError(cause, f"The section {cause} cannot be unpacked ({fault}).") from fault
+    fits = unpacker.eof and not unpacker.unused_data and len(data) == length
+    require(fits, cause, f"The section {cause} is incomplete or not of the picture's size.")
+    return data
+
+
 def unpack_alpha(payload: bytes | None, height: int, width: int) -> npt.NDArray[np.uint8] | None:
     """Alpha uint8 [height, width], if there is any."""
     if payload is None:
         return None
     require(payload[:1] in (b"\0", b"\1"), "alpha", "The alpha is of an unknown kind: a newer file.")
-    unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[LZMA])
-    try:
-        data = unpacker.decompress(payload[1:], height * width + 1)
-    except lzma.LZMAError as fault:
-        raise DecodeError("alpha", f"The alpha cannot be unpacked ({fault}).") from fault
-    fits = unpacker.eof and not unpacker.unused_data and len(data) == height * width
-    require(fits, "alpha", "The alpha is incomplete or not of the picture's size.")
+    data = unpack_lzma(payload[1:], height * width, "alpha", LZMA)
     alpha = np.frombuffer(data, np.uint8).reshape(height, width).copy()
     if payload[0] == 1:
         for y in range(height):

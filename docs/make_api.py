@@ -27,6 +27,7 @@ Look up here how a function is called, what it returns and which errors it raise
 SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Pictures to files and back", "vqcodec/api.py", ("compress", "decompress", "load_model")),
     ("A model that is kept", "vqcodec/codec.py", ("Codec",)),
+    ("What a codec does", "vqcodec/coder.py", ("Coder",)),
     ("Pictures", "vqcodec/image/picture.py", ("Picture",)),
     ("Reading pictures", "vqcodec/image/__init__.py", ("read_picture",)),
     ("Writing pictures", "vqcodec/image/writing.py", ("write_picture",)),

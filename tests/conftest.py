@@ -17,12 +17,15 @@ from vqcodec.codec import Codec
 
 SLOW = frozenset(
     """
-    analyze autoencoder autoencoder_start batch benchmark_perceptual beta_benchmark callers_torch cli_kept compare
-    compare_page context_exactness context_rate dual evaluation_report evaluation_run examples external_quantizers
-    learned_quantizers losses_learned margins names_and_streams online_clustering perceptual_training photo_tiles
-    quantizer_benchmark quantizers rate_control reach readme_commands reference_context reference_models reproduction
-    reproduction_beta reproduction_measure reproduction_photos same_losses shipped_models sketch soft_assignment
-    soft_quantizers tiles tilt training training_health training_looks training_start vqgan without_extras
+    analyze autoencoder autoencoder_start batch batch_benchmark benchmark_perceptual beta_benchmark
+    callers_torch cli_kept collection collection_ray collection_stores compare compare_page context_exactness
+    context_rate dual evaluation_report evaluation_run examples external_quantizers generate generation hub
+    learned_quantizers losses_learned margins names_and_streams newcomers newcomers_benchmark online_clustering
+    own_tables paper_tables perceptual_training photo_tiles processes quantizer_benchmark quantizers
+    rate_control reach readme_commands reference_context reference_models reproduction reproduction_beta
+    reproduction_figures reproduction_measure reproduction_photos same_losses shipped_models sketch
+    soft_assignment soft_quantizers speed_sizes streamed tiles tilt training training_health training_looks
+    training_start vqgan without_extras
     """.split()
 )
 """Files test_NAME.py that are slow as a whole: they train, run the shipped models, or code large pictures."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 
 from vqcodec.encoder import ContextEncoder
 from vqcodec.exact import model_file
@@ -63,11 +63,10 @@ def prior(name: str) -> ContextPrior:
     return made
 
 
-def latents(channels: int, grid: tuple[int, int], seed: int) -> torch.Tensor:
-    """Latents float32 [1, channels, h, w] in steps: channels from nearly nothing to beyond the fine codebook."""
-    random = torch.Generator().manual_seed(seed)
-    deviation = torch.logspace(-1, 1.3, channels)[None, :, None, None]
-    return deviation * torch.randn(1, channels, *grid, generator=random)
+def latents(channels: int, grid: tuple[int, int], seed: int) -> npt.NDArray[np.float32]:
+    """Latents float32 [channels, h, w] in steps: channels from nearly nothing to beyond the fine codebook."""
+    deviation = np.logspace(-1, 1.3, channels, dtype=np.float32)[:, None, None]
+    return deviation * np.random.default_rng(seed).standard_normal((channels, *grid), np.float32)
 
 
 def chosen(name: str, grid: tuple[int, int], quality: float, seed: int = 0, weight: float = 0.15) -> Choice:

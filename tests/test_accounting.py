@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,12 @@ from vqcodec.exact.priors import Prior
 from vqcodec.exact.tiles import tiles_of
 
 VECTORS = Path(__file__).parent.parent / "bitstream" / "vectors"
-GOOD = json.loads((VECTORS / "vectors.json").read_text())["good"]
+GOOD = [
+    entry
+    for entry in json.loads((VECTORS / "vectors.json").read_text())["good"]
+    if container.read((VECTORS / entry["file"]).read_bytes()).pixels is None
+]
+"""The good files that have indices."""
 HEADER = Header(bytes(8), 768, 512, 256, 160, 2, 1, "all", 1, 50, "static", 0)
 
 
@@ -31,18 +37,41 @@ def vector(name: str) -> tuple[Container, model_file.Metadata, Prior]:
     return container.read((VECTORS / entry["file"]).read_bytes()), *model_file.load_prior(model)
 
 
-def test_codebook_bits() -> None:
-    assert storage.codebook_storage(HEADER) == storage.CodebookStorage(32 * 256 * 320, 32 * 256 * 2)
+@pytest.mark.parametrize(
+    ("name", "changes", "books", "bits", "formula", "capacity_bits"),
+    [
+        ("looc", {}, 1, 32 * 256 * 2, "32 K d*", 8 * 160),
+        ("vq", {"m": 1, "d_star": 64}, 1, 32 * 256 * 64, "32 K d", 8),
+        ("cvq", {"m": 1, "d_star": 64}, 1, 32 * 256 * 64, "32 K d", 8),
+        ("pq", {"layout": "own", "m": 4, "d_star": 16}, 4, 32 * 256 * 64, "32 m K d*", 32),
+        ("dual", {"layout": "own", "m": 2, "d_star": 32}, 2, 32 * 256 * 64, "32 m K d*", 16),
+        ("rq", {"layout": "stages", "m": 1, "d_star": 64, "depth": 4}, 1, 32 * 256 * 64, "32 K d", 32),
+        ("fsq", {"m": 1, "d_star": 4}, 0, 0, "0", 8),
+        ("lfq", {"m": 1, "d_star": 8}, 0, 0, "0", 8),
+        (None, {"m": 1, "d_star": 8}, 1, 32 * 256 * 8, "32 K d", 8),
+    ],
+)
+def test_codebooks(
+    name: str | None, changes: dict[str, Any], books: int, bits: int, formula: str, capacity_bits: float
+) -> None:
+    header = replace(HEADER, **changes)
+    found = storage.codebook_storage(header, name)
+    assert (found.books, found.bits, found.formula, found.capacity_bits) == (books, bits, formula, capacity_bits)
+    assert found.vq_bits == 32 * 256 * header.m * header.d_star
+    assert found.equal_K ** (capacity_bits / 8) == pytest.approx(256)
 
 
-def test_plain_vq_shares_nothing() -> None:
-    bits = storage.codebook_storage(replace(HEADER, m=1, d_star=64))
-    assert bits.vq_bits == bits.shared_bits == 32 * 256 * 64
-
-
-def test_codebooks_of_their_own_cost_as_much_as_a_plain_one() -> None:
-    bits = storage.codebook_storage(replace(HEADER, layout="own", m=4, d_star=16, depth=1))
-    assert bits.vq_bits == bits.shared_bits == 32 * 256 * 64
+@pytest.mark.parametrize("entry", GOOD, ids=lambda entry: Path(entry["file"]).stem)
+def test_multiplications_are_those_of_the_search(entry: dict[str, str]) -> None:
+    parsed, metadata, _ = vector(Path(entry["file"]).stem)
+    header, found = parsed.header, storage.index_storage(parsed, metadata, None)
+    # Each of the indices that papers count compares K codevectors of d* values.
+    stages, units = (header.depth, 1) if header.layout == "stages" else (1, header.m)
+    searched = 1 if header.mode == "smooth" else header.beta
+    per_latent = stages * units * header.K * header.d_star
+    assert found.multiplications == searched**2 * found.h * found.w * per_latent
+    shrunk = found.equal_multiplications / found.multiplications * header.K
+    assert shrunk ** (stages * units) == pytest.approx(header.K)
 
 
 @pytest.mark.parametrize("entry", GOOD, ids=lambda entry: Path(entry["file"]).stem)

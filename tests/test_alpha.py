@@ -172,6 +172,16 @@ def test_whatever_is_seen_stays(rgba: Pixels) -> None:
     np.testing.assert_array_equal(read.pixels[alpha > 0], rgba[..., :3][alpha > 0])
 
 
+@pytest.mark.parametrize("shape", [(1, 19), (12, 19), (19, 12), (37, 5), (255, 3)])
+def test_one_pixel_alone_is_enough(shape: tuple[int, int]) -> None:
+    for place in ((0, 0), (shape[0] - 1, shape[1] - 1), (shape[0] // 2, 9 % shape[1]), (shape[0] // 3, shape[1] // 3)):
+        rgba = np.zeros((*shape, 4), np.uint8)
+        rgba[place] = (10, 200, 30, 236)
+        read = read_picture(rgba, background=None)
+        assert read.alpha is not None and read.alpha.sum() == read.alpha[place] == 236
+        assert np.abs(read.pixels.astype(int) - (10, 200, 30)).max() <= 8
+
+
 def gray_sources(values: Pixels) -> dict[str, Any]:
     """The same gray picture in all the ways that a picture can be gray."""
     image = Image.fromarray(values)

@@ -27,6 +27,7 @@ from vqcodec.image import read_picture
 
 VECTORS = Path(__file__).parent.parent / "bitstream" / "vectors"
 GOOD = json.loads((VECTORS / "vectors.json").read_text())["good"]
+WITH_INDICES = [entry for entry in GOOD if not entry["about"].startswith("pixels of")]
 NAMES = ("codebook", "ranks", "unit_usage", "sharing", "entropy", "storage")
 PROGRAM = chromium.find()
 
@@ -69,7 +70,7 @@ def test_sharing_is_figure_8() -> None:
     assert usage.sharing(units) == ([3, 2, 0, 1], [0.75, 0.5, 0.25])
 
 
-@pytest.mark.parametrize("entry", GOOD, ids=lambda entry: Path(entry["file"]).stem)
+@pytest.mark.parametrize("entry", WITH_INDICES, ids=lambda entry: Path(entry["file"]).stem)
 def test_bits_of_planes_add_up_to_those_of_the_prior(entry: dict[str, str]) -> None:
     metadata, prior = model_file.load_prior(VECTORS / "models" / f"{entry['model']}.safetensors")
     encoded = unpack(container.read((VECTORS / entry["file"]).read_bytes()), metadata, prior)
@@ -124,7 +125,7 @@ def test_figures_agree_with_each_other_and_with_the_files(
 def test_storage_is_the_papers_arithmetic(values: dict[str, Any], tiny_codec: Codec) -> None:
     storage, cells, settings = values["storage"], 5 * 7 + 4 * 4 + 3 * 7, tiny_codec.quantizer.settings
     K, m, d_star, wide = settings.K, settings.m, settings.d_star, settings.wide
-    assert storage["codebook"] == {"vq_bits": 32 * K * m * d_star, "shared_bits": 32 * K * d_star}
+    assert storage["codebook"]["vq_bits"] == 32 * K * m * d_star and storage["codebook"]["bits"] == 32 * K * d_star
     assert storage["paper_bits"] == storage["decoder_bits"] == cells * m * math.log2(K)
     assert storage["fixed_bits"] == cells * (m + wide) * math.log2(K)
     assert storage["file_bits"] == 8 * sum(row["bytes"] for row in values["pictures"])

@@ -38,6 +38,8 @@ VARIANTS = {
     "looc-conditional": {"quantizer": "looc", "m": 4, "beta": 2, "mode": "conditional"},
     "looc-quick": {"quantizer": "looc", "m": 4, "options": {"learn": "ema"}, "schedule": "cosine", "adam_beta2": 0.95},
     "sq-standardised": {"quantizer": "sq", "standardised": True, "options": {"variance": 20.0, "pace": 20.0}},
+    "looc-subpixel": {"quantizer": "looc", "m": 16, "subpixel": 2},
+    "pq-rows": {"quantizer": "pq", "m": 4, "rows": 4, "match": "cosine", "options": {"anchor": "probrandom"}},
     "looc-smooth": {"quantizer": "looc", "m": 4, "beta": 2, "mode": "smooth"},
 }
 
@@ -143,6 +145,8 @@ def test_settings_that_do_not_fit_are_refused() -> None:
         ({"quantizer": "pq", "prior": "context"}, "no setting prior"),
         ({"quantizer": "pq", "width": 8}, "width"),
         ({"quantizer": "pq", "batch": 0}, "batch=0"),
+        ({"quantizer": "pq", "network": "vqgan", "rows": 4}, "rows are for network vqvae, not vqgan"),
+        ({"quantizer": "pq", "rows": 4, "standardised": True}, "leave subpixel, rows or it out"),
         ({"quantizer": "pq", "steps": 0}, "--steps"),
         ({"quantizer": "pq", "schedule": "linear"}, "schedule 'linear' is unknown; choose one of constant, cosine"),
         ({"quantizer": "pq", "adam_beta2": 1}, "adam_beta2=1 is outside"),

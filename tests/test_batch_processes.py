@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pickle
@@ -12,15 +13,20 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from tiny import Run, picture
 
 from vqcodec.cli.jobs import Job, Outcome
-from vqcodec.cli.pool import Work, in_processes
+from vqcodec.cli.pool import in_processes
+from vqcodec.cli.work import Work
 from vqcodec.errors import InputError, VqcError
 from vqcodec.exact.bitstream import container
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+benchmark: Any = importlib.import_module("batch")
 
 PICTURES = 16
 COUNTING = """
@@ -75,7 +81,8 @@ class Started:
 
     def made(self) -> dict[str, int]:
         """The files that are there, with the time when they were written."""
-        return {path.name: path.stat().st_mtime_ns for path in self.output.glob("*.vqc")}
+        found: dict[str, int] = benchmark.files_made(self.output)
+        return found
 
     def left(self) -> list[str]:
         """What else is there."""
@@ -83,11 +90,7 @@ class Started:
 
     def has_processes(self) -> bool:
         """Whether any process of the group still runs."""
-        try:
-            os.killpg(self.process.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        return bool(benchmark.has_processes(self.process))
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the end; return the exit code, stdout and stderr."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -42,7 +43,7 @@ def make_case(seed: int, K: int = 20, S: int = 5, count: int = 300, wide: float 
     tables = IndexCosts(-torch.log2(shares / shares.sum(1, keepdim=True)), fine, coarse)
     scale = 2.0 + 6.0 * torch.rand(1, generator=random).item()
     x = torch.randn(count, 2, generator=random) * torch.logspace(-1.5, 1, count)[:, None]
-    return Case(TableAssigner(codebook, scale, tables), x, torch.randint(S, (count, 2), generator=random))
+    return Case(TableAssigner(codebook, scale, tables, torch), x, torch.randint(S, (count, 2), generator=random))
 
 
 def candidates(case: Case, unit: int) -> list[int]:
@@ -122,7 +123,7 @@ def test_nothing_is_surely_zero_where_another_codevector_is_zero_too() -> None:
     case = make_case(1)
     codebook = case.assigner.codebook.clone()
     codebook[[4, 9]] = 0
-    twice = TableAssigner(codebook, case.assigner.scale, case.assigner.tables)
+    twice = TableAssigner(codebook, case.assigner.scale, case.assigner.tables, torch)
     assert twice.zero == 1
     check(Case(twice, case.x[:100], case.classes[:100]), 0.15)
 
@@ -166,14 +167,26 @@ def test_the_assigner_of_a_prior_has_its_tables(name: str) -> None:
     """The bits that the encoder counts are those that the prior counts for the same indices and classes."""
     made, assigner = prior(name), ContextEncoder(prior(name)).assigner
     assert assigner.zero == made.zero
-    x = latents(2, (10, 12), seed=1).reshape(2, -1).t()
-    classes = torch.randint(made.deviation_classes, x.shape, generator=torch.Generator().manual_seed(2))
+    x = latents(2, (10, 12), seed=1).reshape(2, -1).T
+    classes = np.random.default_rng(2).integers(made.deviation_classes, size=x.shape)
     found = assigner.assign(x, classes, 0.15)
-    coarse_tables, wide = made.coarse_tables(classes.numpy())
-    fine_tables = made.fine_tables(classes.numpy(), found.coarse.numpy())
-    bits = made.tables.costs[fine_tables, found.fine.numpy()]
-    bits[wide] += made.tables.costs[coarse_tables, found.coarse.numpy()[wide]]
-    torch.testing.assert_close(found.bits, torch.from_numpy(bits))
+    coarse_tables, wide = made.coarse_tables(classes)
+    fine_tables = made.fine_tables(classes, found.coarse)
+    bits = made.tables.costs[fine_tables, found.fine]
+    bits[wide] += made.tables.costs[coarse_tables, found.coarse[wide]]
+    np.testing.assert_allclose(found.bits, bits, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weight", WEIGHTS)
+def test_arrays_of_numpy_give_what_tensors_give(weight: float) -> None:
+    case = make_case(11, count=4000)
+    tables = IndexCosts(*(table.numpy() for table in case.assigner.tables))
+    assigner = TableAssigner(case.assigner.codebook.numpy(), case.assigner.scale, tables)
+    found = assigner.assign(case.x.numpy(), case.classes.numpy(), weight)
+    for one, other in zip(case.assigner.assign(case.x, case.classes, weight), found, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other)
+    vectors = case.assigner.decode(UnitChoice(*map(torch.from_numpy, found)))
+    np.testing.assert_array_equal(assigner.decode(found), vectors)
 
 
 def test_what_the_prior_did_not_expect_is_written_all_the_same_and_costs_the_others_next_to_nothing() -> None:

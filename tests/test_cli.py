@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import pytest
 from PIL import Image
 from tiny import Run, picture, tiny_settings
 
-from vqcodec import codec
+from vqcodec.choices import DEFAULT_QUALITY
 from vqcodec.cli.compress import command as compress_command
 from vqcodec.exact import model_file
+from vqcodec.exact.bitstream import container
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -122,6 +124,7 @@ def test_json_of_compress_and_decompress(run: Run, photo: Path, tiny_model: Path
         "model": "tiny",
         "quality": 33.5,
         "effort": 3,
+        "lossless": False,
         "input_bytes": photo.stat().st_size,
         "bytes": size,
         "bpp": 8 * size / (101 * 70),
@@ -135,9 +138,18 @@ def test_json_of_compress_and_decompress(run: Run, photo: Path, tiny_model: Path
 
 
 def test_info(run: Run, packed: Path, tiny_model: Path) -> None:
-    result = run("info", packed, "--model", tiny_model)
+    result = run("info", packed, "--model", tiny_model, "--check")
     assert (result.code, result.err) == (0, "")
-    for text in ("101 x 70", "K = 32, m = 12, d* = 2, beta = 1", "header", "checksum", "S_codebook", "entropy"):
+    for text in (
+        "101 x 70",
+        "K = 32, m = 12, d* = 2, beta = 1",
+        "header",
+        "checksum",
+        "S_codebook",
+        "entropy",
+        "K^m = 2^60",
+        "multiplications",
+    ):
         assert text in result.out.decode()
     facts = json.loads(run("info", packed, "--json", "--model", tiny_model).out)
     expected = {"width": 101, "height": 70, "model": "tiny", "quantizer": "looc", "K": 32, "m": 12, "d_star": 2}
@@ -145,6 +157,17 @@ def test_info(run: Run, packed: Path, tiny_model: Path) -> None:
     assert (facts["beta"], facts["quality"], facts["bytes"]) == (1, 50, packed.stat().st_size)
     assert sum(facts["sections"].values()) == facts["bytes"]
     assert facts["bpp"] == pytest.approx(8 * facts["bytes"] / (101 * 70))
+
+
+def test_info_decodes_only_to_check(run: Run, packed: Path, tiny_model: Path) -> None:
+    parsed = container.read(packed.read_bytes())
+    packed.write_bytes(container.write(replace(parsed.header, index_crc=1), parsed.indices))
+    result = run("info", packed, "--model", tiny_model)
+    assert result.code == 0 and b"entropy" not in result.out and b"S_index" in result.out
+    indices = json.loads(run("info", packed, "--json", "--model", tiny_model).out)["indices"]
+    assert indices["entropy_bits"] is indices["class_bits"] is None and indices["fixed_bits"] > 0
+    result = run("info", packed, "--check", "--model", tiny_model)
+    assert result.code == 1 and "checksum" in result.err
 
 
 def test_info_without_the_model(run: Run, packed: Path) -> None:
@@ -192,7 +215,7 @@ def test_version(run: Run) -> None:
 
 def test_default_quality_is_the_library_s() -> None:
     default = next(option.default for option in compress_command.params if option.name == "quality")
-    assert default == codec.DEFAULT_QUALITY
+    assert default == DEFAULT_QUALITY
 
 
 def test_module_and_a_closed_pipe() -> None:

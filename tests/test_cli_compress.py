@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 from tiny import Run, picture
 
-from vqcodec import codec
+from vqcodec.choices import DEFAULT_EFFORT
 from vqcodec.cli.compress import command
 from vqcodec.codec import Codec
 from vqcodec.evaluation.metrics import psnr
 from vqcodec.exact.bitstream import container
+from vqcodec.image import Picture
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -24,7 +25,7 @@ README = Path(__file__).parent.parent / "README.md"
 @pytest.fixture(scope="module")
 def size_bytes(tiny_codec: Codec, pixels: npt.NDArray[np.uint8]) -> int:
     """The size of the photo's file at quality 20."""
-    return len(tiny_codec.compress(codec.Picture(pixels), 20))
+    return len(tiny_codec.compress(Picture(pixels), 20))
 
 
 def test_a_limit_in_bytes(run: Run, photo: Path, tiny_model: Path, size_bytes: int) -> None:
@@ -48,7 +49,7 @@ def test_a_target_in_bpp(run: Run, photo: Path, tiny_model: Path, size_bytes: in
 def test_a_target_psnr(
     run: Run, photo: Path, tiny_model: Path, tiny_codec: Codec, pixels: npt.NDArray[np.uint8]
 ) -> None:
-    target_db = psnr(pixels, tiny_codec.decompress(tiny_codec.compress(codec.Picture(pixels), 15)).pixels)
+    target_db = psnr(pixels, tiny_codec.decompress(tiny_codec.compress(Picture(pixels), 15)).pixels)
     arguments = ("compress", photo, "-f", "--model", tiny_model, "--target-psnr", target_db)
     facts = json.loads(run(*arguments, "--json").out)
     copy = tiny_codec.decompress(photo.with_suffix(".vqc").read_bytes()).pixels
@@ -136,7 +137,7 @@ def test_wrong_usage(run: Run, photo: Path, tiny_model: Path, arguments: str) ->
 
 
 def test_default_effort_is_the_library_s() -> None:
-    assert next(option.default for option in command.params if option.name == "effort") == codec.DEFAULT_EFFORT
+    assert next(option.default for option in command.params if option.name == "effort") == DEFAULT_EFFORT
 
 
 def test_every_option_stands_in_the_readme() -> None:

@@ -196,8 +196,8 @@ def test_unknown_fingerprint(run: Run, small: bytes, tiny_model: Path) -> None:
 def test_header_that_does_not_fit(run: Run, small: bytes, tiny_model: Path, field: str, value: int) -> None:
     parsed = container.read(small)
     data = container.write(replace(parsed.header, **{field: value}), parsed.indices)  # type: ignore[arg-type]
-    for command in ("decompress", "info"):
-        assert says(run(command, "-", "--model", tiny_model, stdin=data), "stdin: ")
+    for command in (("decompress",), ("info", "--check")):
+        assert says(run(*command, "-", "--model", tiny_model, stdin=data), "stdin: ")
 
 
 def test_models_that_cannot_be_used(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -244,5 +244,5 @@ def test_too_little_memory_is_a_sentence(
     def exhausted(_: object) -> Codec:
         raise MemoryError
 
-    monkeypatch.setattr(api, "load_model", exhausted)
+    monkeypatch.setattr(api, "load_coder", exhausted)
     assert says(run("compress", photo, "--model", tiny_model), "not enough memory")

@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {"network": "vqvae", "quantizer": "vq", "K": 16, "d": 8,
     [
         (["--network", "vqgan"], {"network": "vqgan", "quantizer": "looc"}),
         (["--network", "photo"], {"network": "photo", "prior": "static"}),
-        (["--prior", "context"], {"network": "photo", "prior": "context", "wide": 160}),
+        (["--prior", "context"], {"network": "photo", "prior": "context", "wide": 64}),
         (["--network", "vqvae", "--beta", 2], {"beta": 2, "mode": "all"}),
         (["--network", "vqvae", "--beta", 4, "--beta-mode", "smooth"], {"beta": 4, "mode": "smooth"}),
         (["--network", "vqvae", "--beta", 2, "--beta-mode", "conditional"], {"beta": 2, "mode": "conditional"}),
@@ -35,7 +35,7 @@ def test_options_are_settings(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[Any], expected: dict[str, Any]
 ) -> None:
     seen: list[dict[str, Any]] = []
-    monkeypatch.setattr(training, "run", lambda _, __, settings, resume: seen.append(settings.as_dict()))
+    monkeypatch.setattr(training, "run", lambda _, __, settings, resume, pattern, log: seen.append(settings.as_dict()))
     assert run("train", tmp_path, "-o", tmp_path / "model.safetensors", *options).code == EXIT_INTERRUPTED
     assert {key: seen[0][key] for key in expected} == expected
     assert seen[0]["name"] == "model"

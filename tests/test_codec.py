@@ -14,6 +14,7 @@ import torch
 from tiny import picture
 
 import vqcodec
+from vqcodec import coder as coder_module
 from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, InputError, ModelError, SettingsError, VqcError
 from vqcodec.exact import model_file
@@ -123,7 +124,7 @@ def test_a_file_is_parsed_once(tiny_model: Path, pixels: Pixels, monkeypatch: py
 
 def test_more_indices_than_the_format_allows_are_refused_before_decoding(tiny_codec: Codec) -> None:
     metadata = replace(tiny_codec.metadata, quantizer=tiny_codec.metadata.quantizer | {"m": 4096})
-    with pytest.raises(FormatError, match="2\\^28"):
+    with pytest.raises(FormatError, match="2\\^29"):
         check_size(8192, 16384, metadata)
     check_size(512, 768, metadata)
 
@@ -200,3 +201,20 @@ def test_model_without_a_tensor_is_refused(tiny_model: Path, name: str) -> None:
         Codec(metadata, arrays | {name: arrays[name][:2]})
     with pytest.raises(ModelError):
         Codec(replace(metadata, quantizer=metadata.quantizer | {"color": 1}), arrays)
+
+
+@pytest.mark.parametrize("tiled", [False, True])
+def test_a_trial_shows_what_its_file_holds(
+    tiny_codec: Codec, pixels: npt.NDArray[np.uint8], tiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if tiled:
+        monkeypatch.setattr(coder_module, "TILED_LATENTS", 16)
+        monkeypatch.setattr(coder_module, "TILE", 16)
+    gray = np.repeat(pixels[..., :1], 3, 2)
+    alpha = np.full(pixels.shape[:2], 7, np.uint8)
+    for given in (Picture(pixels, b"profile", alpha=alpha), Picture(gray)):
+        data, decoded = tiny_codec.trial(given, 30, 1)
+        assert data == tiny_codec.compress(given, 30, 1) and bool(container.read(data).header.tile) == tiled
+        wanted, found = tiny_codec.decompress(data), decoded()
+        assert (found.pixels == wanted.pixels).all() and found.icc == wanted.icc and found.is_gray == wanted.is_gray
+        assert np.array_equal(found.alpha, wanted.alpha)  # None is equal to None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import chromium
@@ -119,6 +120,50 @@ def test_codecs_are_chosen_by_button_digit_bracket_and_row(browser: Browser, com
         said = browser.evaluate("document.getElementById('said').textContent")
         assert said == f"{shown[number].label}, {compare_page.facts(shown[number], comparison)}"
         assert browser.evaluate("document.getElementById('tag-coded').textContent").startswith(shown[number].label)
+
+
+def test_any_codec_is_seen_on_the_left(browser: Browser, comparison: compare.Comparison) -> None:
+    shown = [codec.pixels for codec in comparison.shown]
+    browser.evaluate(
+        "{ const s = document.getElementById('left'); s.value = '1'; s.dispatchEvent(new Event('change')) }"
+    )
+    check_seen(browser, shown[1], shown[0], 50)
+    told = browser.evaluate("document.getElementById('tag-original').textContent")
+    assert told == comparison.shown[1].label + compare_page.facts(comparison.shown[1], comparison)
+    browser.call("Input.dispatchKeyEvent", type="keyDown", key="o", text="o")
+    check_seen(browser, comparison.picture.pixels, comparison.picture.pixels, 50)
+    browser.call("Input.dispatchKeyEvent", type="keyUp", key="o")
+    check_seen(browser, shown[1], shown[0], 50)
+    browser.key("l")
+    check_seen(browser, shown[2], shown[0], 50)
+    browser.key("l")
+    check_seen(browser, comparison.picture.pixels, shown[0], 50)
+
+
+def test_the_difference_is_seen_amplified(browser: Browser, comparison: compare.Comparison) -> None:
+    original, shown = comparison.picture.pixels, [codec.pixels for codec in comparison.shown]
+
+    def difference(one: Pixels, other: Pixels) -> Pixels:
+        amplified = compare_page.AMPLIFIED * np.abs(one.astype(int) - other)
+        return amplified.clip(0, 255).astype(np.uint8)
+
+    browser.click("#difference")
+    check_seen(browser, original, difference(original, shown[0]), 50)
+    browser.key("2")
+    check_seen(browser, original, difference(original, shown[1]), 50)
+    browser.key("l")
+    check_seen(browser, shown[0], difference(shown[0], shown[1]), 50)
+    said = browser.evaluate("document.getElementById('said').textContent")
+    assert said == f"8 times the difference of {comparison.shown[0].label} and {comparison.shown[1].label}"
+    browser.key("d")
+    check_seen(browser, shown[0], shown[1], 50)
+
+
+def test_files_that_miss_the_target_say_so(comparison: compare.Comparison) -> None:
+    shown = comparison.shown[0]
+    near, far = (replace(shown, bytes=int(share * comparison.limit)) for share in (0.99, 0.5))
+    assert "of the target" not in compare_page.facts(near, comparison)
+    assert "(50% of the target)" in compare_page.facts(far, comparison)
 
 
 def test_arrows_move_the_divider(browser: Browser, comparison: compare.Comparison) -> None:
@@ -241,7 +286,7 @@ def test_screen_readers_are_told_what_is_what(browser: Browser, comparison: comp
     browser.call("Accessibility.enable")
     nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
     found = {(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]}
-    assert ("slider", "Divider: the original on its left, the chosen codec on its right") in found
+    assert ("slider", "Divider: the original or another codec on its left, the chosen codec on its right") in found
     assert ("image", "The original") in found and ("image", comparison.shown[0].label) in found
     assert {("button", shown.label) for shown in comparison.shown} <= found
     assert ("group", "Codec on the right of the divider") in found and ("button", "Zoom in") in found

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from vqcodec.choices import TRAINING_RATE_WEIGHT
 from vqcodec.encoder.by_table import TableAssigner, UnitChoice
-from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 from vqcodec.training.rate.context_net import CLASSES, ContextNet
-from vqcodec.training.rate.context_rate import code
+from vqcodec.training.rate.context_rate import code, slopes
 from vqcodec.training.rate.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
 
 
@@ -39,8 +39,8 @@ def test_slopes_are_differences_between_neighboring_tables(assigner: TableAssign
     x, classes = units(400)
     classes[:20] = torch.tensor([WIDE_CLASS, 3])
     x[:20] *= 20
-    assigned = assigner.assign(x, classes, RATE_WEIGHT)
-    slopes = assigner.slopes(assigned, classes)
+    assigned = assigner.assign(x, classes, TRAINING_RATE_WEIGHT)
+    found = slopes(assigner, assigned, classes)
     one_sided = 0
     for n in range(len(x)):
         for which in (0, 1):
@@ -55,7 +55,7 @@ def test_slopes_are_differences_between_neighboring_tables(assigner: TableAssign
             span = max(costs) - min(costs)
             one_sided += span == 1
             expected = (costs[max(costs)] - costs[min(costs)]) / max(1, span)
-            assert float(slopes[n, which]) == pytest.approx(expected, abs=1e-4)
+            assert float(found[n, which]) == pytest.approx(expected, abs=1e-4)
     assert one_sided > 20
 
 
@@ -70,7 +70,7 @@ def test_the_mean_learns_what_the_least_cost_changes_by(assigner: TableAssigner)
         """What the encoder counts, with the means rounded as the decoder rounds them."""
         with torch.no_grad():
             coded = code(net, assigner, z, rows)
-            return float((coded.bits.sum() + (z - coded.z_q).square().sum() / RATE_WEIGHT).double())
+            return float((coded.bits.sum() + (z - coded.z_q).square().sum() / TRAINING_RATE_WEIGHT).double())
 
     bias = net.nets[1].bias_out
     bits = code(net, assigner, z, rows).rate.sum()

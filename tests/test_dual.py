@@ -121,6 +121,33 @@ def test_after_training_the_quantizer_is_its_table_and_evaluation_moves_nothing(
     assert all(torch.equal(value, state[key]) for key, value in quantizer.state_dict().items())
 
 
+@pytest.mark.parametrize("parts", [(1, 2), (4, 1)])
+@pytest.mark.parametrize("options", [{}, {"local": "clustering", "pull": 1.0}], ids=["published", "clustering"])
+def test_halves_may_be_unequal_and_what_is_left_over_is_nothing(
+    parts: tuple[int, int], options: dict[str, Any]
+) -> None:
+    quantizer = make(heads=1, global_part=parts[0], local_part=parts[1], **options)
+    left_over = torch.zeros(8, dtype=torch.bool)
+    for half, part in enumerate(parts):
+        left_over[4 * half + 4 // part : 4 * half + 4] = True
+    assert quantizer.global_codebook.shape == (32, 4 // parts[0]) and quantizer.widths[1] == 4 // parts[1]
+    z = latents(0).requires_grad_()
+    quantized = quantizer(z)
+    (quantized.loss + quantized.z_q.sum()).backward()
+    assert not quantized.z_q[:, left_over].any()
+    assert not z.grad[:, left_over].any() and bool((z.grad[:, ~left_over] != 0).any((0, 2, 3)).all())
+    squares = (z - quantized.z_q).detach().square()
+    halves = [squares[:, :4][:, ~left_over[:4]].mean(), squares[:, 4:][:, ~left_over[4:]].mean()]
+    if not options:
+        assert float(quantized.loss.detach()) == pytest.approx(float(1.25 * (halves[0] + halves[1])), rel=1e-5)
+    other = z.detach().clone()
+    other[:, left_over] += 5
+    quantizer.eval()
+    assert torch.equal(quantizer(other).indices, quantizer(z.detach()).indices)
+    constant = Fixed(SETTINGS, quantizer.codevectors().detach())
+    assert torch.equal(constant.decode(constant.encode(other)), quantizer(other).z_q)
+
+
 def test_as_published_there_is_no_state_but_the_networks_own() -> None:
     kinds = {key.split(".")[0] for key in make().state_dict()}
     assert kinds == {"global_codebook", "local_codebook", "transformer", "noise"}
@@ -171,6 +198,9 @@ def test_evaluation_knows_no_pull() -> None:
         ({"pull": -1.0}, "option pull"),
         ({"pull": "inf"}, "option pull"),
         ({"pull": "nan"}, "option pull"),
+        ({"global_part": 2, "local_part": 2}, "choose 1 for the wider half"),
+        ({"local_part": 3}, "global_part=1, local_part=3 of quantizer 'dual' do not fit d_star=4"),
+        ({"local_part": 0}, "choose 1 for the wider half"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], words: str) -> None:

@@ -9,11 +9,13 @@ import numpy.typing as npt
 import pytest
 import torch
 from reference_metrics import recursive_gaussian, ssimulacra2
+from tiny import picture
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from vqcodec.errors import SettingsError
 from vqcodec.evaluation import metrics
 from vqcodec.evaluation.metrics import learned, ssimulacra
+from vqcodec.scores import psnr_db
 
 Pixels = npt.NDArray[np.uint8]
 NAMES = ("psnr", "psnr-y", "ssim", "ms-ssim", "ssimulacra2", "haarpsi", "vif")
@@ -149,3 +151,9 @@ def test_rfid_is_the_frechet_distance_of_the_set() -> None:
     spread = np.trace(np.cov(a.T) + np.cov(b.T)) - 2 * np.sqrt(product).real.sum()
     assert found == pytest.approx(((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum() + spread, rel=1e-3)
     assert learned.rfid([(originals[0], copies[0])], fid) is None
+
+
+def test_psnr_is_the_one_of_rate_control() -> None:
+    a, b = picture(31, 45, seed=1), picture(31, 45, seed=2)
+    assert psnr_db(a, b) == pytest.approx(metrics.psnr(a, b), abs=1e-9)
+    assert psnr_db(a, a) == metrics.psnr(a, a) == 100

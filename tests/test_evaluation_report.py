@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from pathlib import Path
 
@@ -81,11 +82,27 @@ def test_page_needs_nothing_from_outside(pictures: Path) -> None:
     evaluate(request(pictures, anchors=["vtm"]))
     page = (pictures.parent / "results" / "report.html").read_text(encoding="utf-8")
     sources = re.findall(r"(?:src|href)=\"([^\"]*)\"", page)
-    assert len(sources) == 2
-    assert all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert (
+        sorted(source.partition(";")[0] for source in sources) == ["data:image/jpeg"] * 3 + ["data:image/svg+xml"] * 2
+    )
     assert "{{" not in page
     for words in ("VTM 9.1*", "InterDigitalInc/CompressAI", "JPEG 4:2:0", "WebP"):
         assert words in page
+
+
+def test_the_page_has_each_picture_with_its_rates(pictures: Path) -> None:
+    results = evaluate(request(pictures))
+    rates = results["by_picture"]["bd_rate_percent"]
+    assert results["by_picture"]["metric"] == "psnr" and list(rates) == [p["name"] for p in results["pictures"]]
+    page = (pictures.parent / "results" / "report.html").read_text(encoding="utf-8")
+    table = page.split("Picture by picture")[1].split("</table>")[0]
+    assert table.count('<img src="data:image/jpeg') == 3
+    for name, by_codec in rates.items():
+        assert f'<th scope="row">{name}</th>' in table
+        assert f"{by_codec['webp']:+.1f} %".replace("-", "−") in table
+    if hasattr(os, "getloadavg"):
+        low, high = results["machine"]["load"]
+        assert 0 <= low <= high and f"load was {low:g} to {high:g} meanwhile" in page
 
 
 def test_plots_are_the_same_every_time(pictures: Path) -> None:

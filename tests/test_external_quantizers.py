@@ -19,6 +19,8 @@ CASES = {
     "fsq": QuantizerSettings("fsq", K=160, m=1, d_star=3, match="fsq", levels=LEVELS),
     "fsq-odd": QuantizerSettings("fsq", K=105, m=1, d_star=3, match="fsq", levels=(3, 5, 7)),
     "lfq": QuantizerSettings("lfq", K=64, m=1, d_star=6),
+    "fsq-units": QuantizerSettings("fsq", K=60, m=3, d_star=3, match="fsq", levels=(4, 5, 3)),
+    "lfq-units": QuantizerSettings("lfq", K=32, m=2, d_star=5),
     "simvq": QuantizerSettings("simvq", K=40, m=1, d_star=6),
     "rotation": QuantizerSettings("rotation", K=40, m=1, d_star=6),
 }
@@ -33,6 +35,11 @@ def package() -> Any:
 def make(name: str, seed: int = 0) -> Any:
     torch.manual_seed(seed)
     return quantizers.build(CASES[name]).train()
+
+
+def by_plane(indices: Tensor) -> Tensor:
+    """Indices of the package, [B, h, w] or [B, h, w, m], as they stand in a file, [B, m, h, w]."""
+    return indices.long().view(*indices.shape[:3], -1).movedim(-1, 1)
 
 
 def latents(quantizer: Quantizer, seed: int = 1) -> Tensor:
@@ -61,7 +68,7 @@ def test_indices_and_vectors_are_those_of_the_package(name: str) -> None:
     z = latents(quantizer)
     quantized = quantizer(z)
     z_q, indices, *_ = quantizer.library(z)
-    assert torch.equal(quantized.indices[:, 0], indices.long())
+    assert torch.equal(quantized.indices, by_plane(indices))
     assert torch.allclose(quantized.z_q, z_q, atol=1e-6)
     assert len(indices.unique()) > 20
 
@@ -73,7 +80,7 @@ def test_training_is_that_of_the_package(name: str) -> None:
     z = latents(quantizer).requires_grad_()
     quantized = quantizer(z)
     z_q, indices, *loss = twin.library(z)
-    assert torch.equal(quantized.z_q, z_q) and torch.equal(quantized.indices[:, 0], indices.long())
+    assert torch.equal(quantized.z_q, z_q) and torch.equal(quantized.indices, by_plane(indices))
     assert torch.equal(quantized.loss, loss[0] if loss else torch.tensor(0.0))
     (quantized.z_q.square().sum() + quantized.loss).backward()
     assert z.grad is not None and bool(z.grad.isfinite().all()) and float(z.grad.abs().sum()) > 0
@@ -119,7 +126,7 @@ def test_a_resumed_run_is_the_run_that_was_not_interrupted(name: str) -> None:
 def test_given_indices_are_followed_in_training(name: str) -> None:
     quantizer = make(name)
     z = latents(quantizer).requires_grad_()
-    indices = torch.randint(quantizer.K, (2, 1, 9, 13), generator=torch.Generator().manual_seed(3))
+    indices = torch.randint(quantizer.K, (2, quantizer.m, 9, 13), generator=torch.Generator().manual_seed(3))
     before = quantizer.codevectors().detach().clone()
     quantized = quantizer(z, indices)
     assert torch.equal(quantized.indices, indices) and torch.equal(quantizer.codevectors(), before)

@@ -89,8 +89,9 @@ def test_a_jpeg_without_pixels_is_damaged(drawn: Pixels, options: dict[str, Any]
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"\0\0\0\x18ftypheic" + bytes(40), "is HEIC, which is not an image that vqc can read; give a PNG"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "is JPEG XL, which"),
+        (b"8BPS" + bytes(40), "is Photoshop, which is not an image that vqc can read; give a PNG"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
         (b"\x89PNG\r\n\x1a\n", "PNG"),
         (b"II*\0" + bytes(20), "TIFF"),
         (b"%PDF-1.7", "is PDF, which"),

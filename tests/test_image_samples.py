@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image, PngImagePlugin
 from test_image import chunk, deep_png, png
+from tiny import picture
 
+from vqcodec import image
 from vqcodec.errors import InputError
+from vqcodec.image import png as png_file
 from vqcodec.image import read_picture
 
 Samples = npt.NDArray[Any]
@@ -110,3 +115,17 @@ def test_key_colors_of_few_bits(bits: int, key: int, others: list[int]) -> None:
         number = number << bits | value
     row = number.to_bytes(4 * bits // 8, "big")
     assert gray(with_key(png(4, 1, bits, 0, b"\0" + row), key)) == [*others, 255]
+
+
+def test_a_large_file_and_its_pixels_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = picture(37, 23, seed=5)
+    plain, commented, said = io.BytesIO(), io.BytesIO(), PngImagePlugin.PngInfo()
+    said.add_text("Comment", "by hand")
+    Image.fromarray(pixels).save(plain, "PNG")
+    Image.fromarray(pixels).save(commented, "PNG", pnginfo=said)
+    data = plain.getvalue()
+    assert png_file.take_apart(data).data is data
+    assert png_file.take_apart(commented.getvalue()).data == data
+    monkeypatch.setattr(image, "_STRIP", 7)
+    for file in (plain, commented):
+        np.testing.assert_array_equal(read_picture(file.getvalue()).pixels, pixels)

@@ -238,9 +238,44 @@ def test_a_reset_moves_what_nothing_chose_next_to_the_most_used_codevector() -> 
     assert 0.04 < float(away.std()) < 0.06 and len(away.unique(dim=0)) == 28
 
 
+@pytest.mark.parametrize("learn", ["loss", "ema"])
+def test_a_restart_puts_what_too_few_features_chose_at_features_of_the_batch(learn: str) -> None:
+    quantizer: Any = Case(one_unit("restart"), {"threshold": 0.9, "learn": learn}).make()
+    with torch.no_grad():
+        quantizer.codebook[8:] += 30
+    start, usages = quantizer.codebook.detach().clone(), []
+    for seed in range(30):
+        z = clustered(seed)
+        usages.append(quantizer(z).usage * 4 * 144)
+        counts = 0.99 ** len(usages) + sum(0.01 * 0.99**i * u for i, u in enumerate(reversed(usages)))
+        rare = counts < 0.9
+        at_features = (quantizer.codebook[:, None] == vectors_of(z)).all(2).any(1)
+        assert torch.equal(at_features, rare), "those and whole"
+        if bool(rare.any()):
+            break
+    assert len(usages) == 11, "1 falls below 0.9 in eleven steps of 0.99"
+    assert bool(rare[8:].all()) and not rare.all()
+    if learn == "loss":
+        assert torch.equal(quantizer.codebook[~rare], start[~rare])
+
+
+def test_units_of_pq_revive_their_codevectors_each_by_what_it_does_not_use() -> None:
+    quantizer: Any = Case(settings_of("pq", K=8, m=2, d_star=2), {"anchor": "closest"}).make()
+    with torch.no_grad():
+        quantizer.codebook[0, 4:] += 30
+    z, start = clustered(0), quantizer.codebook.detach().clone()
+    indices = quantizer(z).indices
+    moved = (quantizer.codebook.detach() - start).norm(dim=2) > 1
+    used = torch.stack([torch.bincount(indices[:, unit].flatten(), minlength=8) > 0 for unit in range(2)])
+    assert bool(moved[0, 4:].all()) and not bool((moved & used).any())
+    assert float(torch.cdist(quantizer.codebook[0, 4:].detach(), vectors_of(z[:, :2])).amin(1).max()) < 0.1
+
+
 @pytest.mark.parametrize(
     ("settings", "options", "message"),
     [
+        (one_unit("restart"), {"threshold": 0.0}, "threshold .* above 0"),
+        (settings_of("pq", K=8, m=2, d_star=2), {"anchor": "near"}, "anchor .* choose one of none, closest"),
         (one_unit("hvq"), {"interval": 0}, "interval .* choose 1 or more"),
         (one_unit("hvq"), {"noise": 0.0}, "noise .* above 0"),
         (one_unit("cvq"), {"contrastive": -1.0}, "contrastive .* choose 0 or more"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny import picture
 
-from vqcodec import codec as module
+from vqcodec import coder as module
 from vqcodec.codec import Codec
 from vqcodec.decoder import showing
 from vqcodec.exact.priors import StaticPrior
@@ -73,17 +73,17 @@ def latents_in_tiles(pixels: npt.NDArray[np.uint8], quality: float, monkeypatch:
     monkeypatch.setattr(module, "TILED_LATENTS", 16)
     codec, found = photo(), []
 
-    def choose(z: torch.Tensor, *_: object) -> Choice:
+    def choose(z: npt.NDArray[np.float32], *_: object) -> Choice:
         found.append(z)
-        classes = np.zeros(z.shape[2:] if isinstance(codec.prior, StaticPrior) else z.shape[1:], np.uint8)
-        indices = np.zeros((codec.prior.planes, *z.shape[2:]), np.uint16)
+        classes = np.zeros(z.shape[1:] if isinstance(codec.prior, StaticPrior) else z.shape, np.uint8)
+        indices = np.zeros((codec.prior.planes, *z.shape[1:]), np.uint16)
         return Choice(indices, classes, indices)
 
     monkeypatch.setattr(codec.encoder, "choose", choose)
     codec.compress(Picture(pixels), quality, effort=0)
     joined = torch.full((codec.quantizer.d, *GRID), torch.nan)
     for tile, z in zip(tiles_of(GRID, 16), found, strict=True):
-        joined[:, tile.top : tile.bottom, tile.left : tile.right] = z[0]
+        joined[:, tile.top : tile.bottom, tile.left : tile.right] = torch.from_numpy(z)
     return joined
 
 

@@ -13,17 +13,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metadata_files import (
-    MAKER_NOTE,
-    PLACE,
-    XMP,
-    XMP_UPRIGHT,
-    exif,
-    picture_file,
-    said_by,
-    thumbnail,
-    with_thumbnail,
-)
+from metadata_files import MAKER_NOTE, PLACE, XMP, XMP_UPRIGHT, exif, picture_file, said_by, thumbnail, with_thumbnail
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 from test_image import chunk, encoded
 
@@ -175,6 +165,10 @@ def test_dots_per_inch_become_exif_where_there_is_none(pixels: Pixels, format: s
     assert picture.notes == () and picture.exif is not None
     assert exif_file.dots_per_inch(picture.exif) == (300, 150)
     assert read_picture(encoded(Image.fromarray(pixels), format, dpi=(72, 72))).exif is None
+    both = read_picture(encoded(Image.fromarray(pixels), format, dpi=(300, 300)))
+    assert both.exif is not None and len(both.exif) == 46 and exif_file.dots_per_inch(both.exif) == (300, 300)
+    one = read_picture(encoded(Image.fromarray(pixels), format, dpi=(72, 300)))
+    assert one.exif is not None and exif_file.dots_per_inch(one.exif) == (72, 300)
     data = exif(1, dpi=None)
     picture = read_picture(encoded(Image.fromarray(pixels), "PNG", dpi=(300, 300), exif=b"Exif\0\0" + data))
     assert (picture.exif, picture.notes) == (data, ("dots per inch are not kept",))

@@ -74,6 +74,7 @@ KEYS = (
     "table_bits",
     "training",
     "search",
+    "rate_weight",
     *(f"quantizer.{key}" for key in ("name", "K", "m", "d_star", "beta", "mode", "depth", "wide", "new")),
     *(f"network.{key}" for key in ("name", "d", "widths")),
 )
@@ -90,7 +91,7 @@ def test_settings_of_other_types_and_ranges(tmp_path: Path, model: bytes, key: s
     right = taken_apart(model)[0]["__metadata__"]["vqc"]
     for value in STRANGE:
         allowed = {"name": str, "training": dict, "search": bool}.get(key)
-        if isinstance(value, allowed or ()):
+        if isinstance(value, allowed or ()) or (key == "rate_weight" and value in (1.5, 2.0, 2**70)):
             continue
         data = with_settings(model, lambda values, value=value: change(values, value))
         if json.loads(taken_apart(data)[0]["__metadata__"]["vqc"]) != json.loads(right):

@@ -10,7 +10,7 @@ import torch
 from tiny import picture
 from untrained import untrained
 
-from vqcodec import codec as module
+from vqcodec import coder as module
 from vqcodec.codec import Codec
 from vqcodec.decoder import showing
 from vqcodec.errors import ModelError

@@ -17,7 +17,7 @@ from vqcodec.quantizers.learning import anchors
 from vqcodec.quantizers.learning.anchors import Features
 from vqcodec.quantizers.learning.clustering import OnlineClustering
 
-REVIVING = [name for name in CASES if name.startswith(("cvq", "looc", "hvq")) and name != "cvq-offline"]
+REVIVING = [name for name in CASES if name.startswith(("cvq", "looc", "hvq", "restart")) and name != "cvq-offline"]
 
 
 def at_centers(name: str) -> Learned:

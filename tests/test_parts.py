@@ -18,10 +18,11 @@ from PIL import Image
 from tiny import Run, picture, shaken
 
 import vqcodec
-from vqcodec import codec as module
+from vqcodec import coder as module
 from vqcodec.api import picture_of
 from vqcodec.codec import Codec
-from vqcodec.decoder import Decoder, Part, showing
+from vqcodec.coder import Coder, quick_coder
+from vqcodec.decoder import Part, showing
 from vqcodec.errors import FormatError, SettingsError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
@@ -61,13 +62,13 @@ def data(model: Path, patched: None) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def opened(model: Path) -> dict[str, Codec | Decoder]:
+def opened(model: Path) -> dict[str, Coder]:
     """What decodes, with torch and without."""
-    return {"codec": Codec.open(model), "decoder": Decoder(*model_file.load(model))}
+    return {"codec": Codec.open(model), "quick": quick_coder(*model_file.load(model))}
 
 
 @pytest.fixture(scope="module")
-def wholes(opened: dict[str, Codec | Decoder], data: bytes) -> dict[str, Pixels]:
+def wholes(opened: dict[str, Coder], data: bytes) -> dict[str, Pixels]:
     """The pixels of the whole picture, with torch and without."""
     return {name: one.picture_of(container.read(data)).pixels for name, one in opened.items()}
 
@@ -98,7 +99,7 @@ def edges(length: int) -> st.SearchStrategy[tuple[int, int]]:
     return st.tuples(place, place).filter(lambda two: two[0] != two[1]).map(lambda two: (min(two), max(two)))
 
 
-@pytest.mark.parametrize("kind", ["codec", "decoder"])
+@pytest.mark.parametrize("kind", ["codec", "quick"])
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(across=edges(WIDTH), down=edges(HEIGHT))
 def test_a_crop_is_that_of_the_whole_and_decodes_no_more_tiles_than_it_needs(
@@ -106,7 +107,7 @@ def test_a_crop_is_that_of_the_whole_and_decodes_no_more_tiles_than_it_needs(
     across: tuple[int, int],
     down: tuple[int, int],
     data: bytes,
-    opened: dict[str, Codec | Decoder],
+    opened: dict[str, Coder],
     wholes: dict[str, Pixels],
 ) -> None:
     (left, right), (upper, lower) = across, down
@@ -119,7 +120,7 @@ def test_a_crop_is_that_of_the_whole_and_decodes_no_more_tiles_than_it_needs(
 
 
 def test_a_crop_depends_on_the_margin_and_no_less(
-    data: bytes, opened: dict[str, Codec | Decoder], wholes: dict[str, Pixels], monkeypatch: pytest.MonkeyPatch
+    data: bytes, opened: dict[str, Coder], wholes: dict[str, Pixels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codec, part = opened["codec"], Part((300, 100, 350, 150))
     assert isinstance(codec, Codec)
@@ -163,7 +164,7 @@ def test_the_file_is_checked_before_any_part_of_it(data: bytes, model: Path) -> 
 @pytest.mark.parametrize("box", [(0, 0, WIDTH, HEIGHT), (37, 5, 38, 400), (0, 200, 801, 201), (130, 60, 330, 360)])
 @pytest.mark.parametrize("most", [1, 3, 20, 75, 200, 5000])
 def test_thumbnails_have_their_size_with_torch_and_without(
-    box: Box, most: int, data: bytes, opened: dict[str, Codec | Decoder]
+    box: Box, most: int, data: bytes, opened: dict[str, Coder]
 ) -> None:
     width, height = box[2] - box[0], box[3] - box[1]
     scale = min(1, most / max(width, height))
@@ -181,9 +182,9 @@ def test_a_large_thumbnail_is_the_whole_made_smaller(data: bytes, model: Path) -
 
 
 def test_a_sketch_needs_only_its_tiles_and_not_what_they_say_of_detail(
-    data: bytes, opened: dict[str, Codec | Decoder], monkeypatch: pytest.MonkeyPatch
+    data: bytes, opened: dict[str, Coder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder = opened["decoder"]
+    decoder = opened["quick"]
     decoded = counting(decoder.prior, "decode_first", monkeypatch)
     damaged = with_stream(data, 0, lambda crc, stream: (crc ^ 1, stream))
     for part, tiles in ((Part(None, 20), 8), (Part((256, 0, 512, 256), 20), 1), (Part((255, 0, 512, 257), 20), 4)):

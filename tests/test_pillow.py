@@ -71,7 +71,7 @@ def said(image: Image.Image, codec: Codec) -> None:
 def test_modes_and_what_is_said_of_a_picture(
     pixels: npt.NDArray[np.uint8], tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vqcodec.api.load_decoder", lambda model: tiny_codec)
+    monkeypatch.setattr("vqcodec.api.load_coder", lambda model: tiny_codec)
     monkeypatch.setattr("vqcodec.exact.model_file.resolve", lambda model: model)
     image = Image.fromarray(pixels)
     alpha = Image.linear_gradient("L").resize(image.size)
@@ -135,7 +135,7 @@ def test_too_many_pixels_are_refused_before_anything_is_unpacked(
 
 
 def test_a_thumbnail_is_the_fast_one(packed: Path, tiny_codec: Codec, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("vqcodec.api.load_decoder", lambda model: tiny_codec)
+    monkeypatch.setattr("vqcodec.api.load_coder", lambda model: tiny_codec)
     monkeypatch.setattr("vqcodec.exact.model_file.needed", lambda fingerprint, model: model)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 101 * 70 - 1)  # of which Pillow warns, and a thumbnail does not
     pillow.make_thumbnail(packed, tmp_path / "small.png", 16)

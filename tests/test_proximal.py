@@ -10,13 +10,13 @@ import pytest
 import torch
 from tiny import picture, picture_set
 
-from vqcodec.codec import EFFORT_STEPS, Codec
-from vqcodec.encoder.proximal import Scene
+from vqcodec.codec import Codec
+from vqcodec.coder import EFFORT_STEPS
 from vqcodec.errors import SettingsError
 from vqcodec.exact.bitstream import container
 from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo.basis import block_basis
-from vqcodec.training.photo.refined import refined
+from vqcodec.training.photo.refined import batch_distortion, batch_step_sizes, refined
 
 
 def cost(codec: Codec, pixels: npt.NDArray[np.uint8], quality: float, effort: int) -> float:
@@ -71,12 +71,12 @@ def test_steps_in_channels_of_lowered_gains_do_not_go_too_far(lowered: float) ->
     network.log_gain[:, :4] -= lowered
     x, quality = picture_set().crops(random, 2, 64), torch.tensor([30.0, 95.0])
     z = network.analysis(x, quality)
-    scene = Scene(network, x, quality, z)
-    least, _ = scene.distortion(z)
+    distortion, sizes = batch_distortion(network, x, quality), batch_step_sizes(network, quality)
+    least = distortion.value(z)
     z = z + torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
     errors = []
     for _ in range(5):
-        error, gradient = scene.distortion(z)
+        error, gradient = distortion.slope(z)
         errors.append(error - least)
-        z = z - scene.step_sizes * gradient
+        z = z - sizes * gradient
     assert all((after < 0.7 * before).all() for before, after in pairwise(errors))

@@ -31,6 +31,7 @@ SETTINGS = {
     "rq": settings_of("rq", K=16, m=1, d_star=6, depth=3),
     "rq-cosine": settings_of("rq", K=16, m=1, d_star=6, depth=3, match="cosine"),
     "hvq": QuantizerSettings("hvq", K=20, m=1, d_star=6),
+    "restart": QuantizerSettings("restart", K=20, m=1, d_star=6),
 }
 OTHERS = {
     "dual": settings_of("dual", K=16, m=2, d_star=8),

@@ -11,6 +11,7 @@ from PIL import Image, ImageFilter
 from tiny import Run, picture
 
 from vqcodec import training
+from vqcodec.generation.run import Workplace
 from vqcodec.reproduction import report
 from vqcodec.reproduction.workbench import Workbench
 
@@ -28,9 +29,9 @@ def commands() -> list[list[str]]:
 def test_commands_run_as_they_are_written(
     run: Run, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All but the hours: training and reproduction begin, but their steps are those of others' tests."""
+    """All but the hours: training, reproduction and generation begin, but their steps are those of others' tests."""
 
-    def train(sources: list[Path], output: Path, *_: object) -> bool:
+    def train(sources: list[Path], output: Path, *_: object, **__: object) -> bool:
         assert [source.is_dir() for source in sources] == [True]
         shutil.copy(tiny_model, output)
         return True
@@ -39,7 +40,10 @@ def test_commands_run_as_they_are_written(
     measured = {"lossless": {"psnr_db": 30.0}, "bytes": 1, "usage": 1}
     monkeypatch.setattr(Workbench, "bring", lambda *_: {"epochs": 1, "measured": measured})
     monkeypatch.setattr(Workbench, "lossless", lambda *_: None)
+    monkeypatch.setattr(Workbench, "load", lambda *_: None)
     monkeypatch.setattr(report, "write", lambda *_: 1)
+    for name, value in (("check_count", None), ("bring", object()), ("page", None), ("measure", {})):
+        monkeypatch.setattr(Workplace, name, lambda *_, value=value: value)
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
     Path("sets").mkdir()

@@ -21,6 +21,7 @@ from vqcodec.errors import FormatError, ModelError, VqcError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container, rans
 from vqcodec.exact.bitstream.header import MODES
+from vqcodec.exact.stored import decode_pixels
 from vqcodec.quantizers import QuantizerSettings
 
 BITSTREAM = Path(__file__).parent.parent / "bitstream"
@@ -42,14 +43,14 @@ def model_path(name: str) -> Path:
     return VECTORS / "models" / f"{name}.safetensors"
 
 
-def reference_indices(data: bytes, model: str) -> npt.NDArray[np.uint16]:
-    """The indices uint16 [P, h', w'] that the reference decoder finds in a file."""
-    indices: npt.NDArray[np.uint16] = reference.decode(data, model_path(model).read_bytes())
+def reference_indices(data: bytes, model: str) -> npt.NDArray[Any]:
+    """The indices uint16 [P, h', w'], or pixels uint8 [H, W, 3], that the reference decoder finds in a file."""
+    indices: npt.NDArray[Any] = reference.decode(data, model_path(model).read_bytes())
     return indices
 
 
-def vqcodec_indices(data: bytes, model: str) -> npt.NDArray[np.uint16]:
-    """The indices that the package finds in a file; the test models have no network, so only its lower half runs."""
+def vqcodec_indices(data: bytes, model: str) -> npt.NDArray[Any]:
+    """The same of the package; the test models have no network, so only its lower half runs."""
     codec: Any = Codec.__new__(Codec)
     codec.metadata, codec.prior = model_file.load_prior(model_path(model))
     codec.network = SimpleNamespace(stride=codec.metadata.stride)
@@ -57,7 +58,9 @@ def vqcodec_indices(data: bytes, model: str) -> npt.NDArray[np.uint16]:
         settings=QuantizerSettings.from_dict(codec.metadata.quantizer, codec.metadata.layout)
     )
     parsed = container.read(data)
-    indices: npt.NDArray[np.uint16] = codec.unpack(parsed).choice.indices
+    indices: npt.NDArray[Any] = (
+        codec.unpack(parsed).choice.indices if parsed.pixels is None else decode_pixels(parsed, codec.metadata)
+    )
     said, (header, payloads) = parsed.ancillary, reference.read_container(data)
     expected = reference.read_said(payloads, header.height, header.width)
     assert (said.is_gray, said.exif or b"", said.xmp or b"") == (
@@ -146,7 +149,7 @@ def test_the_reference_decodes_what_vqcodec_wrote(plans: tuple[Any, Any]) -> Non
 def test_good_vectors(vector: dict[str, str], decode: Any) -> None:
     path = VECTORS / vector["file"]
     indices = decode(path.read_bytes(), vector["model"])
-    assert indices.dtype == np.uint16
+    assert indices.dtype == (np.uint8 if container.read(path.read_bytes()).pixels else np.uint16)
     np.testing.assert_array_equal(indices, np.load(path.with_suffix(".npy")))
 
 
@@ -173,7 +176,7 @@ def test_the_worked_example_is_the_file() -> None:
     assert bytes.fromhex(dump) == (VECTORS / "good" / "plain_1x1.vqc").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["plain_icc", "conditional", "plain_unknown", "plain_everything"])
+@pytest.mark.parametrize("name", ["plain_icc", "conditional", "plain_unknown", "plain_everything", "plain_pixels"])
 def test_every_cut_and_every_flipped_byte_is_refused(name: str) -> None:
     data = (VECTORS / "good" / f"{name}.vqc").read_bytes()
     model = name.split("_")[0]

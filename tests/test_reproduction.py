@@ -257,7 +257,8 @@ def test_mistakes_are_named_in_a_sentence(cli: Cli, small: None, sets: Path, tmp
         (("--report",), 1, "holds no results of vqc reproduce"),
         (("--report", "tiny"), 2, "leave the tables out"),
         (("--report", "--list"), 2, "exclude one another"),
-        (("tiny",), 2, "--data FOLDER is missing"),
+        (("tiny",), 2, "--data FOLDER is missing, a folder with mnist: its four idx files from https://"),
+        (("tiny", "--data", tmp_path), 1, "ubyte (or .gz); name the folder that has, or get its four idx files"),
         ((), 2, "name a table"),
     ):
         failed = cli("reproduce", *arguments, *work)

@@ -14,6 +14,7 @@ import pytest
 from vqcodec.codec import Codec
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
+from vqcodec.exact.indices import check_size
 from vqcodec.image import Picture
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bitstream"))
@@ -49,3 +50,8 @@ def test_a_file_of_a_shipped_model_decodes_without_naming_it(
     assert np.array_equal(reference.decode(data, path.read_bytes()), encoded.choice.indices)
     assert np.array_equal(codec.decompress(data).pixels, codec.decode(encoded))
     assert np.abs(codec.decode(encoded).astype(float) - pixels).mean() < 25
+
+
+@shipped
+def test_pictures_of_150_megapixels_have_a_file(path: Path) -> None:
+    check_size(10_000, 15_000, model_file.read_metadata(path))

@@ -38,7 +38,7 @@ def mixed(tmp_path: Path) -> Path:
     folder = tmp_path / "mixed"
     save(folder / "one.PNG")
     save(folder / "deep" / "two.jpg")
-    for name in ("a.heic", "b.jxl", "c.DNG", "none", ".hidden.png", ".folder/three.png"):
+    for name in ("a.psd", "b.tga", "c.DNG", "none", ".hidden.png", ".folder/three.png"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"something")
     (folder / "linked").symlink_to(folder / "deep", target_is_directory=True)
@@ -50,7 +50,7 @@ def mixed(tmp_path: Path) -> Path:
 def test_one_rule_for_all_that_is_in_a_folder(mixed: Path) -> None:
     found = list_pictures(mixed)
     assert [path.relative_to(mixed).as_posix() for path in found.files] == ["deep/two.jpg", "link.png", "one.PNG"]
-    left_out = ["a.heic", "b.jxl", "broken.png", "c.DNG", "linked", "none", ".folder", ".hidden.png"]
+    left_out = ["a.psd", "b.tga", "broken.png", "c.DNG", "linked", "none", ".folder", ".hidden.png"]
     assert [path.relative_to(mixed).as_posix() for path in found.left_out] == left_out
     assert found.errors == []
 
@@ -60,11 +60,11 @@ def test_left_out_files_are_counted_in_one_line(run: Run, mixed: Path, tiny_mode
     result = run("compress", "-r", mixed, "-o", tmp_path / "out", "--json", "--model", tiny_model)
     assert (result.code, len(result.out.splitlines())) == (0, 2)
     note, summary = result.err.splitlines()
-    assert note == f"vqc: note: 8 files left out, the first is {mixed / 'a.heic'}" and "2 files, " in summary
+    assert note == f"vqc: note: 8 files left out, the first is {mixed / 'a.psd'}" and "2 files, " in summary
 
 
 def test_a_folder_without_any_picture_says_both(run: Run, tiny_model: Path, tmp_path: Path) -> None:
-    (tmp_path / "fake.heic").touch()
+    (tmp_path / "fake.psd").touch()
     result = run("compress", "-r", tmp_path, "--model", tiny_model)
     assert result.code == 1
     assert "holds no files" in result.err
@@ -107,7 +107,7 @@ def test_training_and_analysis_say_what_they_leave_out(mixed: Path, capsys: pyte
     assert "8 files left out, the first is" in capsys.readouterr().err
     notes: list[str] = []
     find_sources([mixed], notes.append)
-    assert notes == [f"8 files left out, the first is {mixed / 'a.heic'}"]
+    assert notes == [f"8 files left out, the first is {mixed / 'a.psd'}"]
 
 
 def test_files_of_one_suffix(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from tiny import picture
 
 import vqcodec
 from vqcodec.codec import Codec
-from vqcodec.decoder import Decoder, Part
+from vqcodec.coder import quick_coder
+from vqcodec.decoder import Part
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
@@ -38,8 +39,8 @@ def test_a_sketch_looks_like_the_whole_made_smaller(photo_file: bytes, box: Box 
 def test_a_sketch_runs_neither_the_synthesis_nor_more_groups_than_it_needs(
     photo_file: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder = Decoder(*model_file.load(model_file.resolve("photo")))
-    monkeypatch.setattr(decoder, "_session", None)  # whoever calls these fails
+    decoder = quick_coder(*model_file.load(model_file.resolve("photo")))
+    monkeypatch.setattr(decoder.transform, "_session", None)  # whoever calls these fails
     monkeypatch.setattr(decoder.prior, "decode", None)
     runs: list[int] = []
     for net in decoder.prior.nets:  # type: ignore[attr-defined]

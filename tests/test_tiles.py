@@ -18,7 +18,7 @@ from random_priors import random_models
 from tiny import picture
 
 import vqcodec
-from vqcodec import codec as module
+from vqcodec import coder as module
 from vqcodec.codec import Codec
 from vqcodec.decoder import showing
 from vqcodec.errors import FormatError, SettingsError, VqcError

@@ -46,12 +46,13 @@ def test_a_loss_that_is_no_number_ends_the_run_before_a_step_is_taken(tmp_path: 
 
 
 def test_a_collapse_is_said_once_and_again_when_half_is_left() -> None:
-    watch = CollapseWatch()
+    watch = CollapseWatch("a smaller -K")
     assert watch.see(50, 1024, 9999, 0.01, 3.0) is None, "the first steps do not count"
     assert watch.see(250, 1024, 4095, 0.01, 3.0) is None, "so few indices say nothing about 1024 codevectors"
     assert watch.see(250, 1024, 9999, 0.1, 50.0) is None
     said = watch.see(300, 1024, 4096, 0.0625, 20.0)
     assert said is not None and "64 of 1024 codevectors are in use at step 300 (6.2%, perplexity 20.0)" in said
+    assert said.endswith("; what helps is a smaller -K")
     later = [watch.see(step, 1024, 9999, usage, 9.0) for step, usage in ((350, 0.04), (400, 0.03), (450, 0.03))]
     assert [said is None for said in later] == [True, False, True]
 

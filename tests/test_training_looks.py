@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from tiny import TINY_CONTEXT, picture, picture_set, tiny_settings
 from torch import Tensor
 
-import vqcodec.codec
+import vqcodec.coder
 from vqcodec.codec import Codec
 from vqcodec.errors import ModelError, SettingsError
 from vqcodec.exact import model_file
@@ -122,7 +122,7 @@ def test_no_proximal_steps_to_less_squared_error_spoil_the_files(
     path.write_bytes(model_file.to_bytes(*export(state, picture_set(), 4)))
     codec = Codec.open(path)
     assert not codec.metadata.proximal
-    monkeypatch.setattr(vqcodec.codec, "refine", lambda *_: pytest.fail("stepped"))
+    monkeypatch.setattr(vqcodec.coder, "refine", lambda *_: pytest.fail("stepped"))
     pixels = picture(64, 96, seed=5)
     first, third = (codec.pack(codec.encode(pixels, 40, effort)) for effort in (1, 3))
     assert first == third and [codec.useful_effort(effort) for effort in (0, 1, 2, 9)] == [0, 1, 1, 1]

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vqcodec.codec import TILE, Codec
+from vqcodec.codec import Codec
+from vqcodec.coder import TILE
 from vqcodec.errors import FormatError
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.priors import ContextPrior

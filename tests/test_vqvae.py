@@ -134,3 +134,51 @@ def test_it_sees_as_far_as_its_margins_say() -> None:
     z = torch.ones(1, 4, 15, 15, requires_grad=True)
     x = network.synthesis(z, Q)[:, :, 4 * 7 : 4 * 8, 4 * 7 : 4 * 8]
     assert reach(z, x, 7, 1) + 1 == network.synthesis_margin
+
+
+def as_written_and_as_released(**released: int) -> tuple[VqvaeNetwork, VqvaeNetwork]:
+    """Two networks of the same weights, the second with what released code does to latents."""
+    torch.manual_seed(0)
+    plain, network = VqvaeNetwork(8), VqvaeNetwork(8, **released)
+    network.load_state_dict(plain.state_dict())
+    return plain, network
+
+
+def test_subpixels_are_those_of_the_released_code() -> None:
+    """Upsampled, unshuffled, in units of 4 contiguous channels: the 2 x 2 cells of one channel; then their mean."""
+    plain, network = as_written_and_as_released(subpixel=2)
+    x = torch.rand(2, 3, 32, 24)
+    z, found = plain.analysis(x, Q.expand(2)), network.analysis(x, Q.expand(2))
+    finer = nn.functional.interpolate(z, scale_factor=2.0, mode="bilinear", align_corners=False)
+    assert network.d == 32 and found.shape == (2, 32, 8, 6)
+    for channel in range(8):
+        unit = found[:, 4 * channel : 4 * channel + 4]
+        cells = [finer[:, channel, row::2, column::2] for row in range(2) for column in range(2)]
+        assert torch.equal(unit, torch.stack(cells, 1))
+    noise = torch.randn_like(found)
+    meant = plain.synthesis(nn.functional.avg_pool2d(nn.functional.pixel_shuffle(noise, 2), 2), Q.expand(2))
+    assert torch.equal(network.synthesis(noise, Q.expand(2)), meant)
+    assert network.settings() == {"name": "vqvae", "d": 8, "channels": 3, "subpixel": 2}
+    assert plain.settings() == {"name": "vqvae", "d": 8, "channels": 3}
+
+
+def test_rows_in_the_place_of_channels_are_those_of_the_released_code() -> None:
+    """Channels-last slices that go where channels are expected first: a unit is 4 rows of one channel."""
+    plain, network = as_written_and_as_released(rows=4)
+    x = torch.rand(2, 3, 32, 24)
+    z, found = plain.analysis(x, Q.expand(2)), network.analysis(x, Q.expand(2))
+    for unit, part in enumerate(z.permute(0, 2, 3, 1).split(4, 3)):
+        released = part.permute(0, 2, 3, 1).reshape(-1, 4)
+        ours = found[:, 4 * unit : 4 * unit + 4].movedim(1, -1).reshape(-1, 4)
+        assert sorted(ours.tolist()) == sorted(released.tolist())
+    assert torch.equal(found[0, :4, 0, 0], z[0, 0, :4, 0]), "the first unit: the first four rows of the first channel"
+    assert torch.equal(network.synthesis(found, Q.expand(2)), plain.synthesis(z, Q.expand(2)))
+    odd = network.analysis(x[:, :, :24], Q.expand(2))
+    assert torch.equal(odd[:, :, 4:], plain.analysis(x[:, :, :24], Q.expand(2))[:, :, 4:]), "no whole block"
+    assert network.analysis_margin is network.synthesis_margin is None
+
+
+@pytest.mark.parametrize("values", [{"subpixel": 2, "rows": 2}, {"rows": 3}, {"subpixel": 9}, {"subpixel": 0}])
+def test_layouts_that_are_not_possible(values: dict[str, int]) -> None:
+    with pytest.raises(SettingsError, match="choose 1 for one of them"):
+        VqvaeNetwork(8, **values)

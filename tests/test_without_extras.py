@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from plain_uses import USES, Result, check_uses
 from test_architecture import modules_after
-from tiny import picture
 
 from vqcodec.cli import _EXTRAS, COMMANDS
 
@@ -24,38 +23,17 @@ sys.meta_path.insert(0, Missing())
 from vqcodec.cli import main
 main(sys.argv[1:])
 """
-USES = {
-    "compress": ("photo.png",),
-    "decompress": ("photo.vqc", "-o", "back.png"),
-    "verify": ("photo.png", "photo.vqc"),
-    "info": ("photo.vqc",),
-    "models": (),
-    "train": ("photo.png", "--quantizer", "fsq", "-o", "x.safetensors"),
-    "eval": ("photo.png", "-o", "results"),
-    "compare": ("photo.png", "--bpp", "3", "--codec", "jpeg"),
-    "analyze": ("photo", "photo.png", "-o", "analysis"),
-    "reproduce": ("looc-1", "--data", "."),
-    "tokens": ("photo.png",),
-    "sample": ("-o", "sample.png", "--size", "32x32"),
-    "desktop": ("--install",),
-}
-NEED = {"train": "quantizers", "eval": "eval", "analyze": "eval", "reproduce": "eval"}
 
 
 def test_every_command_works_or_names_its_extra(tmp_path: Path) -> None:
-    Image.fromarray(picture(176, 176, seed=1)).save(tmp_path / "photo.png")
     assert tuple(USES) == COMMANDS
     environment = os.environ | {"XDG_DATA_HOME": str(tmp_path / "data")}
-    for name, arguments in USES.items():
-        command = [sys.executable, "-c", WITHOUT, name, *arguments]
-        result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
-        if name == "verify":
-            assert "pip install 'vqcodec[eval]'" in result.stderr and " dB\n" in result.stdout
-        if name not in NEED:
-            assert (name, result.returncode) == (name, 0), result.stderr
-            continue
-        (line,) = result.stderr.splitlines()
-        assert (name, result.returncode, f"pip install 'vqcodec[{NEED[name]}]'" in line) == (name, 1, True), line
+
+    def run(*arguments: str) -> Result:
+        command = [sys.executable, "-c", WITHOUT, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+
+    check_uses(tmp_path, run)
 
 
 def test_a_target_names_its_extra_at_once(tmp_path: Path) -> None:

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqcodec.choices import DEFAULT_EFFORT
-from vqcodec.decoder import Box, Decoder, Part, can_decode
+from vqcodec.coder import Coder, quick_coder
+from vqcodec.decoder import Box, Part
 from vqcodec.errors import VqcWarning
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
+from vqcodec.goals import Goal
 from vqcodec.image import Picture, read_picture, stripped, to_pil
-from vqcodec.rate_control import Goal, seek
+from vqcodec.rate_control import seek
+from vqcodec.runtime.transform import can_run
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,15 +33,15 @@ def load_model(model: str | Path | None = None) -> Codec:
     return _load(*_version(model))
 
 
-def load_decoder(model: str | Path | None = None) -> Decoder | Codec:
-    """Return what decompresses files of a model, as `load_model`: without torch where it can, or the codec if not."""
-    return _load_decoder(*_version(model))
+def load_coder(model: str | Path | None = None) -> Coder:
+    """Return what compresses and decompresses, as `load_model`: without torch where it can, or the codec if not."""
+    return _load_coder(*_version(model))
 
 
 def compress(
     image: Any,
     quality: float | None = None,
-    model: str | Path | Codec | None = None,
+    model: str | Path | Coder | None = None,
     *,
     effort: int = DEFAULT_EFFORT,
     max_bytes: int | None = None,
@@ -47,6 +50,7 @@ def compress(
     target_ssimulacra2: float | None = None,
     background: str | None = None,
     strip: str = "none",
+    lossy: bool = False,
 ) -> bytes:
     """Return the .vqc file of an image.
 
@@ -60,7 +64,11 @@ def compress(
     SSIMULACRA 2, where 90 is no loss that can be seen, with the extra `eval`; or `max_bytes` alone, for the
     highest quality of that size. With one of the others `max_bytes` is a limit that comes first. Scores are of what is
     seen: transparency that is kept is laid over white for them.
-    See vqcodec.rate_control.
+    See vqcodec.goals.
+
+    A drawn picture (a flat color, a page of text, a screen, a diagram) is stored without loss where that takes at
+    most 16 bytes more, or keeps the size that is asked for; with `lossy` it never is, so that a file always has
+    indices.
 
     Transparency is kept, or laid over a `background` color such as "white" or "#204060". `strip`: "all" leaves out EXIF
     and XMP, "gps" the places in them; "none" keeps all.
@@ -70,8 +78,8 @@ def compress(
     """
     goal = Goal(quality, max_bytes, target_bpp, target_psnr, target_ssimulacra2)
     picture = stripped(read_picture(image, background=background), strip)
-    codec = load_model(model) if model is None or isinstance(model, str | Path) else model
-    found = seek(codec, picture, goal, effort)
+    coder = load_coder(model) if model is None or isinstance(model, str | Path) else model
+    found = seek(coder, picture, goal, effort, lossy=lossy)
     for note in (*picture.notes, *found.notes):
         warnings.warn(note, VqcWarning, stacklevel=2)
     return found.data
@@ -79,7 +87,7 @@ def compress(
 
 def decompress(
     data: bytes | bytearray | memoryview,
-    model: str | Path | Codec | None = None,
+    model: str | Path | Coder | None = None,
     *,
     crop: Box | None = None,
     thumbnail: int | None = None,
@@ -93,10 +101,10 @@ def decompress(
 
     crop: a box (left, upper, right, lower) as for `PIL.Image.crop`, inside the picture; the pixels are those that
     cropping the whole picture would give, to a gray level, but only the tiles that they depend on are decoded and
-    checked. thumbnail: at most so many pixels on the longest side, of the crop if there is one; nothing is enlarged.
-    Of a shipped model a thumbnail a quarter as large or less is a sketch of a few channels, which takes a fraction of
-    the time, and checks the file's checksum but not those of indices. SettingsError for a crop that is empty or not
-    inside the picture, and for a thumbnail below 1.
+    checked (of pixels that are stored without loss, all). thumbnail: at most so many pixels on the longest side, of
+    the crop if there is one; nothing is enlarged. Of a shipped model a thumbnail a quarter as large or less is a sketch
+    of a few channels, which takes a fraction of the time, and checks the file's checksum but not those of indices.
+    SettingsError for a crop that is empty or not inside the picture, and for a thumbnail below 1.
     """
     if model is None or isinstance(model, str | Path):
         return to_pil(picture_of(data, model, crop=crop, thumbnail=thumbnail))
@@ -112,8 +120,8 @@ def picture_of(
 ) -> Picture:
     """Return the picture in the bytes of a .vqc file; without torch where the model allows it. Errors as above."""
     parsed = container.read(data)
-    decoder = load_decoder(model_file.needed(parsed.header.fingerprint, model))
-    return decoder.picture_of(parsed, Part(crop, thumbnail))
+    coder = load_coder(model_file.needed(parsed.header.fingerprint, model))
+    return coder.picture_of(parsed, Part(crop, thumbnail))
 
 
 def open_file(data: bytes, model: str | Path | None = None) -> tuple[Codec, Container]:
@@ -140,6 +148,7 @@ def _load(path: Path, mtime_ns: int, size_bytes: int) -> Codec:
 
 
 @functools.lru_cache(maxsize=4)
-def _load_decoder(path: Path, mtime_ns: int, size_bytes: int) -> Decoder | Codec:
-    metadata, arrays = model_file.load(path)
-    return Decoder(metadata, arrays) if can_decode(metadata) else _load(path, mtime_ns, size_bytes)
+def _load_coder(path: Path, mtime_ns: int, size_bytes: int) -> Coder:
+    if not can_run(model_file.read_metadata(path)):
+        return _load(path, mtime_ns, size_bytes)
+    return quick_coder(*model_file.load(path))

@@ -7,6 +7,7 @@
      +-- ModelError      a model file that cannot be used, or a file's model that is not here
      +-- SettingsError   an option, recipe key or value that makes no sense
      +-- TrainingError   a training that has diverged
+     |    +-- LostProcessError   a process of a shared training that has ended alone
      +-- TargetError     a size or score that no quality reaches
 
 The text is one sentence that says what is wrong, where, and what to do about it. The
@@ -42,6 +43,10 @@ class SettingsError(VqcError):
 
 class TrainingError(VqcError):
     """A training that has diverged."""
+
+
+class LostProcessError(TrainingError):
+    """A process of a shared training that has ended while others go on; they cannot without it."""
 
 
 class TargetError(VqcError):

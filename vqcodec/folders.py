@@ -7,7 +7,7 @@ a dot in front) and links to folders are left out; links to files are taken.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,11 +17,15 @@ from vqcodec.names import printable
 
 @dataclass
 class Found:
-    """The wanted files of a folder, sorted; what else is in it; and an error for each folder that cannot be read."""
+    """The wanted files of a folder, sorted; what else is in it; and an error for each folder that cannot be read.
+
+    hint: what would have to be done for some of the rest to be wanted too, as the end of the sentence on it.
+    """
 
     files: list[Path] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
     errors: list[InputError] = field(default_factory=list)
+    hint: str = ""
 
     def checked(self) -> list[Path]:
         """Return the files; InputError for the first folder that cannot be read."""
@@ -43,10 +47,31 @@ def list_folder(folder: str | Path, suffixes: Collection[str], recursive: bool =
     return found
 
 
-def left_out_note(paths: Sequence[Path]) -> str:
-    """Return the sentence on files that were left out of a folder."""
-    count = len(paths)
-    return f"{count} {'file' if count == 1 else 'files'} left out, the first is {printable(paths[0])}"
+def walked(folder: Path, unreadable: Callable[[InputError], None] = lambda _: None) -> Iterator[Path]:
+    """Yield the files of a folder, in the order of their names, then those of its folders, by the same rule.
+
+    The names of one folder at a time are in memory. `unreadable` is told of a folder that cannot be read.
+    """
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        unreadable(_unreadable(folder, error))
+        return
+    yield from (Path(entry.path) for entry in entries if entry.is_file())
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from walked(Path(entry.path), unreadable)
+
+
+def left_out_note(paths: Sequence[Path], hint: str = "") -> str:
+    """Return the sentence on files that were left out of a folder; `hint` is its end, see Found."""
+    return counted_note(len(paths), paths[0]) + hint
+
+
+def counted_note(count: int, first: Path | str) -> str:
+    """Return the sentence on so many files that were left out."""
+    return f"{count} {'file' if count == 1 else 'files'} left out, the first is {printable(first)}"
 
 
 def _collect(folder: Path, suffixes: Collection[str], recursive: bool, found: Found) -> None:
@@ -55,9 +80,11 @@ def _collect(folder: Path, suffixes: Collection[str], recursive: bool, found: Fo
             for entry in list(entries):
                 _sort_in(entry, suffixes, recursive, found)
     except OSError as error:
-        found.errors.append(
-            InputError(f"the folder {printable(folder)} cannot be read: {error.strerror}; allow it, or leave it out")
-        )
+        found.errors.append(_unreadable(folder, error))
+
+
+def _unreadable(folder: Path, error: OSError) -> InputError:
+    return InputError(f"the folder {printable(folder)} cannot be read: {error.strerror}; allow it, or leave it out")
 
 
 def _sort_in(entry: os.DirEntry[str], suffixes: Collection[str], recursive: bool, found: Found) -> None:

@@ -29,6 +29,7 @@ from vqcodec.image import info_of, to_pil
 FORMAT, SUFFIX, MIME_TYPE = "VQC", ".vqc", "image/x-vqc"
 OPTIONS = (
     "quality", "model", "effort", "max_bytes", "target_bpp", "target_psnr", "target_ssimulacra2", "background", "strip",
+    "lossy",
 )  # fmt: skip
 """What `save` takes, with the meaning that it has in vqcodec.compress; other options are ignored, as Pillow does."""
 
@@ -51,11 +52,11 @@ class VqcImageFile(ImageFile.ImageFile):
     def load(self) -> Any:
         """Decode the pixels, the first time; Pillow calls it for whatever needs them."""
         if self._parsed is not None:
-            from vqcodec.api import load_decoder
+            from vqcodec.api import load_coder
 
             with _for_pillow():
                 path = model_file.needed(self._parsed.header.fingerprint, self.model)
-                image = to_pil(load_decoder(path).picture_of(self._parsed))
+                image = to_pil(load_coder(path).picture_of(self._parsed))
             self.im = image.convert(self.mode).im
             self._parsed = None
         return super().load()

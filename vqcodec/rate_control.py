@@ -1,35 +1,27 @@
-"""Rate control: the quality at which a picture's file keeps a limit or meets a target.
-
-    goal                  the file that is chosen
-    max_bytes             the highest quality whose whole file has at most so many bytes
-    target_bpp            the size nearest to the target, among files at most 0.5 % above it
-    target_psnr_db        the smallest file whose decoded picture has at least this PSNR
-    target_ssimulacra2    the same for SSIMULACRA 2, which needs the extra `eval`
-    quality               the file of this quality
-    one more, max_bytes   that file if it keeps the limit, else a lower quality, as far as needed
-
-Scores are of what is seen: of pictures with transparency both are laid over white, as `vqc verify` does.
+"""Rate control: the file of a picture that meets a goal best, by the quality that keeps a limit or meets a target.
 
 A file of effort 1 is made in a fraction of the time of one of more effort, so files of effort 1 tell first about where
 the quality lies. From there on two or three files of the wanted effort find the boundary: logarithms of bytes, and
 scores, are nearly straight lines over the quality. They are not strictly monotonic, so the result is the best file of
-all that were made.
+all that were made. Where a file reaches a score by so little that the line says it of no lower quality, none of that is
+made.
+
+Of a drawn picture a file without loss is made first; where a score is wanted others count only if they are smaller
+by more than a few bytes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
-from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, check_quality
-from vqcodec.errors import SettingsError, TargetError
+from vqcodec.choices import DEFAULT_EFFORT, check_effort
+from vqcodec.errors import TargetError
+from vqcodec.goals import QUALITIES, Goal, Trial
 from vqcodec.image import Picture, shown
-from vqcodec.scores import PSNR, SSIMULACRA2, Score
 
-QUALITIES = tuple(half_steps / 2 for half_steps in range(2, 201))
-BPP_TOLERANCE = 0.005
 SCOUT_EFFORT, MAX_SCOUTS = 1, 4
 EXPENSIVE_EFFORT, MAX_EXPENSIVE = 7, 4
 """From this effort on, so many files are made of it at most, even where the boundary is not found."""
@@ -37,110 +29,86 @@ _GUIDED, _MOST = 5, 14
 """Files that follow the curve; where these were not enough, halving what is left ends after so many in all."""
 _RISE = {"bytes": 0.015, "score": 0.1}
 """How much the logarithm of the bytes, and a score, grow from one quality to the next, until two files tell it."""
-_LEAST_ASKED, _MOST_ASKED = 1e-9, 1e20
-"""Between these, limits and targets have logarithms and differences that are numbers."""
+_NEAR = 6
+"""Over so many qualities a line through the scores of two files is believed."""
+_SURE = 0.7
+"""A file that is above its target by this share of the rise to the next quality or less is the last that reaches it."""
+_GAINED_DB = 0.2
+"""What more effort than the scouts' adds to a PSNR at the same quality; pictures of Kodak gain 0.1 to 0.3 dB."""
+_WORTH_BYTES = 16
+"""What a file with indices may have less than one without loss: of a flat color it may, and comes back as another."""
 
 
-class Coder(Protocol):
-    """What rate control needs of a Codec."""
+class Compressor(Protocol):
+    """What rate control needs of a Coder."""
 
     def compress(self, picture: Picture, quality: float, effort: int) -> bytes:
         """Return the .vqc file of a picture."""
 
-    def decompress(self, data: bytes) -> Picture:
-        """Return the picture in a .vqc file."""
+    def trial(self, picture: Picture, quality: float, effort: int) -> tuple[bytes, Callable[[], Picture]]:
+        """Return the same, and what returns the picture in it, for which more is kept in memory."""
 
-
-@dataclass(frozen=True)
-class Goal:
-    """What a file should be; SettingsError for what contradicts itself. Empty, it is the default quality."""
-
-    quality: float | None = None
-    max_bytes: int | None = None
-    target_bpp: float | None = None
-    target_psnr_db: float | None = None
-    target_ssimulacra2: float | None = None
-
-    def __post_init__(self) -> None:
-        asked = (self.quality, self.target_bpp, self.target_psnr_db, self.target_ssimulacra2)
-        if sum(value is not None for value in asked) > 1:
-            raise SettingsError(
-                "a quality and targets in bpp, PSNR and SSIMULACRA 2 exclude one another; give one of them"
-            )
-        if self.quality is not None:
-            check_quality(self.quality)
-        for name in ("max_bytes", "target_bpp", "target_psnr_db", "target_ssimulacra2"):
-            if (value := getattr(self, name)) is not None:
-                _check_asked(name.replace("_", " "), value)
-
-    @property
-    def least(self) -> float | None:
-        """The score that the decoded picture is to have at least, or None where size is all that counts."""
-        return self.target_psnr_db if self.target_ssimulacra2 is None else self.target_ssimulacra2
-
-    @property
-    def measure(self) -> Score:
-        """What `least` is a score by."""
-        return PSNR if self.target_ssimulacra2 is None else SSIMULACRA2
-
-    @property
-    def start(self) -> int | None:
-        """The number in QUALITIES of the quality that is tried before any other, or None."""
-        quality = DEFAULT_QUALITY if self == Goal() else self.quality
-        return None if quality is None else QUALITIES.index(check_quality(quality))
-
-    def max_trials(self, effort: int) -> int:
-        """Return how many files are made at most."""
-        if self.start is not None and self.max_bytes is None:
-            return 1
-        scouts = MAX_SCOUTS if effort > SCOUT_EFFORT else 0
-        return (self.start is not None) + scouts + _most(effort)
-
-
-def _check_asked(name: str, value: float) -> None:
-    """Raise SettingsError for a number that is none, or with which a search cannot calculate."""
-    if value > _MOST_ASKED:
-        raise SettingsError(f"{name} above {_MOST_ASKED:g} makes no sense; give a smaller number")
-    if not value >= _LEAST_ASKED:
-        raise SettingsError(f"{name} of {max(value, -_MOST_ASKED):g} makes no sense; give a larger number")
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A .vqc file and what made it; its score if the goal has one, and sentences on what was not met."""
-
-    quality: float
-    effort: int
-    data: bytes
-    score: float | None = None
-    notes: tuple[str, ...] = ()
+    def without_loss(self, picture: Picture, quality: float) -> bytes | None:
+        """Return a file that has the picture's pixels without loss, or None where it is not drawn."""
 
 
 def seek(
-    coder: Coder,
+    coder: Compressor,
     picture: Picture,
     goal: Goal,
     effort: int = DEFAULT_EFFORT,
     on_trial: Callable[[], object] = lambda: None,
+    *,
+    lossy: bool = False,
 ) -> Trial:
     """Return the file of a picture that meets a goal best; TargetError where none does, SettingsError without an extra.
 
-    Files are made one after the other; `on_trial` is called after each. The result has effort 1 where no file of the
-    wanted effort keeps the limit and one of that does.
+    Files are made one after the other; `on_trial` is called after each that has indices. The result has effort 1 where
+    no file of the wanted effort keeps the limit and one of that does. With `lossy` it always has indices.
     """
+    check_effort(effort)
     goal.measure.check_extra()
-    trials = _Trials(coder, picture, goal, on_trial)
+    exact = None if lossy else _exact(coder, picture, goal, effort)
+    if exact is not None and goal.start is None and goal.least is None:
+        return exact
+    trials = _Trials(coder, picture, goal, on_trial, exact)
     count = len(QUALITIES)
     if goal.start is not None:
         count = goal.start
         asked = trials.trial(count, effort)
+        if exact is not None and len(exact.data) <= len(asked.data) + _WORTH_BYTES:
+            return exact
         if not trials.too_much(asked):
             return asked
     place = count // 2
     if effort > SCOUT_EFFORT:
-        place = trials.bracket(count, SCOUT_EFFORT, place, MAX_SCOUTS)
-    trials.bracket(count, effort, place, _most(effort))
+        place = trials.scouted(count, place)
+    trials.bracket(count, effort, place, _most(effort), lambda rises: 0 <= rises <= _SURE)
     return trials.best(effort)
+
+
+def max_trials(goal: Goal, effort: int) -> int:
+    """Return how many files `seek` makes at most, not counting one without loss."""
+    if goal.start is not None and goal.max_bytes is None:
+        return 1
+    scouts = MAX_SCOUTS if effort > SCOUT_EFFORT else 0
+    return (goal.start is not None) + scouts + _most(effort)
+
+
+def _exact(coder: Compressor, picture: Picture, goal: Goal, effort: int) -> Trial | None:
+    """Return the file without loss, or None where there is none or it is not what a goal allows."""
+    if goal.least is not None and goal.least > goal.measure.most:
+        return None
+    quality = QUALITIES[-1 if goal.start is None else goal.start]
+    data = coder.without_loss(picture, quality)
+    if data is None or len(data) > goal.limit_bytes(_area(picture)):
+        return None
+    return Trial(quality, effort, data, None if goal.least is None else goal.measure.most, is_lossless=True)
+
+
+def _area(picture: Picture) -> int:
+    height, width = picture.pixels.shape[:2]
+    return int(height * width)
 
 
 def _most(effort: int) -> int:
@@ -156,31 +124,34 @@ class _Seen(NamedTuple):
 
 
 class _Trials:
-    """The files made so far, by place in QUALITIES and effort, and what the goal says of them."""
+    """The files made so far, by place in QUALITIES and effort, and what the goal says of them and of an exact one."""
 
-    def __init__(self, coder: Coder, picture: Picture, goal: Goal, on_trial: Callable[[], object]) -> None:
-        self.coder, self.picture, self.goal, self.on_trial = coder, picture, goal, on_trial
+    def __init__(
+        self, coder: Compressor, picture: Picture, goal: Goal, on_trial: Callable[[], object], exact: Trial | None
+    ) -> None:
+        self.coder, self.picture, self.goal, self.on_trial, self.exact = coder, picture, goal, on_trial, exact
         self.trials: dict[tuple[int, int], Trial] = {}
-        self.rise = dict(_RISE)
-        height, width = picture.pixels.shape[:2]
-        self.bytes_per_bpp = height * width / 8
-        self.max_bytes = math.inf if goal.max_bytes is None else goal.max_bytes
+        self.rise: dict[str, float] = {}
+        self.bytes_per_bpp = _area(picture) / 8
         self.score_of = goal.measure.load()
-        self.limit_bytes = self.max_bytes
-        if goal.target_bpp is not None:
-            self.limit_bytes = min(self.max_bytes, (1 + BPP_TOLERANCE) * goal.target_bpp * self.bytes_per_bpp)
+        self.limit_bytes = goal.limit_bytes(_area(picture))
+        if exact is not None and goal.least is not None:
+            self.limit_bytes = max(1, len(exact.data) - 1 - _WORTH_BYTES)  # which has a logarithm
 
     def trial(self, place: int, effort: int) -> Trial:
         """Return the file of one quality, made only once."""
         key = place, effort
         if key not in self.trials:
-            data = self.coder.compress(self.picture, QUALITIES[place], effort)
-            score = None
-            if self.goal.least is not None and len(data) <= self.limit_bytes:
-                score = self.score_of(*shown(self.picture, self.coder.decompress(data)))
-            self.trials[key] = Trial(QUALITIES[place], effort, data, score)
+            self.trials[key] = self._made(QUALITIES[place], effort)
             self.on_trial()
         return self.trials[key]
+
+    def _made(self, quality: float, effort: int) -> Trial:
+        if self.goal.least is None:
+            return Trial(quality, effort, self.coder.compress(self.picture, quality, effort))
+        data, decoded = self.coder.trial(self.picture, quality, effort)
+        is_kept = len(data) <= self.limit_bytes
+        return Trial(quality, effort, data, self.score_of(*shown(self.picture, decoded())) if is_kept else None)
 
     def too_much(self, trial: Trial) -> bool:
         """Whether a lower quality is to be tried next: the file is too large, or its score high enough."""
@@ -190,10 +161,18 @@ class _Trials:
         """Whether a file has the score that is the target; False where there is no such target."""
         return self.goal.least is not None and trial.score is not None and trial.score >= self.goal.least
 
-    def bracket(self, count: int, effort: int, place: int, most: int) -> int:
+    def scouted(self, count: int, place: int) -> int:
+        """Return where the wanted effort should begin, as files of the scouts' effort say."""
+        place = self.bracket(count, SCOUT_EFFORT, place, MAX_SCOUTS, lambda rises: abs(rises) <= _NEAR)
+        if self.goal.target_psnr_db is not None and "score" in self.rise:
+            place -= round(_GAINED_DB / self.rise["score"])
+        return max(place, 0)
+
+    def bracket(self, count: int, effort: int, place: int, most: int, is_enough: Callable[[float], bool]) -> int:
         """Look from a place on for the last of `count` that is not too much; return where it should be.
 
-        At most `most` files are made.
+        At most `most` files are made. `is_enough` is told how far the score of the last one is above the target, in
+        rises from one quality to the next, once two files tell these.
         """
         low, high = -1, count
         seen: list[_Seen] = []
@@ -207,7 +186,12 @@ class _Trials:
                 high = place
             else:
                 low = place
-            place = self._root(seen) if number < _GUIDED else (low + high) // 2
+            if number >= _GUIDED:
+                place = (low + high) // 2
+                continue
+            place = self._root(seen)
+            if seen[-1].unit == "score" and "score" in self.rise and is_enough(seen[-1].excess / self.rise["score"]):
+                break
         return min(max(place, 0), count - 1)
 
     def _root(self, seen: list[_Seen]) -> int:
@@ -219,7 +203,8 @@ class _Trials:
             rise = (last.excess - nearest.excess) / (last.place - nearest.place)
             if rise > 0:  # where sizes step back the line would lead the wrong way
                 self.rise[last.unit] = rise
-        return math.floor(last.place - last.excess / self.rise[last.unit] + 1e-9)
+        rises = last.excess / self.rise.get(last.unit, _RISE[last.unit])
+        return math.floor(last.place - rises + 1e-9) if last.unit == "bytes" else math.ceil(last.place - rises - 1e-9)
 
     def _excess(self, trial: Trial) -> tuple[str, float]:
         """Return how much a file is too much, in the logarithm of bytes or in the score, below 0 where it is not."""
@@ -228,16 +213,18 @@ class _Trials:
         return "bytes", math.log(len(trial.data) / self.limit_bytes)
 
     def best(self, effort: int) -> Trial:
-        """Return the best file that keeps the limit; TargetError where there is none."""
+        """Return the best file that keeps the limit, or the exact one; TargetError where there is none."""
         within = [trial for trial in self.trials.values() if len(trial.data) <= self.limit_bytes]
-        if not within:
+        best = max(within, key=lambda trial: self._rank(trial, effort), default=None)
+        missed = self.goal.least is not None and (best is None or not self.reaches(best))
+        if missed and self.exact is not None:
+            return self.exact
+        if best is None:
             raise TargetError(self._too_large())
-        best = max(within, key=lambda trial: self._rank(trial, effort))
-        missed = self.goal.least is not None and not self.reaches(best)
         if missed and len(within) == len(self.trials):
             raise TargetError(self._too_low(max(trial.score for trial in within if trial.score is not None)))
         if missed or self.goal.quality is not None:
-            note = f"the quality is lower than asked for, to keep within {self.max_bytes:,} bytes"
+            note = f"the quality is lower than asked for, to keep within {self.goal.max_bytes:,} bytes"
             return replace(best, notes=(note,))
         return best
 
@@ -259,8 +246,8 @@ class _Trials:
 
     def _too_large(self) -> str:
         smallest_bytes = min(len(trial.data) for trial in self.trials.values())
-        if self.limit_bytes == self.max_bytes:
-            return f"no quality keeps within {self.max_bytes:,} bytes; the smallest file has {smallest_bytes:,} bytes"
+        if self.limit_bytes == self.goal.max_bytes:
+            return f"no quality keeps within {self.limit_bytes:,} bytes; the smallest file has {smallest_bytes:,} bytes"
         smallest_bpp = math.ceil(1000 * smallest_bytes / self.bytes_per_bpp) / 1000
         return (
             f"no quality keeps within {self.goal.target_bpp:g} bits per pixel; "

@@ -20,13 +20,14 @@ Function = Callable[[Pixels, Pixels], float]
 class Score(NamedTuple):
     """One score: its name in results, how one that is wanted and one that was reached are said, and its function.
 
-    `needs` are the modules of the extra `eval` without which `load` fails.
+    `most` is that of an exact copy. `needs` are the modules of the extra `eval` without which `load` fails.
     """
 
     name: str
     wanted: str
     said: str
     load: Callable[[], Function]
+    most: float
     needs: tuple[str, ...] = ()
 
     def check_extra(self) -> None:
@@ -67,7 +68,7 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-PSNR = Score("psnr_db", "a PSNR of {:g} dB", "{:.2f} dB", lambda: psnr_db)
+PSNR = Score("psnr_db", "a PSNR of {:g} dB", "{:.2f} dB", lambda: psnr_db, MAX_DB)
 SSIMULACRA2 = Score(
-    "ssimulacra2", "a SSIMULACRA 2 of {:g}", "SSIMULACRA 2 {:.2f}", _load_ssimulacra2, ("scipy", "ssimulacra2")
+    "ssimulacra2", "a SSIMULACRA 2 of {:g}", "SSIMULACRA 2 {:.2f}", _load_ssimulacra2, 100.0, ("scipy", "ssimulacra2")
 )

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import click
 
-from vqcodec.cli.console import EXIT_INTERRUPTED, print_error
+from vqcodec.cli.console import ARGUMENTS, EXIT_INTERRUPTED, print_error
 from vqcodec.errors import VqcError
 
 __all__ = ["main", "vqc"]
@@ -34,13 +34,17 @@ COMMANDS = (
     "reproduce",
     "tokens",
     "sample",
+    "generate",
+    "push",
     "desktop",
 )
 
 
 _EXTRAS = {
     "bjontegaard": "eval",
+    "huggingface_hub": "hub",
     "matplotlib": "eval",
+    "pillow_heif": "heic",
     "pillow_jxl": "jxl",
     "pytorch_msssim": "eval",
     "pytorch_optimizer": "soap",
@@ -56,6 +60,11 @@ _EXTRAS = {
 
 class _LazyGroup(click.Group):
     """A group that imports vqcodec.cli.<name> for a command when it is asked for."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments as they are: a command that starts processes of its kind gives them these."""
+        ctx.meta[ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order in which `vqc --help` shows them."""
@@ -124,6 +133,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         print_error("interrupted")
         code = EXIT_INTERRUPTED
+    _leave_signals()
     sys.exit(code)
 
 
@@ -133,6 +143,12 @@ def _prepare() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
+
+
+def _leave_signals() -> None:
+    """Let SIGTERM end the interpreter without a word again: nothing is half-written any more."""
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is _terminate:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, fields
@@ -12,8 +13,8 @@ import click
 
 from vqcodec.cli.console import no_bars, print_error, print_note, print_result
 from vqcodec.cli.jobs import C, Job, Naming, Outcome, Plan
-from vqcodec.cli.pool import Done, Work, attempt, in_processes
-from vqcodec.cores import cores
+from vqcodec.cli.work import Done, Work, attempt
+from vqcodec.cores import THREADS_VARIABLE, threads
 from vqcodec.errors import VqcError
 from vqcodec.folders import left_out_note
 from vqcodec.names import notes_on
@@ -49,6 +50,10 @@ _MORE = (
         "-j", "--jobs", metavar="N", type=click.IntRange(1), default=1, show_default=True,
         help="Files at a time, each in a process of its own; they share the processor's cores.",
     ),
+    click.option(
+        "--threads", metavar="N", type=click.IntRange(1, 1024),
+        help="How many threads work at a time, all processes together; the cores there are, if not said.",
+    ),
     click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing."),
     click.option("--quiet", is_flag=True, help="Print errors only; with --json, results too."),
 )  # fmt: skip
@@ -64,6 +69,8 @@ def batch_options(command: C) -> C:
 
     @functools.wraps(command)
     def with_batch(**values: Any) -> None:
+        if count := values.pop("threads"):
+            os.environ[THREADS_VARIABLE] = str(count)
         batch = Batch(**{field.name: values.pop(field.name) for field in fields(Batch)})
         if batch.force and batch.skip_existing:
             raise click.UsageError("--force and --skip-existing exclude one another; give one of them")
@@ -99,7 +106,7 @@ class _Report:
         for error in plan.errors:
             print_error(error)
         if plan.left_out and not batch.quiet:
-            print_note(left_out_note(plan.left_out))
+            print_note(left_out_note(plan.left_out, plan.hint))
 
     def add_all(self, done: Iterable[Done]) -> None:
         """Say what came of jobs."""
@@ -159,7 +166,9 @@ def _do(jobs: Sequence[Job], work: Work, count: int) -> Generator[Done]:
     """Yield jobs with what came of them, done in this process or in several."""
     count = min(count, len(jobs))
     if count > 1:
-        yield from in_processes(work, jobs, count, max(1, cores() // count))
+        from vqcodec.cli.pool import in_processes  # nobody else needs what starts and joins processes
+
+        yield from in_processes(work, jobs, count, max(1, threads() // count))
     elif jobs:
         work.prepare()
         for job in jobs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +12,8 @@ import click
 from click.core import ParameterSource
 
 from vqcodec.cli.batch import Batch, batch_options, run_plan
+from vqcodec.cli.collection import Collection, collection_options, run_collection
+from vqcodec.cli.items import Kind
 from vqcodec.cli.jobs import (
     Job,
     Outcome,
@@ -21,13 +24,13 @@ from vqcodec.cli.jobs import (
     takes_files,
     write_output,
 )
-from vqcodec.cli.pool import Work
+from vqcodec.cli.work import Work
 from vqcodec.errors import SettingsError
 
 if TYPE_CHECKING:
-    from vqcodec.codec import Codec
+    from vqcodec.coder import Coder
+    from vqcodec.goals import Goal, Trial
     from vqcodec.image import Picture
-    from vqcodec.rate_control import Goal, Trial
 
 SUFFIX = ".vqc"
 
@@ -60,9 +63,21 @@ SUFFIX = ".vqc"
     "--strip", type=click.Choice(("none", "gps", "all")), default="none", show_default=True,
     help="Leave out EXIF and XMP (all), or the places in them (gps).",
 )  # fmt: skip
+@click.option("--lossy", is_flag=True, help="Store drawn pictures with loss too, even where the file gets larger.")
 @keeping_flags
+@click.option("--psnr", is_flag=True, help="Measure the PSNR of each file for the --manifest.")
+@collection_options
 @batch_options
-def command(inputs: tuple[str, ...], output: str | None, model: str | None, batch: Batch, **wanted: Any) -> None:
+def command(
+    inputs: tuple[str, ...],
+    output: str | None,
+    model: str | None,
+    batch: Batch,
+    psnr: bool,
+    manifest: Path | None,
+    engine: str,
+    **wanted: Any,
+) -> None:
     """Compress pictures to .vqc files.
 
     Each output lies beside its input, with the suffix .vqc, unless -o says otherwise. The
@@ -72,18 +87,34 @@ def command(inputs: tuple[str, ...], output: str | None, model: str | None, batc
     Instead of a quality a size, a PSNR or a SSIMULACRA 2 score can be given. Then each picture is compressed a
     few times to find its quality.
 
+    A drawn picture (a flat color, a page of text, a screen, a diagram) is stored without loss where that takes at
+    most 16 bytes more, or keeps the size that is asked for.
+
     \b
     vqc compress photo.png -o photo.vqc
     vqc compress -q 30 -r photos/ -o small/
     vqc compress -r photos/ -o small/ -j 4 --skip-existing
     vqc compress --max-bytes 100000 photo.png
+    vqc compress photos/ -o small/ --manifest done.jsonl -j 4
+    vqc compress s3://bucket/photos -o s3://bucket/small --manifest done.jsonl --engine ray
     vqc compress - < photo.png > photo.vqc
     """
     from vqcodec.exact import model_file
-    from vqcodec.image import check_no_picture, list_pictures
+    from vqcodec.image import check_no_picture, is_picture_name, list_pictures
 
+    collection = Collection.asked(inputs, output, manifest, engine, batch, wanted["preserve"])
     options = _Options(model, batch.force, **{name: wanted.pop(name) for name in _Options._fields if name in wanted})
     goal = _goal(**wanted)
+    prepare = partial(_open_model, model)
+    if collection is not None:
+        model_file.resolve(model)
+        convert = partial(_convert, goal=goal, options=options, psnr=psnr)
+        kept = {name: getattr(options, name) for name in ("model", "effort", "background", "strip", "lossy")}
+        said = {"vqc": "compress", **asdict(goal), **kept, "psnr": psnr}
+        run_collection(collection, Kind(is_picture_name, _with_suffix), convert, prepare, said)
+        return
+    if psnr:
+        raise click.UsageError("--psnr is for a --manifest; `vqc verify` measures one file")
     if output is not None and len(inputs) == 1:
         check_no_picture(Path(output), "a .vqc file", SUFFIX)
     naming = batch.naming(
@@ -93,7 +124,7 @@ def command(inputs: tuple[str, ...], output: str | None, model: str | None, batc
     plan = make_plan(inputs, naming, batch.recursive, list_pictures)
     check_preserve(plan, options.preserve)
     model_file.resolve(model)
-    work = Work(partial(_compress, goal=goal, options=options), partial(_open_model, model))
+    work = Work(partial(_compress, goal=goal, options=options), prepare)
     run_plan(plan, work, batch, sums=True)
 
 
@@ -105,6 +136,7 @@ class _Options(NamedTuple):
     effort: int
     background: str | None
     strip: str
+    lossy: bool
     preserve: bool
 
 
@@ -112,17 +144,16 @@ def _with_both_suffixes(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def _open_model(model: str | None) -> Codec:
-    """Return the codec, which is kept; a model that cannot be used is one error, not one per picture."""
-    # What can be wrong without torch has been said before the seconds that it takes to import.
-    from vqcodec.api import load_model
+def _open_model(model: str | None) -> Coder:
+    """Return the coder, which is kept; a model that cannot be used is one error, not one per picture."""
+    from vqcodec.api import load_coder
 
-    return load_model(model)
+    return load_coder(model)
 
 
 def _goal(quality: float, **others: Any) -> Goal:
     """Return what the options ask for; the default quality gives way to whatever else is given."""
-    from vqcodec.rate_control import Goal
+    from vqcodec.goals import Goal
 
     asked = click.get_current_context().get_parameter_source("quality") is not ParameterSource.DEFAULT
     try:
@@ -134,55 +165,85 @@ def _goal(quality: float, **others: Any) -> Goal:
     return goal
 
 
+def _with_suffix(name: str) -> str:
+    return name + SUFFIX
+
+
+def _convert(name: str, data: bytes, goal: Goal, options: _Options, psnr: bool) -> tuple[bytes, dict[str, Any]]:
+    """Return the .vqc file of a picture's file, and what a manifest says of it."""
+    from vqcodec.image import read_picture, shown, stripped
+    from vqcodec.rate_control import seek
+    from vqcodec.scores import psnr_db
+
+    coder = _open_model(options.model)
+    picture = stripped(read_picture(data, name, background=options.background), options.strip)
+    found = seek(coder, picture, goal, coder.useful_effort(options.effort), lossy=options.lossy)
+    height, width = picture.pixels.shape[:2]
+    facts: dict[str, Any] = {"width": width, "height": height, "quality": found.quality, "effort": found.effort}
+    if found.score is not None:
+        facts[goal.measure.name] = found.score
+    if found.is_lossless:
+        facts["lossless"] = True
+    if psnr:
+        facts["psnr_db"] = round(psnr_db(*shown(picture, coder.decompress(found.data))), 3)
+    return found.data, facts | ({"notes": picture.notes} if picture.notes else {})
+
+
 def _compress(job: Job, goal: Goal, options: _Options) -> Outcome:
     from vqcodec.image import read_picture, stripped
-    from vqcodec.image.lossless import smaller_without_loss
 
     started = time.perf_counter()
-    codec = _open_model(options.model)
+    coder = _open_model(options.model)
     data = read_input(job)
     picture = stripped(read_picture(data, job.name, background=options.background), options.strip)
-    found = _seek(job, codec, picture, goal, codec.useful_effort(options.effort))
+    input_bytes = len(data)
+    del data  # of a large picture as much as what compressing it takes
+    found = _seek(job, coder, picture, goal, options)
     write_output(job, found.data, options.force, options.preserve)
     height, width = picture.pixels.shape[:2]
-    drawn = smaller_without_loss(picture, len(found.data))
-    notes = (*picture.notes, *found.notes, *([drawn] if drawn else []))
+    notes = (*picture.notes, *found.notes)
     result = {
         "input": job.name,
         "output": job.target_name,
         "width": width,
         "height": height,
-        "model": codec.metadata.name,
+        "model": coder.metadata.name,
         "quality": found.quality,
         "effort": found.effort,
+        "lossless": found.is_lossless,
         **({} if found.score is None else {goal.measure.name: found.score}),
-        "input_bytes": len(data),
+        "input_bytes": input_bytes,
         "bytes": len(found.data),
         "bpp": 8 * len(found.data) / (width * height),
         "seconds": round(time.perf_counter() - started, 3),
         "notes": notes,
     }
     line = (
-        f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {len(found.data):,} bytes, "
+        f"{job.name} -> {job.target_name}: {width} x {height}, {input_bytes:,} -> {len(found.data):,} bytes, "
         f"{result['bpp']:.3f} bpp{_found(goal, found)}"
     )
     return Outcome(line, result, notes, aside=job.target is None)
 
 
-def _seek(job: Job, codec: Codec, picture: Picture, goal: Goal, effort: int) -> Trial:
+def _seek(job: Job, coder: Coder, picture: Picture, goal: Goal, options: _Options) -> Trial:
     """Return the file that was asked for; a bar on stderr shows progress where several are made to find it."""
-    from vqcodec.rate_control import seek
+    from vqcodec.rate_control import max_trials, seek
 
-    trials = goal.max_trials(effort)
+    effort = coder.useful_effort(options.effort)
+    trials = max_trials(goal, effort)
     if trials == 1:
-        return seek(codec, picture, goal, effort)
+        return seek(coder, picture, goal, effort, lossy=options.lossy)
     from tqdm import tqdm
 
     with tqdm(total=trials, desc=job.name, unit="try", leave=False, disable=None) as bar:
-        return seek(codec, picture, goal, effort, bar.update)
+        return seek(coder, picture, goal, effort, bar.update, lossy=options.lossy)
 
 
 def _found(goal: Goal, found: Trial) -> str:
     """Return what a search has found, for the end of a line; nothing where there was none."""
-    quality = f", quality {found.quality:g}" if goal.max_trials(found.effort) > 1 else ""
+    from vqcodec.rate_control import max_trials
+
+    if found.is_lossless:
+        return ", without loss"
+    quality = f", quality {found.quality:g}" if max_trials(goal, found.effort) > 1 else ""
     return quality if found.score is None else f"{quality}, {goal.measure.said.format(found.score)}"

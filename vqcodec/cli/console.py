@@ -18,6 +18,8 @@ from vqcodec.names import printable
 STANDARD = "-"
 """The name that stands for standard input or output."""
 EXIT_INTERRUPTED = 130
+ARGUMENTS = "vqcodec.arguments"
+"""Where a click context keeps the arguments of the whole command line."""
 
 
 class AnyPath(click.Path):

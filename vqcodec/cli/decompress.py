@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 import click
 
 from vqcodec.cli.batch import Batch, batch_options, run_plan
+from vqcodec.cli.collection import Collection, collection_options, run_collection
 from vqcodec.cli.console import name_of
+from vqcodec.cli.items import Kind
 from vqcodec.cli.jobs import (
     Job,
     Outcome,
@@ -24,11 +26,11 @@ from vqcodec.cli.jobs import (
     write_output,
 )
 from vqcodec.cli.parts import part_options
-from vqcodec.cli.pool import Work
+from vqcodec.cli.work import Work
 from vqcodec.errors import OutputError
 from vqcodec.folders import list_folder
 
-DEFAULT_FORMAT = "png"
+DEFAULT_FORMAT, SUFFIX = "png", ".vqc"
 
 
 @click.command("decompress")
@@ -39,6 +41,7 @@ DEFAULT_FORMAT = "png"
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
 @part_options
 @keeping_flags
+@collection_options
 @batch_options
 def command(
     inputs: tuple[str, ...],
@@ -46,6 +49,8 @@ def command(
     format_name: str | None,
     model: str | None,
     batch: Batch,
+    manifest: Path | None,
+    engine: str,
     **options: Any,
 ) -> None:
     """Decompress .vqc files to pictures.
@@ -59,15 +64,24 @@ def command(
     vqc decompress --format webp -r small/ -o photos/
     vqc decompress - < photo.vqc > photo.png
     vqc decompress photo.vqc --thumbnail 256 -o small.png
+    vqc decompress small/ -o back/ --manifest back.jsonl -j 4
     """
     from vqcodec.image import output_format
 
     suffix = "." + (format_name or DEFAULT_FORMAT).removeprefix(".")
     output_format(suffix, suffix)
+    collection = Collection.asked(inputs, output, manifest, engine, batch, options["preserve"])
+    if collection is not None:
+        settings = _Options(format_name, model, False, **options)
+        convert, kind = partial(_convert, suffix=suffix, options=settings), partial(_with_format, suffix=suffix)
+        kept = {name: getattr(settings, name) for name in ("model", "background", "crop", "thumbnail")}
+        said = {"vqc": "decompress", "format": suffix, **kept}
+        run_collection(collection, Kind(_is_vqc, kind), convert, _nothing_to_prepare, said)
+        return
     _check_format(format_name, inputs, output)
     renamed = partial(_with_inner_suffix, suffix=suffix, only=format_name is not None) if batch.keep_suffix else None
     naming = batch.naming(suffix, output, may_be_original=True, renamed=renamed)
-    plan = make_plan(inputs, naming, batch.recursive, partial(list_folder, suffixes=(".vqc",)))
+    plan = make_plan(inputs, naming, batch.recursive, partial(list_folder, suffixes=(SUFFIX,)))
     check_preserve(plan, options["preserve"])
     # A file that has appeared since the plan was made is not replaced either.
     wanted = _Options(format_name, model, batch.force and output is not None, **options)
@@ -100,6 +114,41 @@ def _with_inner_suffix(path: Path, suffix: str, only: bool) -> Path:
     return inner.with_name(inner.name + suffix)
 
 
+def _is_vqc(name: str) -> bool:
+    return name.lower().endswith(SUFFIX)
+
+
+def _with_format(name: str, suffix: str) -> str:
+    """Return a.png for a.png.vqc, and a.jpg.vqc.png for a.jpg.vqc: names that differ stay different."""
+    inner = name.removesuffix(SUFFIX)
+    # What would be a.vqc.png already is what becomes of a.vqc.
+    is_so_named = inner != name and inner.endswith(suffix) and not _is_vqc(inner.removesuffix(suffix))
+    return inner if is_so_named else name + suffix
+
+
+def _nothing_to_prepare() -> None:
+    """Files say which model they need."""
+
+
+def _convert(name: str, data: bytes, suffix: str, options: _Options) -> tuple[bytes, dict[str, Any]]:
+    """Return the picture's file of a .vqc file, and what a manifest says of it."""
+    made, facts = _written(data, suffix, options)
+    return made, {key: value for key, value in facts.items() if value}
+
+
+def _written(data: bytes, format_name: str, options: _Options) -> tuple[bytes, dict[str, Any]]:
+    """Return the picture's file of a .vqc file with `width`, `height` and `notes`."""
+    from vqcodec.api import picture_of
+    from vqcodec.image import write_picture
+
+    picture = picture_of(data, options.model, crop=options.crop, thumbnail=options.thumbnail)
+    height, width = picture.pixels.shape[:2]
+    written, pictures = io.BytesIO(), [picture]
+    del picture  # so that its pixels can go as soon as Pillow has a copy of them
+    notes = write_picture(pictures.pop(), written, format_name, background=options.background)
+    return written.getvalue(), {"width": width, "height": height, "notes": notes}
+
+
 def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str | None) -> None:
     """Raise OutputError where --format and the suffix of the one output contradict each other."""
     from vqcodec.image import output_format
@@ -112,27 +161,24 @@ def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str 
 
 
 def _decompress(job: Job, options: _Options) -> Outcome:
-    from vqcodec.api import picture_of
-    from vqcodec.image import output_format, write_picture
+    from vqcodec.image import output_format
 
     started = time.perf_counter()
     wanted = options.format_name or (job.target.suffix if job.target else DEFAULT_FORMAT)
     output_format(job.target_name, wanted)
     data = read_input(job)
-    picture = picture_of(data, options.model, crop=options.crop, thumbnail=options.thumbnail)
-    written = io.BytesIO()
-    notes = write_picture(picture, written, wanted, background=options.background)
-    write_output(job, written.getvalue(), options.force, options.preserve)
-    height, width = picture.pixels.shape[:2]
+    made, facts = _written(data, wanted, options)
+    write_output(job, made, options.force, options.preserve)
+    width, height, notes = facts["width"], facts["height"], facts["notes"]
     result = {
         "input": job.name,
         "output": job.target_name,
         "width": width,
         "height": height,
         "input_bytes": len(data),
-        "bytes": len(written.getvalue()),
+        "bytes": len(made),
         "seconds": round(time.perf_counter() - started, 3),
         "notes": notes,
     }
-    line = f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {result['bytes']:,} bytes"
+    line = f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {len(made):,} bytes"
     return Outcome(line, result, notes, aside=job.target is None)

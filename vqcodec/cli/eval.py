@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from vqcodec.cli.console import AnyPath, print_error, print_result
+from vqcodec.cli.engines import PROCESSES, RAY
 from vqcodec.cores import cores
 from vqcodec.files import check_input
 
@@ -54,9 +55,13 @@ def split_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
     "with clic2020-professional/ are of Kodak's pictures.",
 )  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), help="Pictures at a time. Without it, one for each processor core.")
+@click.option(
+    "--engine", type=click.Choice((PROCESSES, RAY)), default=PROCESSES, show_default=True,
+    help="What measures: --jobs processes of this machine, or actors of a Ray cluster.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the BD-rates as one line of JSON instead of a table.")
 @click.option("-f", "--force", is_flag=True, help="Start anew in a folder that holds other results.")
-def command(sources: tuple[Path, ...], jobs: int | None, as_json: bool, **options: Any) -> None:
+def command(sources: tuple[Path, ...], jobs: int | None, engine: str, as_json: bool, **options: Any) -> None:
     """Measure codecs on pictures: bytes of real files against quality.
 
     FOLDER gets results.json and results.csv (every picture, codec and quality, with seconds and
@@ -74,7 +79,7 @@ def command(sources: tuple[Path, ...], jobs: int | None, as_json: bool, **option
     from vqcodec.evaluation.eval import report
     from vqcodec.evaluation.eval.run import Request, run
 
-    request = Request(sources=sources, jobs=jobs or cores(), **options)
+    request = Request(sources=sources, jobs=jobs or cores(), ray=engine == RAY, **options)
     results = run(request, print_error, _with_bar)
     if as_json:
         print_result(_facts(results, request.output))

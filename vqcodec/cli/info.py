@@ -12,7 +12,7 @@ import click
 from vqcodec.cli.batch import Batch, run_plan
 from vqcodec.cli.console import AnyPath
 from vqcodec.cli.jobs import Job, Outcome, Plan, read_input
-from vqcodec.cli.pool import Work
+from vqcodec.cli.work import Work
 
 if TYPE_CHECKING:
     from vqcodec.exact.bitstream.header import Header
@@ -25,40 +25,51 @@ _LABEL_WIDTH = 24
 @click.command("info")
 @click.argument("inputs", metavar="FILE...", nargs=-1, required=True, type=AnyPath(None))
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
+@click.option(
+    "--check", is_flag=True,
+    help="Decode the indices, or pixels without loss, too: whether they are undamaged; what indices cost as entropy.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per file.")
-def command(inputs: tuple[str, ...], model: str | None, as_json: bool) -> None:
+def command(inputs: tuple[str, ...], model: str | None, check: bool, as_json: bool) -> None:
     """Show what .vqc files hold and where the bytes go.
 
     Header, bytes by section, and the storage analysis: what the papers count (S_codebook and
-    S_index), what a decoder needs, the entropy of the indices under the model's tables.
+    S_index) and what a decoder needs; with --check the entropy of the indices under the model's tables.
+
+    Without --check the file's checksum is compared, and its header with the model.
     """
     jobs = [Job(None if text == "-" else Path(text), None) for text in inputs]
-    run_plan(Plan(jobs), Work(partial(_info, model=model)), Batch(as_json=as_json))
+    run_plan(Plan(jobs), Work(partial(_info, model=model, check=check)), Batch(as_json=as_json))
 
 
-def _info(job: Job, model: str | None) -> Outcome:
+def _info(job: Job, model: str | None, check: bool) -> Outcome:
     from vqcodec.exact import accounting as storage
     from vqcodec.exact.bitstream import container
 
     parsed = container.read(read_input(job))
-    metadata, prior = _find_model(parsed.header, model)
+    metadata, prior = _find_model(parsed.header, model, check)
     facts = storage.analyze(parsed, metadata, prior)
     return Outcome("\n".join(_describe(job.name, facts)), {"file": job.name} | facts)
 
 
-def _find_model(header: Header, model: str | None) -> tuple[Metadata, Prior] | tuple[None, None]:
-    """Return the model that the user names or that is shipped, or nothing."""
+def _find_model(header: Header, model: str | None, check: bool) -> tuple[Metadata | None, Prior | None]:
+    """Return the model that the user names or that is shipped, or nothing; its prior where indices are decoded."""
     from vqcodec.exact import model_file
 
     path = model_file.find(header.fingerprint) if model is None else model_file.resolve(model)
-    return (None, None) if path is None else model_file.load_prior(path, verify=model is not None)
+    if path is None:
+        return None, None
+    if model is None and not check:
+        return model_file.read_metadata(path), None
+    metadata, prior = model_file.load_prior(path, verify=model is not None)
+    return metadata, prior if check else None
 
 
 def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
     pixels = facts["width"] * facts["height"]
     beta = f"beta = {facts['beta']}" + (f" ({facts['beta_mode']})" if facts["beta"] > 1 else "")
     yield f"{name}: {facts['width']} x {facts['height']}, {facts['bytes']:,} bytes, {facts['bpp']:.4f} bpp"
-    yield _row("quality", f"{facts['quality']:g} of 100")
+    yield _row("quality", "without loss" if facts["lossless"] else f"{facts['quality']:g} of 100")
     raw_bytes, channels = _channels(facts)
     yield _row("smaller than pixels", f"{raw_bytes / facts['bytes']:.1f} times ({raw_bytes:,} bytes of {channels})")
     space = "by its ICC profile" if facts["icc_profile"] else "sRGB"
@@ -79,6 +90,9 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
     for section, size in facts["sections"].items():
         yield _amount(section, 8 * size, pixels)
     yield _amount("total", 8 * facts["bytes"], pixels)
+    if facts["lossless"]:
+        yield "  there are no indices: the pixels themselves are stored"
+        return
     yield "storage analysis"
     yield from _describe_storage(facts, pixels)
 
@@ -98,15 +112,49 @@ def _metadata(facts: dict[str, Any]) -> str:
 def _describe_storage(facts: dict[str, Any], pixels: int) -> Iterator[str]:
     codebook, indices, d = facts["codebook"], facts["indices"], facts["m"] * facts["d_star"]
     yield _row("S_codebook = 32 K d", f"{codebook['vq_bits']:,} bits, plain VQ of the same d = {d}")
-    yield _row("S_codebook = 32 K d*", f"{codebook['shared_bits']:,} bits, shared by {facts['m']} units")
+    yield _row(f"S_codebook = {codebook['formula']}", f"{codebook['bits']:,} bits, {_books(facts)}")
+    yield _row("capacity", _capacity(facts))
     if indices is None:
         yield "  the model is not here: name its file with --model for the analysis of the indices"
         return
     grid = f"{indices['h']} x {indices['w']} latents"
     yield _amount("S_index as papers count", indices["paper_bits"], pixels, f"h w m log2 K, {grid}")
     yield _amount("S_index for a decoder", indices["decoder_bits"], pixels, _decoder_formula(facts))
+    yield _row(
+        "multiplications",
+        f"{indices['multiplications']:,} to find the nearest, {_search_formula(facts)}; "
+        f"with K' {indices['equal_multiplications']:,.0f}",
+    )
     yield _amount("all indices, raw", indices["fixed_bits"], pixels, f"{indices['planes']} planes at log2 K")
-    yield _amount("entropy under the model", indices["entropy_bits"], pixels, _class_part(indices))
+    if indices["entropy_bits"] is not None:
+        yield _amount("entropy under the model", indices["entropy_bits"], pixels, _class_part(indices))
+
+
+def _books(facts: dict[str, Any]) -> str:
+    """Return how many codebooks there are, and whose."""
+    books, m, depth = facts["codebook"]["books"], facts["m"], facts["depth"]
+    if books == 0:
+        return "a grid that follows from its levels"
+    if books > 1:
+        return f"{books} books, one for each unit"
+    if facts["layout"] == "stages":
+        return f"one book that {depth} stages share"
+    return f"one book that {m} units share" if m > 1 else "one book"
+
+
+def _capacity(facts: dict[str, Any]) -> str:
+    codebook, of = facts["codebook"], "stages" if facts["layout"] == "stages" else "m"
+    count = facts["depth"] if of == "stages" else facts["m"]
+    text = f"K^{of} = 2^{codebook['capacity_bits']:g} different latent vectors"
+    if count == 1:
+        return text
+    return f"{text}; that of plain VQ with K needs K' = K^(1/{of}) = {codebook['equal_K']:.4g} codevectors"
+
+
+def _search_formula(facts: dict[str, Any]) -> str:
+    stages = "stages " if facts["layout"] == "stages" else ""
+    beta = "beta^2 " if facts["beta"] > 1 and facts["beta_mode"] != "smooth" else ""
+    return f"{stages}{beta}h w K d"
 
 
 def _decoder_formula(facts: dict[str, Any]) -> str:

@@ -100,14 +100,18 @@ class Outcome:
     aside: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plan:
-    """The jobs that can be tried, those done before, the errors of bad inputs, and what was left out of folders."""
+    """The jobs that can be tried, those done before, the errors of bad inputs, and what was left out of folders.
+
+    hint: what some of the left out would need, see folders.Found.
+    """
 
     jobs: list[Job] = field(default_factory=list)
     done_before: list[Job] = field(default_factory=list)
     errors: list[VqcError] = field(default_factory=list)
     left_out: list[Path] = field(default_factory=list)
+    hint: str = ""
 
     def __len__(self) -> int:
         """How many files the plan is about."""
@@ -235,8 +239,9 @@ def _expand_all(
             found += [(source, path) for source in inside.files]
             if inside.files or inside.errors:
                 plan.left_out.extend(inside.left_out)
+                plan.hint = plan.hint or inside.hint
             else:
-                why = left_out_note(inside.left_out) if inside.left_out else "check the path"
+                why = left_out_note(inside.left_out, inside.hint) if inside.left_out else "check the path"
                 plan.errors.append(InputError(f"{name_of(path)} holds no files to work on; {why}"))
     return found
 

@@ -7,63 +7,35 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 from vqcodec.cli.console import no_bars
-from vqcodec.cli.jobs import Job, Outcome
+from vqcodec.cli.work import Work, attempt_anything
+from vqcodec.cores import THREADS_VARIABLE
 from vqcodec.errors import InputError, VqcError
 
-T = TypeVar("T")
-Done = tuple[Job, "Outcome | VqcError"]
+J = TypeVar("J")
 _SECONDS_TO_END = 10.0
 
 
-def _nothing() -> None:
-    """Be ready without doing anything."""
-
-
-@dataclass(frozen=True)
-class Work:
-    """What to do with every job, and once in a process before its first one; a pickle can hold both."""
-
-    do: Callable[[Job], Outcome]
-    prepare: Callable[[], object] = _nothing
-
-
-def attempt(function: Callable[..., T], *arguments: Any) -> T | VqcError:
-    """Return what a function returns, or the error that a user is to read and other files are done in spite of."""
-    try:
-        return function(*arguments)
-    except VqcError as error:
-        return error
-    except MemoryError:
-        return InputError("not enough memory for this picture; make it smaller first")
-
-
-def _attempt_here(function: Callable[..., T], *arguments: Any) -> T | VqcError:
-    """Do the same in a process of a crew, where an error that nobody expects would be lost with the process."""
-    try:
-        return attempt(function, *arguments)
-    except Exception as error:
-        return VqcError(f"an error that vqc does not expect: {type(error).__name__}: {error}; report it, please")
-
-
-def in_processes(work: Work, jobs: Sequence[Job], count: int, threads: int) -> Iterator[Done]:
+def in_processes(work: Work, jobs: Iterable[J], count: int, threads: int) -> Iterator[tuple[J, Any]]:
     """Yield jobs with what came of them as they are done in `count` processes of so many threads each.
 
-    VqcError where a process cannot prepare. However this ends, its processes end first.
+    A job is taken from `jobs` when there is a process for it, so that there may be more than memory holds. VqcError
+    where a process cannot prepare. However this ends, its processes end first.
     """
     crew: list[_Worker] = []
     try:
         for _ in range(count):
             crew.append(_Worker.start(work, threads))
-        yield from _hand_out(deque(jobs), crew, lambda: _Worker.start(work, threads))
+        yield from _hand_out(iter(jobs), crew, lambda: _Worker.start(work, threads))
     except BaseException:
         for worker in crew:
             worker.process.terminate()
@@ -73,7 +45,8 @@ def in_processes(work: Work, jobs: Sequence[Job], count: int, threads: int) -> I
             worker.end()
 
 
-def _hand_out(waiting: deque[Job], crew: list[_Worker], another: Callable[[], _Worker]) -> Iterator[Done]:
+def _hand_out(jobs: Iterator[J], crew: list[_Worker], another: Callable[[], _Worker]) -> Iterator[tuple[J, Any]]:
+    waiting = deque(islice(jobs, 1))
     busy = {worker.connection: worker for worker in crew}
     while busy:
         for connection in wait(list(busy)):
@@ -87,6 +60,7 @@ def _hand_out(waiting: deque[Job], crew: list[_Worker], another: Callable[[], _W
                 busy[worker.connection] = worker
             elif waiting:
                 worker.give(waiting.popleft())
+                waiting.extend(islice(jobs, 1))
                 busy[worker.connection] = worker
             if done is not None:
                 yield done, answer
@@ -98,7 +72,7 @@ class _Worker:
 
     process: BaseProcess
     connection: Connection
-    job: Job | None = None
+    job: Any = None
     has_ended: bool = False
 
     @classmethod
@@ -114,12 +88,12 @@ class _Worker:
         worker.tell(work)
         return worker
 
-    def give(self, job: Job) -> None:
+    def give(self, job: Any) -> None:
         """Let the worker do a job."""
         self.job = job
         self.tell(job)
 
-    def tell(self, what: Work | Job) -> None:
+    def tell(self, what: Any) -> None:
         """Send something; of a process that has ended, its answer will say so."""
         with suppress(OSError):
             self.connection.send(what)
@@ -156,16 +130,16 @@ def _ignored_interrupts() -> Iterator[None]:
 
 def _serve(connection: Connection, threads: int) -> None:
     """Prepare, and do jobs until there are no more."""
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # read when torch is imported, which it is not yet
+    os.environ[THREADS_VARIABLE] = str(threads)  # read when torch is imported, which it is not yet
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(_Alone), no_bars():  # the bars of several processes would write over one another
         work: Work = _talk(connection.recv)
-        prepared = _attempt_here(work.prepare)
+        prepared = attempt_anything(work.prepare)
         _talk(connection.send, prepared if isinstance(prepared, VqcError) else None)
         while True:
-            _talk(connection.send, _attempt_here(work.do, _talk(connection.recv)))
+            _talk(connection.send, attempt_anything(work.do, _talk(connection.recv)))
 
 
 class _Alone(Exception):

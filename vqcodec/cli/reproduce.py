@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @click.command("reproduce")
 @click.argument("tables", metavar="TABLE...", nargs=-1)
-@click.option("--data", metavar="FOLDER", type=AnyPath(), help="Folder with the files of the data sets.")
+@click.option(
+    "--table", "files", metavar="FILE", type=AnyPath(), multiple=True,
+    help="A table of your own in TOML, beside TABLE... or alone; may be repeated. docs/extending-quantizer.md.",
+)  # fmt: skip
+@click.option("--data", metavar="FOLDER", type=AnyPath(), help="Folder with the data sets; none: where to get them.")
 @click.option(
     "--work", metavar="FOLDER", type=AnyPath(), default="reproduction", show_default=True,
     help="Folder for models, checkpoints and what was measured of them; what is there is not done again.",
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per row of a table and data set.")
 def command(
     tables: tuple[str, ...],
+    files: tuple[Path, ...],
     data: Path | None,
     work: Path,
     threads: int | None,
@@ -52,7 +57,8 @@ def command(
 ) -> None:
     """Train and measure rows of the papers' tables, and write them beside what was published.
 
-    TABLE is one of those that --list shows, such as looc-1. Runs that several tables share are done
+    TABLE is one of those that --list shows, such as looc-1; --table names a file with rows of your
+    own, of methods of your own too. Runs that several tables share are done
     once. Ctrl-C keeps what is done and a checkpoint of the rest; the same command goes on. The report
     has everything in the work folder, whatever was asked for last.
 
@@ -61,14 +67,18 @@ def command(
     vqc reproduce looc-1 --data sets/ --only cifar10 --budget 0.02
     vqc reproduce looc-3 looc-5 --data sets/ --rows "looc .*x4, l2" --budget 0.02
     vqc reproduce --report -o docs/reproduction.md
+    vqc reproduce --table mine.toml --data sets/ --budget 0.02
     """
-    _check_usage(tables, data, wants_list, wants_report)
-    from vqcodec.reproduction import runs
+    _check_usage(tables, files, wants_list, wants_report)
+    from vqcodec.reproduction import own_tables, runs
 
-    chosen = runs.choose(tables, selection["only"], selection["pattern"])
+    own = own_tables.read(files)
+    chosen = runs.choose(tables, selection["only"], selection["pattern"], own)
     if wants_list:
         _print(chosen, work, as_json)
         return
+    if data is None and not wants_report:
+        raise click.UsageError(f"--data FOLDER is missing, a folder with {runs.origins(chosen)}")
     from vqcodec.evaluation.analyze import usage_plots
     from vqcodec.reproduction import report
     from vqcodec.reproduction.workbench import Workbench
@@ -78,7 +88,7 @@ def command(
     failed = False
     if data is not None and not wants_report:
         failed = _bring(chosen, Workbench(data, work, selection["budget"], threads or 0), quiet=as_json)
-    count = report.write(work, output)
+    count = report.write(work, output, own)
     if as_json:
         _print(chosen, work, as_json)
     else:
@@ -87,17 +97,15 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def _check_usage(tables: tuple[str, ...], data: Path | None, wants_list: bool, wants_report: bool) -> None:
+def _check_usage(tables: tuple[str, ...], files: tuple[Path, ...], wants_list: bool, wants_report: bool) -> None:
     if wants_list and wants_report:
         raise click.UsageError("--list and --report exclude one another")
     if wants_report and tables:
         raise click.UsageError("--report writes all that is in the work folder; leave the tables out")
     if wants_list or wants_report:
         return
-    if not tables:
+    if not tables and not files:
         raise click.UsageError("name a table, or use --list to see which there are")
-    if data is None:
-        raise click.UsageError("--data FOLDER is missing: where the files of the data sets are")
 
 
 def _bring(chosen: list[Choice], bench: Workbench, quiet: bool) -> bool:
@@ -107,8 +115,9 @@ def _bring(chosen: list[Choice], bench: Workbench, quiet: bool) -> bool:
     """
     from vqcodec.reproduction.runs import distinct
 
-    failed = False
-    for run, epochs in distinct(chosen).values():
+    failed, needed = False, distinct(chosen)
+    bench.load(dict.fromkeys(run.dataset for run, _ in needed.values()))
+    for run, epochs in needed.values():
         try:
             values = bench.bring(run, epochs)
         except (TrainingError, ModelError) as error:

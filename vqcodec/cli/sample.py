@@ -37,7 +37,7 @@ def command(output: str, size: str, quality: float, seed: int, model: str | None
     from vqcodec.api import load_model
     from vqcodec.choices import check_quality
     from vqcodec.cli.tokens import VQC, as_file, check_suffix
-    from vqcodec.codec import TILE, TILED_LATENTS
+    from vqcodec.coder import TILE, TILED_LATENTS
     from vqcodec.exact import tokens
     from vqcodec.exact.bitstream.container import NOTHING
     from vqcodec.exact.indices import Size, latent_grid

@@ -11,7 +11,7 @@ import click
 
 from vqcodec.cli.batch import Batch, batch_flags, run_plan
 from vqcodec.cli.jobs import Job, Naming, Outcome, make_plan, read_input, takes_files, write_output
-from vqcodec.cli.pool import Work
+from vqcodec.cli.work import Work
 from vqcodec.errors import SettingsError
 from vqcodec.folders import Found, list_folder
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vqcodec.cli.console import EXIT_INTERRUPTED, AnyPath, print_error, print_result
-from vqcodec.errors import OutputError
+from vqcodec import stores
+from vqcodec.cli.console import ARGUMENTS, EXIT_INTERRUPTED, AnyPath, print_error, print_result
+from vqcodec.cli.processes import is_one_of_many, is_speaker, one_voice, was_restarted
+from vqcodec.errors import OutputError, SettingsError
 from vqcodec.exact.bitstream.header import PRIORS
 from vqcodec.files import check_input, check_not_input, check_output, identities
 
@@ -38,8 +41,11 @@ def check_method(ctx: click.Context, param: click.Parameter, value: str | None) 
         return None
     from vqcodec import quantizers
 
-    found: str = click.Choice(quantizers.names()).convert(value, param, ctx)
-    return found
+    try:
+        quantizers.method(value)
+    except SettingsError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+    return value
 
 
 def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -50,14 +56,26 @@ def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def _check_paths(sources: tuple[Path, ...], output: Path, force: bool) -> None:
+    from vqcodec.image import check_no_picture
+
+    check_no_picture(output, "a model", ".safetensors")
+    check_not_input(output, identities(sources))
+    for source in sources:
+        if not stores.is_address(source):
+            check_input(source)
+    check_output(output, force)
+
+
 @click.command("train")
 @click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=AnyPath())
 @click.option("-o", "--output", type=AnyPath(), default="model.safetensors", show_default=True)
 @click.option("--recipe", metavar="FILE", type=AnyPath(), help="Settings as TOML; options win over it.")
 @click.option("--network", type=click.Choice(["photo", "vqvae", "vqgan"]), help="photo: every rate; others: one.")
 @click.option(
-    "--quantizer", metavar="METHOD", callback=check_method, help="See docs/quantizers.md; photo has looc and vq only."
-)
+    "--quantizer", metavar="METHOD", callback=check_method,
+    help="See docs/quantizers.md; photo has looc and vq only. Your own as module:Class.",
+)  # fmt: skip
 @click.option(
     "-O", "--option", "pairs", metavar="NAME=VALUE", multiple=True, help="An option of the method; may be repeated."
 )
@@ -70,57 +88,73 @@ def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option(
     "--beta-mode", "mode", type=click.Choice(["all", "conditional", "smooth"]), help="How beta's indices are stored."
 )
+@click.option("--batch", type=click.IntRange(min=1), help="Crops in a step.")
+@click.option("--crop", type=click.IntRange(min=16), help="Pixels along each side of a crop.")
+@click.option("--match", "pattern", metavar="PATTERN", help="Only pictures in folders with such names: 'IMG_*.jpg'.")
 @click.option("--steps", type=click.IntRange(min=1), help="Length of the run in steps.")
 @click.option(
     "--time", "seconds", metavar="TIME", callback=parse_duration, help="Length of the run as a time: 90s, 30m, 2h."
 )
+@click.option("--stream", is_flag=True, default=None, help="Read pictures while training: for more than memory holds.")
+@click.option("--log", type=click.Choice(["tensorboard"]), help="Curves in a folder beside the output.")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted run of the same output.")
 @click.option("--seed", type=click.IntRange(min=0), help="Start of the random numbers.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+@click.option("--processes", type=click.IntRange(min=1), default=1, help="Processes that share each batch.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the output if it exists.")
+@one_voice()
 def command(
     sources: tuple[Path, ...],
     output: Path,
     recipe: Path | None,
     pairs: tuple[str, ...],
     resume: bool,
+    pattern: str | None,
+    log: str | None,
+    processes: int,
     force: bool,
     **options: Any,
 ) -> None:
-    """Train a model on folders, .tar shards or files of pictures.
+    """Train a model on folders, .tar shards or files of pictures, here or in a store.
 
     Ctrl-C saves a checkpoint beside the output, from which --resume goes on with the
-    settings of the run; options given then win.
+    settings of the run; options given then win. Without a recipe the settings are those of a
+    short run on few photographs, for each METHOD its own; the last line has PSNR and bits per
+    pixel of pictures that were held out. --processes 2, or torchrun -m vqcodec train,
+    shares a run among processes: the losses are those of one.
 
     \b
-    vqc train photos/ -o my.safetensors
-    vqc train photos/ --quantizer looc -K 256 -m 160 --time 30m -o my.safetensors
-    vqc train photos/ --quantizer cvq -K 1024 -O anchor=random -o my.safetensors
+    vqc train photos/ --time 10m -o my.safetensors
+    vqc train photos/ --quantizer pq -K 256 -m 4 --time 30m -o my.safetensors
+    vqc train photos/ --quantizer cvq -K 1024 -O anchor=random --time 10m -o my.safetensors
+    vqc train 's3://bucket/photos-{000..099}.tar' --time 2h -o my.safetensors
     vqc compress --model my.safetensors photo.png
     """
     if options["steps"] is not None and options["seconds"] is not None:
         raise click.UsageError("--steps and --time both set the length of the run; give one of them")
-    from vqcodec.image import check_no_picture
+    _check_paths(sources, output, force)
+    if processes > 1 and not is_one_of_many():
+        from vqcodec.training.launch import launch
 
-    check_no_picture(output, "a model", ".safetensors")
-    check_not_input(output, identities(sources))
-    for source in sources:
-        check_input(source)
-    check_output(output, force)
+        raise click.exceptions.Exit(launch(processes, click.get_current_context().meta[ARGUMENTS]))
     if pairs:
         options["options"] = _parse_pairs(pairs)
     from vqcodec import training
 
-    if recipe is None and not resume:
-        options["name"] = output.stem
+    resume = resume or (was_restarted() and training.checkpoint_path(output).exists())
     if not resume and not force and training.checkpoint_path(output).exists():
         raise OutputError(
             f"{training.checkpoint_path(output)} holds an earlier run; go on with it by --resume, or start anew with -f"
         )
     resumed = training.resumed_settings(output) if resume else None
+    if recipe is None and not resume:
+        options = training.first_values(options | {"name": output.stem})
     settings = training.make_settings(recipe, options, resumed)
-    if not training.run(list(sources), output, settings, resume):
-        named = " ".join(map(str, sources))
+    figures = training.run(list(sources), output, settings, resume, pattern=pattern, log=log)
+    if figures is None:
+        named = shlex.join([*map(str, sources), *(["--match", pattern] if pattern else [])])
         print_error(f"the run is not finished; go on with: vqc train {named} --resume -o {output}")
         raise click.exceptions.Exit(EXIT_INTERRUPTED)
-    print_result(f"{output}: {output.stat().st_size:,} bytes, trained; use it with --model {output}")
+    if is_speaker():
+        print_result(f"{output}: {output.stat().st_size:,} bytes, trained; use it with --model {output}")
+        print_result(str(figures))

@@ -11,7 +11,7 @@ import click
 from vqcodec.cli.batch import Batch, run_plan
 from vqcodec.cli.console import STANDARD, AnyPath
 from vqcodec.cli.jobs import Job, Outcome, Plan, color_option, read_input
-from vqcodec.cli.pool import Work
+from vqcodec.cli.work import Work
 from vqcodec.errors import InputError, SettingsError, VqcError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def command(
 
 
 def _verify(job: Job, source: Job, model: str | None, min_psnr_db: float | None, background: str) -> Outcome:
-    from vqcodec.api import load_decoder
+    from vqcodec.api import load_coder
     from vqcodec.exact import model_file
     from vqcodec.exact.bitstream import container
     from vqcodec.image import read_picture, shown
@@ -64,7 +64,7 @@ def _verify(job: Job, source: Job, model: str | None, min_psnr_db: float | None,
     path = model_file.needed(parsed.header.fingerprint, model)
     picture = read_picture(read_input(source), source.name, background=None)
     _check_size(picture, parsed.header.width, parsed.header.height, job, source)
-    compared = shown(picture, load_decoder(path).picture_of(parsed), background)
+    compared = shown(picture, load_coder(path).picture_of(parsed), background)
     reached_db = psnr_db(*compared)
     score, notes = _ssimulacra2(*compared)
     height, width = picture.pixels.shape[:2]

@@ -1,7 +1,17 @@
-"""Pictures out of indices without torch, which takes longer to import than a picture to decode."""
+"""Pixels out of indices, whatever computes the networks: parts, tiles and sketches."""
 
-from vqcodec.decoder.decoder import Decoder, can_decode
-from vqcodec.decoder.part import WHOLE, Box, Part, picture_of_part
+from vqcodec.decoder.part import WHOLE, Box, Part, picture_of_part, stored_picture_of_part
 from vqcodec.decoder.showing import Shower, memory_errors, whole
+from vqcodec.decoder.sketch import sketch_of_part
 
-__all__ = ["WHOLE", "Box", "Decoder", "Part", "Shower", "can_decode", "memory_errors", "picture_of_part", "whole"]
+__all__ = [
+    "WHOLE",
+    "Box",
+    "Part",
+    "Shower",
+    "memory_errors",
+    "picture_of_part",
+    "sketch_of_part",
+    "stored_picture_of_part",
+    "whole",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import closing
 from typing import NamedTuple
 
 from vqcodec.decoder.showing import Shower, memory_errors, whole
@@ -12,8 +13,10 @@ from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.indices import Size, decode_codes, size_of
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
+from vqcodec.exact.stored import decode_pixels
 from vqcodec.exact.tiles import Rectangle
-from vqcodec.image import Picture, part_with, resized
+from vqcodec.heap import trim
+from vqcodec.image import Picture, part_with, resized, stored_part
 
 Box = Sequence[int]
 """Left, upper, right and lower as Pillow has them: right and lower are the first that are not meant."""
@@ -48,9 +51,20 @@ def picture_of_part(parsed: Container, metadata: Metadata, prior: Prior, shower:
     size = size_of(parsed.header)
     window = part.window(size)
     with memory_errors(size):
-        codes = decode_codes(parsed, metadata, prior, shower.needed(window, size))
-        pixels = resized(shower.show(codes, window, size), part.grid(window))
+        with closing(decode_codes(parsed, metadata, prior, shower.needed(window, size))) as codes:
+            pixels = shower.show(codes, window, size)
+        trim()  # the last codes, before whoever writes the picture takes as much as it has
+        pixels = resized(pixels, part.grid(window))
         return part_with(pixels, parsed.ancillary, window.slices())
+
+
+def stored_picture_of_part(parsed: Container, metadata: Metadata, part: Part) -> Picture:
+    """Return a part of the picture in a parsed file that has its pixels without loss, all of which are decoded."""
+    size = size_of(parsed.header)
+    window = part.window(size)
+    with memory_errors(size):
+        pixels = decode_pixels(parsed, metadata)
+        return stored_part(pixels, parsed.ancillary, window.slices(), part.grid(window))
 
 
 def _check_most(most: int) -> None:

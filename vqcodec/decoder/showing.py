@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vqcodec.errors import InputError
-from vqcodec.exact.indices import Size, latent_grid
-from vqcodec.exact.tiles import Rectangle, tiles_of
+from vqcodec.exact.indices import Size, join, latent_grid
+from vqcodec.exact.tiles import Rectangle, Tile, tiles_of
+from vqcodec.heap import trim
 
-SYNTHESIS_TILE = 128
-"""Side in latents of the tiles that are made at a time: with a margin of 10 a third more is computed than is shown."""
+SYNTHESIS_TILE = 64
+"""Side in latents of the tiles that are made at a time; codes are held of as many rows. Wider ones are no quicker."""
 
-Synthesis = Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]]
-"""Codes of a rectangle [d, h, w] -> its picture float32 [3, stride h, stride w], about 0..1."""
+Synthesis = Callable[[npt.NDArray[Any], Rectangle], npt.NDArray[np.float32]]
+"""Codes of a rectangle [d, h, w], and the latents in it that are wanted -> their picture float32, about 0..1."""
+
+Codes = Iterable[tuple[Tile, npt.NDArray[Any]]]
+"""The Choice.codes of tiles in raster order; they may come one by one."""
 
 
 class Shower(NamedTuple):
@@ -39,20 +44,56 @@ class Shower(NamedTuple):
             return tiles_of(grid, 0)[0]
         return window.covered(self.stride).widened(grid, self.margin)
 
-    def show(self, codes: npt.NDArray[Any], window: Rectangle, size: Size) -> npt.NDArray[np.uint8]:
-        """Return pixels uint8 [H, W, 3] of a window for Choice.codes of the latents that it needs.
+    def show(self, codes: Codes, window: Rectangle, size: Size) -> npt.NDArray[np.uint8]:
+        """Return pixels uint8 [H, W, 3] of a window for the codes of the tiles that it needs.
 
-        The synthesis goes tile by tile, whether or not the file is cut: its memory is what limits a decoder.
+        The synthesis goes tile by tile, whether or not the file is cut: its memory is what limits a decoder. For the
+        same reason codes are let go as soon as all that sees them is shown.
         """
-        held, inner = self.needed(window, size), window.covered(self.stride)
+        held, covered = _Held(codes, self.factor), window.covered(self.stride)
         pixels = np.empty((*window.grid, 3), np.uint8)
-        for tile in tiles_of(inner.grid, 0 if self.margin is None else SYNTHESIS_TILE):
-            shown = tile.moved(inner.top, inner.left).enlarged(self.stride).meet(window)
+        side = 0 if self.margin is None else SYNTHESIS_TILE
+        for tile in tiles_of(covered.grid, side):
+            inner = tile.moved(covered.top, covered.left)
+            shown = inner.enlarged(self.stride).meet(window)
             seen = self.needed(shown, size)
-            x = self.synthesis(seen.within(held).of(codes, self.factor))
-            x = shown.within(seen.enlarged(self.stride)).of(x).transpose(1, 2, 0)
-            pixels[shown.within(window).slices()] = np.clip(np.rint(x * 255.0), 0, 255)
+            x = self.synthesis(held.of(seen), inner.within(seen))
+            x = shown.within(inner.enlarged(self.stride)).of(x)
+            x *= np.float32(255)
+            np.clip(np.rint(x, out=x), 0, 255, out=x)
+            pixels[shown.within(window).slices()] = x.transpose(1, 2, 0)
+            del x
+            trim()
         return pixels
+
+
+class _Held:
+    """The codes of tiles that have come and may be asked for again."""
+
+    def __init__(self, codes: Codes, factor: int) -> None:
+        self.coming, self.factor = iter(codes), factor
+        self.tiles: list[tuple[Tile, npt.NDArray[Any]]] = []
+
+    def of(self, seen: Rectangle) -> npt.NDArray[Any]:
+        """Return the codes of a rectangle; nothing above its upper edge is asked for after it."""
+        self.tiles = [self._below(seen.top, *part) for part in self.tiles if part[0].bottom > seen.top]
+        while not self.tiles or not _reaches(self.tiles[-1][0], seen):
+            tile, codes = next(self.coming)
+            if tile.bottom > seen.top:
+                self.tiles.append((tile, codes))
+        return join(seen, [part for part in self.tiles if part[0].meets(seen)])
+
+    def _below(self, top: int, tile: Tile, codes: npt.NDArray[Any]) -> tuple[Tile, npt.NDArray[Any]]:
+        """Return what of a tile's codes lies below a row."""
+        if tile.top >= top:
+            return tile, codes
+        rest = replace(tile, top=top)
+        return rest, rest.within(tile).of(codes, self.factor).copy()
+
+
+def _reaches(last: Tile, seen: Rectangle) -> bool:
+    """Whether the tiles up to a last one cover the lower right corner of a rectangle."""
+    return last.bottom >= seen.bottom and last.right >= seen.right
 
 
 def whole(size: Size) -> Rectangle:

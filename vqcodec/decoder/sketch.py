@@ -9,7 +9,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from vqcodec.decoder.linear import STRIDE, Array, LinearPath
 from vqcodec.decoder.part import Part
 from vqcodec.decoder.showing import memory_errors
 from vqcodec.exact.bitstream.container import Container
@@ -17,6 +16,7 @@ from vqcodec.exact.indices import decode_first_codes, size_of
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
 from vqcodec.image import Picture, part_with, resized
+from vqcodec.transform import Array, LinearPath
 
 _CELLS = (1, 2, 4)
 """A block is drawn as so many cells on each side. Smaller ones have detail that the branch makes."""
@@ -32,17 +32,18 @@ def sketch_of_part(parsed: Container, metadata: Metadata, prior: Prior, path: Li
     size = size_of(parsed.header)
     window = part.window(size)
     grid = part.grid(window)
-    cells = next((n for n in _CELLS if max(grid) * STRIDE <= n * max(window.grid)), None)
+    stride = path.basis.shape[2]
+    cells = next((n for n in _CELLS if max(grid) * stride <= n * max(window.grid)), None)
     if cells is None:
         return None
     with memory_errors(size):
-        held = window.covered(STRIDE)
+        held = window.covered(stride)
         codes = decode_first_codes(parsed, metadata, prior, held, _channels(path, cells))
         # Drawn finer than it is shown, so that there is something to make smaller.
         finer = max(_CELLS[-1], 2 * cells)
         drawn = _drawn(codes, _means(path.basis, finer)[: len(codes)] / np.float32(prior.codes_per_step))
-        box = window.within(held.enlarged(STRIDE))
-        left, upper, right, lower = (n * finer / STRIDE for n in (box.left, box.top, box.right, box.bottom))
+        box = window.within(held.enlarged(stride))
+        left, upper, right, lower = (n * finer / stride for n in (box.left, box.top, box.right, box.bottom))
         return part_with(resized(drawn, grid, (left, upper, right, lower)), parsed.ancillary, window.slices())
 
 
@@ -55,7 +56,7 @@ def _channels(path: LinearPath, cells: int) -> int:
 
 def _means(basis: Array, cells: int) -> Array:
     """Return the means [d, 3, cells, cells] of the cells of blocks [d, 3, 16, 16]."""
-    side = STRIDE // cells
+    side = basis.shape[2] // cells
     means: Array = basis.reshape(len(basis), 3, cells, side, cells, side).mean((3, 5))
     return means
 

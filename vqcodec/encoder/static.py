@@ -13,9 +13,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vqcodec.encoder.choice import Encoder
+from vqcodec.choices import RATE_WEIGHT
+from vqcodec.encoder.choice import Encoder, Latents
 from vqcodec.exact.priors import StaticPrior
 from vqcodec.exact.priors.tables import Choice
+from vqcodec.pinned import pinned_torch
 from vqcodec.quantizers.base import Quantizer
 
 # Classes depend on indices, and indices on classes: the second round has indices chosen under classes.
@@ -50,28 +52,29 @@ def class_costs(bits: Tensor, indices: Tensor, factor: int) -> Tensor:
 class StaticEncoder(Encoder):
     """Chooses with a quantizer under the tables that the class of each position names."""
 
-    prior: StaticPrior
-    quantizer: Quantizer
+    def __init__(self, prior: StaticPrior, quantizer: Quantizer) -> None:
+        self.prior: StaticPrior = prior
+        self.quantizer = quantizer
 
+    @pinned_torch()
     @torch.inference_mode()
-    def choose(self, z: Tensor, quality: float, weight: float) -> Choice:
-        """Return what is chosen for z: each position gets its cheapest class; see Encoder.choose.
-
-        The weight is that of the quantizer, RATE_WEIGHT, or 0.
-        """
-        prior = self.prior
+    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
+        """Return what is chosen for z: each position gets its cheapest class; see Encoder.choose."""
+        prior, latents = self.prior, torch.from_numpy(np.ascontiguousarray(z))[None]
         bits = torch.from_numpy(prior.table_costs[prior.table_map[prior.row(quality)]])
-        chosen, classes = self.quantizer.encode(z), torch.zeros(1, *z.shape[2:], dtype=torch.int64)
+        chosen, classes = self.quantizer.encode(latents), torch.zeros(1, *z.shape[1:], dtype=torch.int64)
         for _ in range(_CLASS_ROUNDS if prior.classes > 1 else 1):
             costs = class_costs(bits, chosen, prior.factor)[0].numpy()
             classes = torch.from_numpy(prior.choose_classes(costs, quality))[None].long()
             # Without a weight the nearest codevectors stay, and classes only say how they are coded.
             if weight:
-                chosen = encode_by_class(self.quantizer, z, bits, classes)
+                chosen = encode_by_class(self.quantizer, latents, bits * (weight / RATE_WEIGHT), classes)
         indices = chosen[0].numpy().astype(np.uint16)
         return Choice(indices, classes[0].numpy().astype(np.uint8), indices)
 
+    @pinned_torch()
     @torch.inference_mode()
-    def latents(self, codes: npt.NDArray[Any]) -> Tensor:
+    def latents(self, codes: npt.NDArray[Any]) -> Latents:
         """Return latents of codes uint16 [P, h', w'], the indices; see Encoder.latents."""
-        return self.quantizer.decode(torch.from_numpy(codes.astype(np.int64))[None])
+        latents: Latents = self.quantizer.decode(torch.from_numpy(codes.astype(np.int64))[None])[0].numpy()
+        return latents

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.cores import cores
+from vqcodec.heap import trim
 
 _PACKAGES = (
     "vqcodec",
@@ -48,6 +48,14 @@ def describe() -> dict[str, Any]:
     return {"processor": _processor(), "cores": cores(), "memory_bytes": memory, "system": platform.platform()}
 
 
+def load() -> float | None:
+    """Return how many processes ran or waited to in the last minute, on average; None on systems that do not tell."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (OSError, AttributeError):
+        return None
+
+
 def commit() -> str | None:
     """Return the commit of the checkout of this package, with "-dirty" if it was changed; None outside one."""
     folder = Path(__file__).parent
@@ -73,8 +81,7 @@ def peak_memory() -> Iterator[list[int]]:
     list stays empty on systems that do not tell (all but Linux).
     """
     found: list[int] = []
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)  # else memory that is free but still resident would hide the growth
+    trim()  # else memory that is free but still resident would hide the growth
     before = _reset_peak()
     yield found
     peak = _status("VmHWM")

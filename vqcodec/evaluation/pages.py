@@ -1,51 +1,41 @@
-"""Self-contained HTML pages: templates/*.html with {{names}}, and everything else written into them."""
+"""Self-contained HTML pages, which Jinja2 makes of templates/*.html."""
 
 from __future__ import annotations
 
 import base64
-import html
 import io
-import re
-from collections.abc import Iterable, Mapping
 from importlib import resources
+from typing import Any
 
-from vqcodec.image import Picture, stripped, write_picture
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-_NAME = re.compile(r"\{\{(\w+)\}\}")
+from vqcodec.image import Picture, resized, stripped, write_picture
+
 # The longest side that a WebP file can have.
 _MAX_WEBP_SIDE = 16383
+_THUMBNAIL_SIDE = 160
 
 
-def template(name: str) -> str:
-    """Return the text of templates/<name>."""
-    return resources.files("vqcodec.evaluation").joinpath("templates", name).read_text(encoding="utf-8")
+def render(template: str, **values: Any) -> str:
+    """Return the page of templates/<template>; values are escaped, and one that is missing raises UndefinedError.
+
+    Templates write styles and scripts into themselves by `text_of`.
+    """
+    environment = Environment(
+        loader=PackageLoader("vqcodec.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(values, text_of=_text_of)
 
 
-def render(name: str, values: Mapping[str, str]) -> str:
-    """Return a template with each {{key}} replaced by values[key], which is HTML already; a missing key raises."""
-    return _NAME.sub(lambda match: values[match[1]], template(name))
-
-
-def text(value: object) -> str:
-    """Return a value as HTML text that is safe in attributes too."""
-    return html.escape(str(value))
-
-
-def cells(tag: str, values: Iterable[object]) -> str:
-    """Return <tag>value</tag> for each value."""
-    return "".join(f"<{tag}>{text(value)}</{tag}>" for value in values)
-
-
-def table_row(values: Iterable[object], attributes: str = "") -> str:
-    """Return a table's row whose first cell is its heading."""
-    first, *rest = values
-    space = " " if attributes else ""
-    return f'<tr{space}{attributes}><th scope="row">{text(first)}</th>{cells("td", rest)}</tr>'
-
-
-def table_head(values: Iterable[object]) -> str:
-    """Return the cells of a table's head."""
-    return "".join(f'<th scope="col">{text(value)}</th>' for value in values)
+def _text_of(name: str) -> Markup:
+    """Return the text of templates/<name>, which is no template: a style or a script."""
+    text = resources.files("vqcodec.evaluation").joinpath("templates", name).read_text(encoding="utf-8")
+    return Markup(text)
 
 
 def data_uri(data: bytes, kind: str) -> str:
@@ -64,6 +54,11 @@ def picture_uri(picture: Picture) -> str:
     return data_uri(stream.getvalue(), f"image/{kind}")
 
 
-def notes(sentences: Iterable[str]) -> str:
-    """Return a paragraph for each sentence."""
-    return "\n".join(f'<p class="quiet">{text(sentence)}</p>' for sentence in sentences)
+def thumbnail_uri(picture: Picture) -> str:
+    """Return a small JPEG of a picture as a data: address, which tells as little as `picture_uri` does."""
+    height, width = picture.pixels.shape[:2]
+    scale = min(1.0, _THUMBNAIL_SIDE / max(height, width))
+    small = resized(picture.pixels, (max(1, round(scale * height)), max(1, round(scale * width))))
+    stream = io.BytesIO()
+    write_picture(Picture(small, picture.icc), stream, "jpg")
+    return data_uri(stream.getvalue(), "image/jpeg")

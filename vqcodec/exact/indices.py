@@ -6,12 +6,13 @@ import functools
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from vqcodec.cores import in_order
 from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.ancillary import Ancillary
@@ -97,16 +98,20 @@ def assemble(parts: Parts, size: Size, metadata: Metadata) -> PictureChoice:
     tiles, choices = zip(*parts, strict=True)
     whole = tiles_of(_grid(size, metadata), 0)[0]
     return PictureChoice(
-        Choice(*(_join(whole, zip(tiles, arrays, strict=True)) for arrays in zip(*choices, strict=True))), size
+        Choice(*(join(whole, zip(tiles, arrays, strict=True)) for arrays in zip(*choices, strict=True))), size
     )
 
 
-def decode_codes(parsed: Container, metadata: Metadata, prior: Prior, needed: Rectangle) -> npt.NDArray[Any]:
-    """Return only Choice.codes of a rectangle of latents, which is what pixels are made of; errors of `decode_tiles`.
+def decode_codes(
+    parsed: Container, metadata: Metadata, prior: Prior, needed: Rectangle
+) -> Generator[tuple[Tile, npt.NDArray[Any]], None, None]:
+    """Yield only Choice.codes of the tiles that a rectangle of latents meets, which is what pixels are made of.
 
-    Everything else of a tile is let go before the next one comes, so that a large picture takes little memory.
+    Everything else of a tile is let go before the next one comes, so that a large picture takes little memory. Errors
+    of `decode_tiles`.
     """
-    return _join(needed, ((tile, choice.codes) for tile, choice in decode_tiles(parsed, metadata, prior, needed)))
+    for tile, choice in decode_tiles(parsed, metadata, prior, needed):
+        yield tile, choice.codes
 
 
 def decode_first_codes(
@@ -118,7 +123,7 @@ def decode_first_codes(
     """
     decode = functools.partial(prior.decode_first, channels=channels)
     streams = _streams(parsed, metadata, needed)
-    return _join(needed, ((tile, _decode(decode, data, tile, parsed.header)) for tile, _, data in streams))
+    return join(needed, ((tile, _decode(decode, data, tile, parsed.header)) for tile, _, data in streams))
 
 
 def decode_tiles(
@@ -128,13 +133,18 @@ def decode_tiles(
 
     With `needed` only the tiles that have a part of this rectangle of latents; the streams of the others are not read.
     """
-    for tile, crc, data in _streams(parsed, metadata, needed):
-        decoded = _decode(prior.decode, data, tile, parsed.header)
-        if index_crc(decoded.indices) != crc:
+    streams = list(_streams(parsed, metadata, needed))
+
+    def decoded(stream: tuple[Tile, int, bytes]) -> Choice:
+        tile, crc, data = stream
+        choice = _decode(prior.decode, data, tile, parsed.header)
+        if index_crc(choice.indices) != crc:
             raise FormatError(
                 f"the indices of {tile} do not match their checksum; the file is damaged or was made by another model"
             )
-        yield tile, decoded
+        return choice
+
+    yield from zip((tile for tile, _, _ in streams), in_order(decoded, streams), strict=True)
 
 
 def _streams(parsed: Container, metadata: Metadata, needed: Rectangle | None) -> Iterator[tuple[Tile, int, bytes]]:
@@ -176,7 +186,7 @@ def check_size(height: int, width: int, metadata: Metadata) -> None:
     """Raise FormatError for a picture with more indices than the format allows, before memory is asked for."""
     cells = math.ceil(height / metadata.stride) * math.ceil(width / metadata.stride) * metadata.factor**2
     if cells * metadata.planes > MAX_INDICES:
-        raise FormatError(f"{width} x {height} pixels need {cells * metadata.planes} indices; at most 2^28 are allowed")
+        raise FormatError(f"{width} x {height} pixels need {cells * metadata.planes} indices; at most 2^29 are allowed")
 
 
 def most_untiled(metadata: Metadata) -> int:
@@ -221,7 +231,7 @@ def _decode(decode: Callable[[bytes, tuple[int, int], float], T], data: bytes, t
         raise FormatError(f"{tile}: {error}" if header.tile else str(error)) from error
 
 
-def _join(needed: Rectangle, parts: Iterable[tuple[Tile, npt.NDArray[Any]]]) -> npt.NDArray[Any]:
+def join(needed: Rectangle, parts: Iterable[tuple[Tile, npt.NDArray[Any]]]) -> npt.NDArray[Any]:
     """Put arrays [..., f * h, f * w] of tiles together over a rectangle of latents; f is the same for all."""
     whole: npt.NDArray[Any] | None = None
     for tile, part in parts:

@@ -19,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from vqcodec import hub
 from vqcodec.errors import ModelError
 from vqcodec.exact import model_settings
 from vqcodec.exact.priors import PRIORS, Prior, StaticPrior
@@ -32,6 +33,7 @@ CODEBOOK = "codebook"
 _OWN_AXES = 3
 _PROXIMAL_KEY = "search"
 """The key that shipped model files have for Metadata.proximal."""
+_RATE_WEIGHT_KEY = "rate_weight"
 _DECODING_KEYS = ("network", "stride", "quantizer", "table_bits")
 _MODELS_FOLDER = Path(__file__).parent.parent / "models"
 
@@ -43,7 +45,8 @@ class Metadata:
     network: its name and settings; quantizer: the fields of QuantizerSettings; prior: its kind as
     headers of files name it, and its settings, which a model file has under that name; training: facts about how it
     was made; proximal: whether an encoder's proximal steps to less squared error are of use, which they are not to a
-    model for looks; files call it `search`.
+    model for looks; files call it `search`. rate_weight: what a bit counts for this model's encoder against a
+    squared error of one step^2, where that is not RATE_WEIGHT.
     own_codebooks: whether units have a codebook each, which in a file is the shape of the tensor `codebook` and
     nothing else. `fingerprint` is 16 hexadecimal digits.
     """
@@ -57,6 +60,7 @@ class Metadata:
     prior_settings: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     proximal: bool = True
+    rate_weight: float | None = None
     own_codebooks: bool = False
     fingerprint: str = ""
 
@@ -97,6 +101,8 @@ def to_bytes(metadata: Metadata, arrays: Arrays) -> bytes:
     values |= {"format": FORMAT, "fingerprint": fingerprint(metadata, arrays)}
     if not metadata.proximal:
         values[_PROXIMAL_KEY] = False
+    if metadata.rate_weight is not None:
+        values[_RATE_WEIGHT_KEY] = metadata.rate_weight
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     data: bytes = save(contiguous, {METADATA_KEY: json.dumps(values, sort_keys=True)})
     return data
@@ -155,8 +161,10 @@ def shipped() -> list[Path]:
 
 
 def resolve(model: str | Path | None) -> Path:
-    """Return the path for a shipped model's name, a path, or None for the default model."""
+    """Return the path for a shipped model's name, a path, an address as in hub.py, or None for the default model."""
     wanted = DEFAULT_MODEL if model is None else str(model)
+    if hub.is_address(wanted):
+        return hub.fetch(wanted)
     for path in shipped():
         if path.stem == wanted:
             return path
@@ -164,7 +172,9 @@ def resolve(model: str | Path | None) -> Path:
     if path.is_file():
         return path
     names = ", ".join(path.stem for path in shipped()) or "none"
-    raise ModelError(f"there is no model {wanted!r}; shipped models: {names}; or give the path of a .safetensors file")
+    raise ModelError(
+        f"there is no model {wanted!r}; shipped models: {names}; or give the path of a .safetensors file or hf://user/name"
+    )
 
 
 def find(wanted: bytes) -> Path | None:
@@ -216,8 +226,11 @@ def _metadata(path: Path, file: Any) -> Metadata:
     raw = file.metadata()
     if METADATA_KEY not in (raw or {}):
         raise ModelError(f"{path} is not a vqc model: its description is missing")
+    own_codebooks = _has_own_codebooks(file)
     with _named(path):
         values = model_settings.parse((raw or {})[METADATA_KEY])
+        if own_codebooks:
+            model_settings.check_own_codebooks(values["quantizer"])
     version = values.pop("format")
     if version != FORMAT:
         raise ModelError(f"{path} has model format {version}, this vqc reads {FORMAT}; update vqc")
@@ -225,7 +238,7 @@ def _metadata(path: Path, file: Any) -> Metadata:
     for kind in PRIORS:
         if settings := values.pop(kind, None):
             values |= {"prior": kind, "prior_settings": settings}
-    return Metadata(**({"name": ""} | values), proximal=proximal, own_codebooks=_has_own_codebooks(file))
+    return Metadata(**({"name": ""} | values), proximal=proximal, own_codebooks=own_codebooks)
 
 
 def _has_own_codebooks(file: Any) -> bool:

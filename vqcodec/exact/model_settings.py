@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,7 +38,7 @@ def _whole(low: int, high: int) -> Check:
 
 
 def _positive(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf
+    return type(value) in (int, float) and 0 < value <= sys.float_info.max
 
 
 def _is(kind: type) -> Check:
@@ -74,6 +74,7 @@ _MODEL_MORE: dict[str, Check] = {
     "name": _is(str),
     "training": _is(dict),
     "search": _is(bool),
+    "rate_weight": _positive,
 }
 _QUANTIZER: dict[str, Check] = {
     "name": _is(str),
@@ -133,6 +134,13 @@ def _check_context(settings: dict[str, Any]) -> None:
 
 _PRIORS: dict[str, Callable[[dict[str, Any]], None]] = {"context": _check_context}
 """How the settings of priors that have any are checked."""
+
+
+def check_own_codebooks(quantizer: Mapping[str, Any]) -> None:
+    """Raise ModelError where units that have a codebook each are said to have what only a shared one allows."""
+    beta, depth = quantizer["beta"], quantizer["depth"]
+    if beta > 1 or depth > 1:
+        raise ModelError(f"each unit has a codebook of its own, which beta {beta} and depth {depth} do not fit")
 
 
 def check_tensor(name: str, dtype: str) -> None:

@@ -25,7 +25,7 @@ from vqcodec.errors import FormatError
 from vqcodec.exact.bitstream.ancillary import Ancillary, unpack_sections
 from vqcodec.exact.bitstream.container import NOTHING, pack_sections, read_sections
 from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE, Reader
-from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, MOST_STREAM_BYTES, Section
+from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, MOST_STREAM_BYTES, PIXELS, Section
 from vqcodec.exact.indices import (
     PictureChoice,
     Size,
@@ -178,6 +178,9 @@ def _size(said: dict[str, Any]) -> Size:
     size = Size(_whole(said["width"]), _whole(said["height"]), float(said["quality"]), _whole(said.get("tile", 0)))
     if not 1 <= size.quality <= 100 or size.quality % 0.5:
         raise FormatError(f"the .npz says quality={size.quality:g}; choose 1..100 in half steps")
+    for name, side in (("width", size.width), ("height", size.height)):
+        if side < 1:
+            raise FormatError(f"the .npz says {name}={side}; at least 1 is needed")
     if max(size.width, size.height) > MAX_SIDE or size.width * size.height > MAX_PIXELS:
         raise FormatError(f"the .npz says {size.width} x {size.height} pixels; at most 2^27 are allowed")
     return size
@@ -200,8 +203,8 @@ def _bytes(name: str, values: npt.NDArray[Any] | None) -> bytes | None:
 
 def _sections(data: bytes) -> dict[int, Section]:
     sections = {section.type: section for section in read_sections(Reader(data))}
-    if sections.keys() & {INDICES, ICC_PROFILE, COLOR_SPACE}:
-        raise FormatError("the .npz has sections that have arrays of their own: indices or icc")
+    if sections.keys() & {INDICES, PIXELS, ICC_PROFILE, COLOR_SPACE}:
+        raise FormatError("the .npz has sections that are pixels or have arrays of their own: indices or icc")
     return sections
 
 

@@ -23,14 +23,16 @@ from vqcodec.errors import InputError, OutputError, VqcError
 from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE
 from vqcodec.files import read_file, read_stream
 from vqcodec.folders import Found, list_folder
-from vqcodec.image import depth, jpeg
+from vqcodec.image import depth, jpeg, plugins
 from vqcodec.image import png as png_file
 from vqcodec.image.alpha import DEFAULT_BACKGROUND, filled, flattened, parse_color, shown, split_alpha
 from vqcodec.image.color import to_rgb
+from vqcodec.image.drawn import drawn_pixels
 from vqcodec.image.kinds import kind_of
 from vqcodec.image.metadata import STRIP, oriented, other_metadata, stripped
-from vqcodec.image.parts import part_with, resized
+from vqcodec.image.parts import part_with, resized, stored_part
 from vqcodec.image.picture import Picture, picture_with
+from vqcodec.image.plugins import missing_note
 from vqcodec.image.png import Png
 from vqcodec.image.samples import tiff_bits, to_eight_bits
 from vqcodec.image.writing import LAID_OVER, info_of, output_format, to_pil, write_picture
@@ -39,9 +41,12 @@ __all__ = [
     "STRIP",
     "Picture",
     "check_no_picture",
+    "drawn_pixels",
     "find_pictures",
     "info_of",
+    "is_picture_name",
     "list_pictures",
+    "missing_note",
     "output_format",
     "parse_color",
     "part_with",
@@ -49,6 +54,7 @@ __all__ = [
     "read_picture",
     "resized",
     "shown",
+    "stored_part",
     "stripped",
     "to_pil",
     "write_picture",
@@ -61,10 +67,13 @@ _READ_SUFFIXES = frozenset(
 )
 # Pictures that vqc neither reads nor writes; an output of such a name would pass for one.
 _OTHER_SUFFIXES = frozenset(
-    ".heic .heif .jxl .tga .psd .svg .eps .dng .raw .nef .nrw .cr2 .cr3 .crw .arw .srf .sr2 .orf .rw2 .raf .pef "
+    ".heic .heif .hif .jxl .tga .psd .svg .eps .dng .raw .nef .nrw .cr2 .cr3 .crw .arw .srf .sr2 .orf .rw2 .raf .pef "
     ".srw .x3f .3fr .fff .iiq .kdc .mrw .erf .exr .hdr .pfm .ico .pcx .apng .xcf".split()
 )
 _READABLE = "PNG, JPEG, WebP, TIFF, AVIF, JPEG 2000, GIF, BMP, PPM or QOI"
+_STRIP = 256
+"""Rows that are taken from Pillow at a time."""
+_KINDS = frozenset(_READABLE.replace(" or ", ", ").split(", ")) | plugins.PLUGINS.keys()
 
 
 def read_picture(source: Any, name: str | None = None, *, background: str | None = DEFAULT_BACKGROUND) -> Picture:
@@ -103,12 +112,24 @@ def _read_any(source: Any, name: str | None) -> Picture:
 
 def find_pictures(folder: str | Path, recursive: bool = False) -> list[Path]:
     """Return the files in a folder that have a picture's suffix, sorted; see folders.list_folder."""
-    return list_folder(folder, _READ_SUFFIXES, recursive).checked()
+    return list_folder(folder, _suffixes(), recursive).checked()
 
 
 def list_pictures(folder: str | Path, more: Iterable[str] = ()) -> Found:
     """Return the files in a folder and those in it that have a picture's suffix or one of `more`, and the rest."""
-    return list_folder(folder, _READ_SUFFIXES.union(more))
+    found = list_folder(folder, _suffixes().union(more))
+    found.hint = missing_note(found.left_out)
+    return found
+
+
+def is_picture_name(name: str) -> bool:
+    """Return whether a name has the suffix of a picture that can be read here."""
+    return Path(name).suffix.lower() in _suffixes()
+
+
+def _suffixes() -> frozenset[str]:
+    """Return the suffixes of all that can be read here."""
+    return _READ_SUFFIXES | plugins.readable_suffixes()
 
 
 def check_no_picture(target: Path, what: str, suffix: str) -> None:
@@ -130,6 +151,7 @@ def _checked_array(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 def _read(data: bytes, name: str) -> Picture:
     kind = kind_of(data)
+    formats = (*_READ_FORMATS, *plugins.register(kind, name))
     if kind == "PNG":
         png = png_file.take_apart(data)
     else:
@@ -137,17 +159,17 @@ def _read(data: bytes, name: str) -> Picture:
     with _translated(name, kind), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return _open(png, name)
+            return _open(png, name, formats)
         except OSError:
             if kind != "JPEG" or not jpeg.lacks_only_its_end(data):
                 raise
             png.data = jpeg.with_end(data)
             png.notes.append("the JPEG's end marker is missing; all its pixels are there")
-            return _open(png, name)
+            return _open(png, name, formats)
 
 
-def _open(png: Png, name: str) -> Picture:
-    with Image.open(io.BytesIO(png.data), formats=_READ_FORMATS) as image:
+def _open(png: Png, name: str, formats: tuple[str, ...]) -> Picture:
+    with Image.open(io.BytesIO(png.data), formats=formats) as image:
         return _from_pil(image, name, png)
 
 
@@ -168,7 +190,7 @@ def _translated(name: str, kind: str = "") -> Iterator[None]:
 
 
 def _unidentified(name: str, kind: str) -> str:
-    if kind and kind in _READABLE:
+    if kind in _KINDS:
         return f"{name} is truncated or damaged, or of a kind of {kind} that vqc cannot read; get a complete copy of it"
     what = f"is {kind}, which is" if kind else "is"
     return f"{name} {what} not an image that vqc can read; give a {_READABLE} file"
@@ -184,8 +206,9 @@ def _from_pil(image: Image.Image, name: str, file: Png | None = None) -> Picture
     file = file or Png(b"")
     notes = [*file.notes, *_frames(image)]
     bits = depth.bits_per_sample(image.format, image.mode, _tile_arguments(image), getattr(image, "fp", None))
-    bits = tiff_bits(image) or bits
-    xmp = file.xmp or image.info.get("xmp")  # Pillow may change it when it loads
+    more = plugins.said_of(image, file.data)
+    bits = tiff_bits(image) or max(bits, more.bits)
+    xmp = file.xmp or more.xmp or image.info.get("xmp")  # Pillow may change it when it loads
     if not isinstance(xmp, (bytes, str)):
         image.info.pop("xmp", None)  # a number in a TIFF, for which Pillow would not load it
     image.load()
@@ -198,16 +221,26 @@ def _from_pil(image: Image.Image, name: str, file: Png | None = None) -> Picture
         image = png_file.key_color(image, file.data)
     image, said = oriented(image, xmp)
     image, alpha = split_alpha(to_eight_bits(image, opened, name))
-    image, icc, color_notes = to_rgb(image, icc, file.code_points)
+    image, icc, color_notes = to_rgb(image, icc, file.code_points or more.code_points)
     notes += [*said.notes, *color_notes]
     return Picture(
-        np.array(image, dtype=np.uint8),
+        _pixels(image),
         icc,
         tuple(dict.fromkeys(notes)),
         None if alpha is None else np.array(alpha),
         said.exif,
         said.xmp,
     )
+
+
+def _pixels(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """Return the pixels uint8 [H, W, 3] of an RGB image; in strips, since Pillow copies twice what is asked for."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, _STRIP):
+        bottom = min(height, top + _STRIP)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    return pixels
 
 
 def _frames(image: Image.Image) -> list[str]:

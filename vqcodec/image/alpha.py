@@ -77,6 +77,9 @@ def _halved(image: Image.Image, seen: Image.Image) -> tuple[Image.Image, Image.I
     """Return the mean of what is seen in each square of two by two, and where that is anything."""
     both = image.copy()
     both.putalpha(seen)
+    width, height = (image.width + 1) // 2, (image.height + 1) // 2
+    # An odd side would make other squares, in which a lone pixel can vanish; what is beyond the edge is not seen.
+    squares = both.crop((0, 0, 2 * width, 2 * height))
     # Pillow weighs colors by alpha when it makes a picture smaller.
-    half = both.resize(((image.width + 1) // 2, (image.height + 1) // 2), Image.Resampling.BOX)
+    half = squares.resize((width, height), Image.Resampling.BOX)
     return half.convert("RGB"), half.getchannel("A").point(lambda alpha: 255 if alpha else 0)

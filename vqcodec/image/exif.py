@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +21,14 @@ PREFIX = b"Exif\0\0"
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _SIZES = (1, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4)
 """Bytes of a value of each type of TIFF."""
-_SHORT = 3
+_SHORT, _RATIONAL = 3, 5
 ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 _EXIF, _GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 _THUMBNAIL = ((0x0201, 0x0202), (0x0111, 0x0117))
 """Tags of a thumbnail's place and length: of a JPEG, of plain samples."""
-_PER_INCH = {2: 1.0, 3: 2.54}
+_INCH = 2
+"""The unit of a resolution, also where EXIF says none."""
+_PER_INCH = {_INCH: 1.0, 3: 2.54}
 _OF_TIFF = (0x010D, 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298)
 """Tags of a TIFF that tell something: names, description, make, model, software, date, artist, host, copyright."""
 
@@ -180,7 +183,7 @@ def dots_per_inch(data: bytes) -> tuple[float, float] | None:
     """Return the resolution that EXIF says, or None where it says none."""
     try:
         tiff = _Tiff(data)
-        unit = tiff.number(tiff.first.entries[_UNIT].value[0], 2)
+        unit = tiff.number(tiff.first.entries[_UNIT].value[0], 2) if _UNIT in tiff.first.entries else _INCH
         x, y = (_ratio(tiff, tiff.first.entries[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
         return x * _PER_INCH[unit], y * _PER_INCH[unit]
     except (ValueError, LookupError, ArithmeticError):
@@ -190,10 +193,25 @@ def dots_per_inch(data: bytes) -> tuple[float, float] | None:
 def of_tags(image: Image.Image, dpi: tuple[float, float] | None) -> bytes | None:
     """Return EXIF of what an image says in tags of its own, as a TIFF does, and of a resolution; or None."""
     made = _chosen(image.getexif()) if image.format == "TIFF" else Image.Exif()
+    if dpi is not None and not made:
+        return _resolution(*dpi)
     if dpi is not None:
         made[_X_RESOLUTION], made[_Y_RESOLUTION] = (round(value, 1) for value in dpi)
-        made[_UNIT] = 2
+        made[_UNIT] = _INCH
     return made.tobytes().removeprefix(PREFIX) if made else None
+
+
+def _resolution(x: float, y: float) -> bytes:
+    """Return EXIF of a resolution in dots per inch and nothing else; two equal ones are there once."""
+    values = [Fraction(min(round(10 * value), 0xFFFFFFFF), 10) for value in (x, y)]
+    places = [0, 0 if values[0] == values[1] else 1]
+    end = 8 + 2 + 2 * 12 + 4
+    entries = [
+        struct.pack(">HHII", tag, _RATIONAL, 1, end + 8 * place)
+        for tag, place in zip((_X_RESOLUTION, _Y_RESOLUTION), places, strict=True)
+    ]
+    ratios = [struct.pack(">II", *value.as_integer_ratio()) for value in values[: 1 + places[1]]]
+    return b"".join((b"MM\0*", struct.pack(">IH", 8, 2), *entries, bytes(4), *ratios))
 
 
 def for_tiff(data: bytes) -> Image.Exif:

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, TiffImagePlugin
 from vqcodec.errors import SettingsError
 from vqcodec.exact.bitstream.sections import MOST_STREAM_BYTES
 from vqcodec.image import exif as exif_file
+from vqcodec.image import plugins
 from vqcodec.image import xmp as xmp_file
 from vqcodec.image.picture import Picture
 from vqcodec.image.png import Png
@@ -56,7 +57,7 @@ def oriented(image: Image.Image, xmp: object) -> tuple[Image.Image, Metadata]:
         if said and said.startswith(2 * exif_file.PREFIX):  # Pillow copies all for every prefix
             image.info["exif"] = exif_file.PREFIX + exif_file.bare(said)
         # Of a large picture every copy counts, so none is made where nothing is to be turned.
-        if image.getexif().get(exif_file.ORIENTATION, 1) != 1:
+        if image.getexif().get(exif_file.ORIENTATION, 1) != 1 and not plugins.is_upright(image):
             turned = ImageOps.exif_transpose(image)
         exif, notes = _kept("EXIF", _exif(image), [])
     except Exception:  # damaged EXIF raises nearly anything; the pixels are good all the same
@@ -114,9 +115,13 @@ def _kept(name: str, data: bytes | None, notes: list[str]) -> tuple[bytes | None
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
     """Return the dots per inch that a file says, where it means something by it."""
-    dpi = [float(value) for value in image.info.get("dpi") or (0,)]
-    # A resolution of 0/0 is no number.
-    if not all(map(math.isfinite, dpi)) or round(dpi[0]) in _NO_RESOLUTION or image.format in _FIXED_RESOLUTION:
+    try:
+        dpi = [float(value) for value in image.info.get("dpi") or (0,)]
+    except ZeroDivisionError:  # 0/0, which newer Pillows say is no number
+        return None
+    if not all(map(math.isfinite, dpi)) or image.format in _FIXED_RESOLUTION:
+        return None
+    if all(round(value) in _NO_RESOLUTION for value in dpi):
         return None
     return dpi[0], dpi[-1]
 

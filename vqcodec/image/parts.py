@@ -15,7 +15,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def resized(pixels: Pixels, grid: tuple[int, int], box: tuple[float, float, float, float] | None = None) -> Pixels:
-    """Return pixels uint8 [H, W] or [H, W, 3] at another height and width.
+    """Return pixels uint8 [H, W], [H, W, 3], or with alpha [H, W, 4], at another height and width.
 
     box: left, upper, right and lower of what is meant, not always whole pixels; None for all.
     """
@@ -28,8 +28,21 @@ def resized(pixels: Pixels, grid: tuple[int, int], box: tuple[float, float, floa
 def part_with(pixels: Pixels, said: Ancillary, place: tuple[slice, slice]) -> Picture:
     """Return the picture of decoded pixels that show what is at `place` in a picture of which a file says this.
 
-    Alpha becomes as large as the pixels. These need no weights by it: where it is 0 an encoder gives them the colors of
-    what is near. Color profile and metadata are those of the whole.
+    Alpha becomes as large as the pixels. These have no weights by it: where it is 0, pixels that were encoded with loss
+    have the colors of what is near; for others there is `stored_part`. Color profile and metadata are those of the
+    whole.
     """
     alpha = None if said.alpha is None else resized(said.alpha[place], pixels.shape[:2])
     return picture_with(pixels, replace(said, alpha=alpha))
+
+
+def stored_part(pixels: Pixels, said: Ancillary, place: tuple[slice, slice], grid: tuple[int, int]) -> Picture:
+    """Return the picture of what is at `place`, made smaller to a height and width, in pixels stored without loss.
+
+    pixels: uint8 [H, W, 3], all of them. Pillow weighs them by alpha: where it is 0 they may be of any color.
+    """
+    pixels = pixels[place]
+    if said.alpha is None or pixels.shape[:2] == grid:
+        return part_with(resized(pixels, grid), said, place)
+    both = resized(np.dstack([pixels, said.alpha[place]]), grid)
+    return picture_with(both[..., :3], replace(said, alpha=both[..., 3]))

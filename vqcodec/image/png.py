@@ -41,28 +41,29 @@ class Png:
 
 def take_apart(data: bytes) -> Png:
     """Return a PNG file without texts, ICC profile, and parts whose checksum is wrong and that pixels do not need."""
-    png, parts = Png(b""), [MAGIC]
-    for kind, payload, whole, is_right in _chunks(data):
+    png, parts = Png(b""), [memoryview(MAGIC)]
+    for kind, payload, whole, is_right in _chunks(memoryview(data)):
         if kind == b"IEND":
-            parts.append(_chunk(kind, b""))
+            parts.append(memoryview(_chunk(kind, b"")))
             break
         if not is_right and kind[:1].islower():
             _note(png, f"a damaged part of the PNG ({kind.decode('ascii', 'replace')}) is ignored")
         elif kind == b"iCCP":
-            png.icc = _unpacked_profile(payload)
+            png.icc = _unpacked_profile(bytes(payload))
             if png.icc is None:
                 _note(png, "the ICC profile is damaged or too long and not kept")
         elif kind == b"cICP" and len(payload) == 4:
             png.code_points = payload[0], payload[1]
-        elif kind in _TEXTS and not _is_exif(payload):
-            _take_text(png, payload)
+        elif kind in _TEXTS and not _is_exif(bytes(payload)):
+            _take_text(png, bytes(payload))
         elif kind == b"tIME":
             _note(png, "the PNG's time of change is not kept")
         else:
             parts.append(whole)
             if is_right and kind[1:2].islower() and kind not in _ANIMATION:
                 png.private.add(kind.decode("ascii", "replace"))
-    png.data = b"".join(parts)
+    # A second copy of a large file is not made where it would be the same.
+    png.data = data if sum(map(len, parts)) == len(data) and data.endswith(parts[-1]) else b"".join(parts)
     return png
 
 
@@ -114,7 +115,7 @@ def _unpacked_xmp(payload: bytes) -> bytes | None:
     return text if end and len(text) <= MOST_STREAM_BYTES else None
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
+def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview, memoryview, bool]]:
     """Yield kind, payload and all bytes of each chunk, and whether its checksum is right; the last may be cut off."""
     at = len(MAGIC)
     while at < len(data):
@@ -122,7 +123,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes, bool]]:
         whole = data[at:end]
         is_right = len(whole) >= 12 and zlib.crc32(whole[4:-4]) == int.from_bytes(whole[-4:], "big")
         # A chunk that is cut off is left to Pillow, which says so.
-        yield whole[4:8], whole[8:-4], whole, is_right or end > len(data)
+        yield bytes(whole[4:8]), whole[8:-4], whole, is_right or end > len(data)
         at = end
 
 

@@ -66,12 +66,13 @@ class Features(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the scalar for originals x and reconstructions y float32 [B, 3, H, W]."""
         with torch.no_grad():
-            wanted = [_unit(features) for features in self.net(x)]
-        layers = [(_unit(features) - unit).square() for features, unit in zip(self.net(y), wanted, strict=True)]
+            wanted = [unit(features) for features in self.net(x)]
+        layers = [(unit(features) - one).square() for features, one in zip(self.net(y), wanted, strict=True)]
         return torch.stack([squares.sum(1).mean() for squares in layers]).mean()
 
 
-def _unit(features: Tensor) -> Tensor:
+def unit(features: Tensor) -> Tensor:
+    """Return features [B, C, h, w] of length 1 at each place, and of 0 where nothing is seen."""
     return features * (features.square().sum(1, keepdim=True) + _EPSILON).rsqrt()
 
 

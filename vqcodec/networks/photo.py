@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqcodec.networks.layers import Modulation, ResidualBlock, conv3
-from vqcodec.networks.rated import GRAY_LEVELS, LAMBDAS, Linear, RatedNetwork
+from vqcodec.networks.rated import LAMBDAS, Linear, RatedNetwork
+from vqcodec.transform import GRAY_LEVELS
 
 STRIDE = 16
 

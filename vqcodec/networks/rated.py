@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from vqcodec.networks.base import Network
 
-GRAY_LEVELS = 255.0
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 LAMBDAS = (0.0008, 0.0023, 0.0067, 0.0192, 0.0555, 1.28)
 """The weights of squared error at the knots of quality: even steps, and a large last one up to 46 dB and more."""

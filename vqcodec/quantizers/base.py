@@ -20,11 +20,13 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vqcodec import ranks
 from vqcodec.errors import ModelError
 from vqcodec.quantizers.layout import coding
 from vqcodec.quantizers.layout.settings import QuantizerSettings
 from vqcodec.quantizers.learning.anchors import Features
 from vqcodec.quantizers.learning.gradients import COMMITMENT, codebook_loss, straight_through
+from vqcodec.quantizers.learning.lloyd import lloyd
 
 
 class Quantized(NamedTuple):
@@ -89,7 +91,8 @@ class Quantizer(nn.Module, ABC):
         usage = self.usage_of(indices)
         if self.training:
             # After z_q was looked up, so that loss and reconstruction see the codebook that chose the indices.
-            self.update(z.detach(), indices, usage)
+            z_all, indices_all = ranks.whole(z.detach()), ranks.whole(indices)
+            self.update(z_all, indices_all, self.usage_of(indices_all))
             z_q = straight_through(z, z_q)
         return Quantized(z_q, indices, loss, usage)
 
@@ -127,10 +130,16 @@ class Quantizer(nn.Module, ABC):
         return torch.bincount(indices.flatten(), minlength=self.K).float() / indices.numel()
 
     def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
-        """Do, after each training batch, what gradients do not: revive codevectors, keep averages."""
+        """Do, after each training batch, what gradients do not: revive codevectors, keep averages.
+
+        Where several processes train, this is the whole batch.
+        """
 
     def begin(self, z: Tensor, generator: torch.Generator) -> None:
         """Start among latents z [B, d, h, w] of training pictures, for quantizers that can."""
+
+    def cluster(self, z: Tensor) -> None:
+        """Move codevectors to the middle of those latents z [B, d, h, w] that choose them, for quantizers that can."""
 
     def advance(self, fraction: float) -> None:
         """Say how much of the training is done, 0..1, to quantizers that anneal."""
@@ -163,6 +172,14 @@ class Learned(Quantizer):
         sources = units if self.settings.has_own_codebooks else units.flatten(0, 1)[None]
         for book, source in zip(self.codebook.view(-1, self.K, self.d_star), sources, strict=True):
             book.copy_(draw(source, self.K, generator))
+
+    def cluster(self, z: Tensor) -> None:
+        """Take a few rounds of Lloyd's algorithm, but with stages that add up."""
+        if self.settings.depth > 1:
+            return
+        grid, first = self.expand(z), self.K * torch.arange(self.m, device=z.device)[:, None, None]
+        offset = first if self.settings.has_own_codebooks else 0
+        lloyd(self.codebook.data.view(-1, self.d_star), grid, lambda: self.encode_grid(grid) + offset)
 
 
 class Fixed(Quantizer):

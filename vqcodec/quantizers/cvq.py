@@ -39,7 +39,11 @@ class Options:
     learn: Learn = "loss"
 
 
-@register("cvq", options=Options)
+@register(
+    "cvq", options=Options,
+    first={"options": {"learn": "ema"}},
+    remedy="-O learn=ema, other anchors (-O anchor=random) or a larger --batch, which has more of them",
+)  # fmt: skip
 class CVQ(Averaged):
     """A codebook [K, d] that learns by gradient and by online clustering."""
 

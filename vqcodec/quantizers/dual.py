@@ -8,6 +8,9 @@ training is over the refined codebook is a constant, and the Transformer is gone
 As published both learn by gradient, which in short trainings leaves most of the local codebook unused; so it can also
 be moving averages (averages.py), with online clustering for what nobody uses (clustering.py). The global half must
 keep up with that or it dies. Nothing but gradients can move it, so its online clustering is one more loss.
+
+A file has units of equal width. Halves of unequal width (table 2) are units as wide as the wider one; what is left over
+of the narrower half is zero in every codevector, is never looked at and has no gradient.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqcodec.errors import SettingsError
@@ -37,6 +41,7 @@ class Options:
     local: what moves the local codebook, the gradient of the loss as published, moving averages of its features
     (`ema`), or these and online clustering (`clustering`); anchor: what unused codevectors then move to (anchors.py).
     pull: weight of the loss that draws refined codevectors nobody uses to the features nearest to them, 0 for none.
+    global_part, local_part: of how many equal parts of its unit a half has the first one; with 1 it has all channels.
     """
 
     layers: int = 6
@@ -46,9 +51,18 @@ class Options:
     local: Local = "loss"
     anchor: Anchor = "unique"
     pull: float = 0.0
+    global_part: int = 1
+    local_part: int = 1
 
 
-@register("dual", options=Options, layout="own", units=2, defaults={"m": 2})
+@register(
+    "dual", options=Options, layout="own", units=2, defaults={"m": 2},
+    first={
+        "quantizer_weight": 1.0,
+        "options": {"layers": 1, "feedforward": 256, "dropout": 0.0, "local": "clustering", "pull": 1.0},
+    },
+    remedy="-O local=clustering and -O pull=1, which bring back what either half leaves unused",
+)  # fmt: skip
 class Dual(Quantizer):
     """Codebooks [K, d / 2] for two units: the global one, which is refined, and the local one."""
 
@@ -56,21 +70,22 @@ class Dual(Quantizer):
 
     def __init__(self, settings: QuantizerSettings, options: Options = Options()) -> None:
         super().__init__(settings)
-        _check(settings, options)
-        self.global_codebook = nn.Parameter(torch.randn(self.K, self.d_star))
-        first = torch.empty(self.K, self.d_star).uniform_(-1 / self.K, 1 / self.K)
+        self.widths = _checked(settings, options)
+        first_width, second_width = self.widths
+        self.global_codebook = nn.Parameter(torch.randn(self.K, first_width))
+        first = torch.empty(self.K, second_width).uniform_(-1 / self.K, 1 / self.K)
         self.local_codebook = nn.Parameter(first, requires_grad=options.local == "loss")
         self.averages = None if options.local == "loss" else MovingAverages(self.K)
         self.clustering = (
-            OnlineClustering(self.K, self.d_star, settings.match, options.anchor)
+            OnlineClustering(self.K, second_width, settings.match, options.anchor)
             if options.local == "clustering"
             else None
         )
         self.pull = options.pull
         # Of anchors that are drawn anew for every batch a gradient follows the mean, which is one point for all.
-        self.revival = OnlineClustering(self.K, self.d_star, settings.match, "closest") if options.pull else None
+        self.revival = OnlineClustering(self.K, first_width, settings.match, "closest") if options.pull else None
         layer = nn.TransformerEncoderLayer(
-            self.d_star, options.heads, options.feedforward, options.dropout, batch_first=True
+            first_width, options.heads, options.feedforward, options.dropout, batch_first=True
         )
         self.transformer = nn.TransformerEncoder(layer, options.layers, enable_nested_tensor=False)
         self.noise = StepNoise()
@@ -79,13 +94,13 @@ class Dual(Quantizer):
 
     def codevectors(self) -> Tensor:
         """Return float32 [2, K, d_star], the refined global and the local codebook; in eval mode a constant."""
+        if self.refined is not None:
+            return self._whole(self.refined)
         if self.training:
-            refined = self._refine() if self.refined is None else self.refined
-            return torch.stack([refined, self.local_codebook])
-        if self.refined is None:
-            with torch.no_grad():
-                self.refined = self._refine()
-        return torch.stack([self.refined, self.local_codebook])
+            return self._whole(self._refine())
+        with torch.no_grad():
+            self.refined = self._refine()
+        return self._whole(self.refined)
 
     def forward(self, z: Tensor, indices: Tensor | None = None) -> Quantized:
         """Quantize z [B, d, h, w]; in training with one refinement, dropout included, for search and result."""
@@ -93,7 +108,7 @@ class Dual(Quantizer):
             return super().forward(z, indices)
         self.refined = self._refine()
         try:
-            quantized = super().forward(z, indices)
+            quantized = super().forward(self._without_rest(z), indices)
             return quantized._replace(loss=quantized.loss + self._pull(self.refined, z.detach(), quantized.indices))
         finally:
             self.refined = None
@@ -104,30 +119,45 @@ class Dual(Quantizer):
 
         Of a local half of moving averages it is only the commitment.
         """
-        if self.averages is None:
-            return self.m * super().loss(z, z_q)
-        (z_global, z_local), (q_global, q_local) = z.chunk(2, 1), z_q.chunk(2, 1)
-        return super().loss(z_global, q_global) + commitment_loss(z_local, q_local)
+        (z_global, z_local), (q_global, q_local) = self.halves(z), self.halves(z_q)
+        local = super().loss(z_local, q_local) if self.averages is None else commitment_loss(z_local, q_local)
+        return super().loss(z_global, q_global) + local
+
+    def halves(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the global and the local half of z [B, d, h, w], each without what its unit has left over."""
+        return z[:, : self.widths[0]], z[:, self.d_star : self.d_star + self.widths[1]]
 
     @torch.no_grad()
     def begin(self, z: Tensor, generator: torch.Generator) -> None:
         """Make every local codevector one of the local features in z; the global ones are not in their space."""
-        self.local_codebook.copy_(draw(z[:, self.d_star :], self.K, generator))
+        self.local_codebook.copy_(draw(self.halves(z)[1], self.K, generator))
 
     def update(self, z: Tensor, indices: Tensor, usage: Tensor) -> None:
         """Move the local codebook where gradients do not, by the local half of what was matched alone."""
-        z, indices = z[:, self.d_star :], indices[:, 1:]
+        z, indices = self.halves(z)[1], indices[:, 1:]
         if self.averages is not None:
             self.averages.update(self.local_codebook, z, indices)
         if self.clustering is not None:
-            self.clustering.update(self.local_codebook, self.usage_of(indices), Features(z, self.d_star))
+            self.clustering.update(self.local_codebook, self.usage_of(indices), Features(z, self.widths[1]))
 
     def _pull(self, refined: Tensor, z: Tensor, indices: Tensor) -> Tensor | float:
         """Return the weighted loss that draws unused codevectors of the refined codebook to the global half of z."""
         if self.revival is None:
             return 0.0
-        usage, features = self.usage_of(indices[:, :1]), Features(z[:, : self.d_star], self.d_star)
+        usage, features = self.usage_of(indices[:, :1]), Features(self.halves(z)[0], self.widths[0])
         return self.pull * self.revival.pull(refined, usage, features)
+
+    def _whole(self, refined: Tensor) -> Tensor:
+        """Return both codebooks [2, K, d_star], with zeros where a half is narrower than its unit."""
+        books = zip((refined, self.local_codebook), self.widths, strict=True)
+        return torch.stack([F.pad(book, (0, self.d_star - width)) for book, width in books])
+
+    def _without_rest(self, z: Tensor) -> Tensor:
+        """Return z [B, d, h, w] without the values and gradients of what is left over."""
+        if self.widths == (self.d_star, self.d_star):
+            return z
+        halves = zip(self.halves(z), self.widths, strict=True)
+        return torch.cat([F.pad(half, (0, 0, 0, 0, 0, self.d_star - width)) for half, width in halves], 1)
 
     def train(self, mode: bool = True) -> Dual:
         """Set the mode and forget the constant of eval mode."""
@@ -145,12 +175,20 @@ def _forget(module: Dual, _: object) -> None:
     module.refined = None
 
 
-def _check(settings: QuantizerSettings, options: Options) -> None:
+def _checked(settings: QuantizerSettings, options: Options) -> tuple[int, int]:
+    """Return the widths of the halves; SettingsError for options that do not fit."""
     if settings.m != 2:
         raise SettingsError(f"quantizer 'dual' has two units, not m={settings.m}; choose m=2")
-    if options.heads < 1 or settings.d_star % options.heads:
+    parts = options.global_part, options.local_part
+    if min(parts) != 1 or any(part < 1 or settings.d_star % part for part in parts):
         raise SettingsError(
-            f"d_star={settings.d_star} of quantizer 'dual' does not divide into heads={options.heads}; "
+            f"global_part={parts[0]}, local_part={parts[1]} of quantizer 'dual' do not fit d_star={settings.d_star}; "
+            "choose 1 for the wider half, and for the other what divides d_star"
+        )
+    widths = settings.d_star // parts[0], settings.d_star // parts[1]
+    if options.heads < 1 or widths[0] % options.heads:
+        raise SettingsError(
+            f"d_star={widths[0]} of quantizer 'dual' does not divide into heads={options.heads}; "
             "choose heads that divide d_star"
         )
     for key in ("layers", "feedforward"):
@@ -160,3 +198,4 @@ def _check(settings: QuantizerSettings, options: Options) -> None:
         raise SettingsError(f"option pull of quantizer 'dual' is {options.pull:g}; choose 0 or more")
     if not 0 <= options.dropout < 1:
         raise SettingsError(f"option dropout of quantizer 'dual' is {options.dropout:g}; choose 0 or more, below 1")
+    return widths

@@ -25,7 +25,7 @@ class Options:
     noise: float = 0.01
 
 
-@register("hvq", options=Options)
+@register("hvq", options=Options, remedy="more resets (-O interval=5), further apart (-O noise=0.1)")
 class HVQ(Learned):
     """A codebook [K, d] that learns by gradient and by resets."""
 

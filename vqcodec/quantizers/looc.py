@@ -35,7 +35,11 @@ class Options:
     learn: Learn = "loss"
 
 
-@register("looc", options=Options, units=MOST_UNITS, beta=MOST_BETA, depth=2, by_rate=True, defaults={"m": 32})
+@register(
+    "looc", options=Options, units=MOST_UNITS, beta=MOST_BETA, depth=2, by_rate=True, defaults={"m": 32},
+    first={"options": {"learn": "ema"}},
+    remedy="-O learn=ema, other anchors (-O anchor=random) or a larger --batch, which has more of them",
+)  # fmt: skip
 class LooC(Averaged):
     """A shared codebook [K, d_star] for m units, with beta and an optional coarse stage."""
 

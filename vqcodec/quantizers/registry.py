@@ -3,7 +3,8 @@
     @register("mine", options=Options, units=4096, defaults={"m": 32})
     class Mine(Learned): ...
 
-A module of this folder is found by being there; one elsewhere registers when it is imported.
+A module of this folder is found by being there; one elsewhere registers when it is imported, by its own program or by
+its name (packages.py).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from vqcodec.errors import SettingsError
+from vqcodec.quantizers import packages
 from vqcodec.quantizers.base import Quantizer
 from vqcodec.quantizers.layout.settings import QuantizerSettings
 from vqcodec.quantizers.learning.options import parse_options
@@ -34,7 +36,8 @@ class Method:
     it can do, or None for any; by_rate: whether rate and distortion can train it: its one codebook is then moved by
     clustering and coded by tables that make far codevectors rare. defaults: settings of a training that are not the
     usual ones; sizes: a function of a training's settings that gives those which follow from them. What a user says
-    wins over both.
+    wins over both. first: settings of a training without a recipe on a few photographs; remedy: what helps where its
+    codebook collapses, as the end of a sentence.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Method:
     by_rate: bool = False
     defaults: Values = field(default_factory=dict)
     sizes: Callable[[Values], Values] | None = None
+    first: Values = field(default_factory=dict)
+    remedy: str = "a smaller K, or a lower learning rate"
 
     def check(self, settings: QuantizerSettings) -> None:
         """Raise SettingsError for settings that this method cannot have."""
@@ -83,28 +88,32 @@ def register(name: str, **facts: Any) -> Callable[[Kind], Kind]:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all methods in alphabetical order."""
+    """Return the names of all methods in alphabetical order, with those that installed packages offer."""
     _import_all()
-    return tuple(sorted(_METHODS))
+    return tuple(sorted({*_METHODS, *packages.offered()}))
 
 
 def names_by_rate() -> tuple[str, ...]:
-    """Return the names of the methods that rate and distortion can train."""
-    return tuple(name for name in names() if _METHODS[name].by_rate)
+    """Return the names of the methods that rate and distortion can train, of other packages those in use."""
+    _import_all()
+    return tuple(sorted(name for name, found in _METHODS.items() if found.by_rate))
 
 
 def method(name: str) -> Method:
-    """Return a method; SettingsError for an unknown one."""
-    # names() imports all methods first; an unknown name is known to be unknown only then.
-    if name not in names():
-        raise SettingsError(f"quantizer {name!r} is unknown; choose one of {', '.join(names())}")
-    return _METHODS[name]
+    """Return a method by its name or as module:Class; SettingsError for an unknown one."""
+    _import_all()
+    if name in _METHODS:
+        return _METHODS[name]
+    # Looking through the installed packages takes hundredths of a second, so it comes last.
+    if not packages.is_place(name) and name not in packages.offered():
+        raise SettingsError(f"quantizer {name!r} is unknown; choose one of {', '.join(names())}, or name module:Class")
+    return _of_package(name)
 
 
 def settings_of(name: str, K: int, m: int, d_star: int, **others: Any) -> QuantizerSettings:
     """Return the settings of a method, in its layout; SettingsError for what it cannot have."""
     found = method(name)
-    settings = QuantizerSettings(name, K, m, d_star, layout=found.layout, **others)
+    settings = QuantizerSettings(found.name, K, m, d_star, layout=found.layout, **others)
     found.check(settings)
     return settings
 
@@ -119,6 +128,17 @@ def build(settings: QuantizerSettings, options: Values | None = None) -> Quantiz
     found.check(settings)
     parsed = parse_options(found.options or object, options or {}, found.name)
     return found.kind(settings, parsed) if found.options else found.kind(settings)  # type: ignore[call-arg]
+
+
+def _of_package(name: str) -> Method:
+    kind = packages.find(name)
+    for found in _METHODS.values():
+        if found.kind is kind and (packages.is_place(name) or found.name == name):
+            return found
+    raise SettingsError(
+        f"quantizer {name!r} stands for {kind!r}, which is not a quantizer of that name; "
+        "register the class with @vqcodec.quantizers.register(NAME)"
+    )
 
 
 @cache

@@ -34,7 +34,11 @@ class Options:
     pace: float = 1.0
 
 
-@register("sq", options=Options, match="l2")
+@register(
+    "sq", options=Options, match="l2",
+    first={"quantizer_weight": 1.0, "options": {"variance": 0.5, "pace": 10.0}},
+    remedy="latents of unit variance (standardised = true in a recipe), or another -O variance to begin with",
+)  # fmt: skip
 class SQ(SoftQuantizer):
     """A codebook [K, d] and the logarithm of sigma^2, here divided by its pace, which learn together.
 

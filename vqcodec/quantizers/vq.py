@@ -32,7 +32,11 @@ class Options:
     codes: Literal["free", "unit"] = "free"
 
 
-@register("vq", options=Options, by_rate=True)
+@register(
+    "vq", options=Options, by_rate=True,
+    first={"options": {"learn": "ema"}},
+    remedy="-O learn=ema, which keeps codevectors among the latents, or quantizer cvq, which revives them",
+)  # fmt: skip
 class VQ(Averaged):
     """A codebook [K, d] for whole feature vectors."""
 

@@ -1,20 +1,23 @@
 """The papers' tables as data: paper_tables/*.toml, one a table.
 
     title, source, datasets, epochs, note, on.DATASET (settings of all rows that differ on a data set)
+    figure (one of FIGURE_KINDS that is drawn beside the table)
     [[rows]]      label, settings (those of AutoencoderSettings), published.DATASET (figures)
                   on.DATASET (settings of the row that differ on a data set)
                   variants.NAME (settings that differ; beside QUICK where the name ends in quick)
                   quick (the variant of that name)
-                  like (a row of another table that holds where this is silent)
+                  only, quick_only (the data sets that the row, or its variants that end in quick, are for if not all)
+                  like (a row of another table that holds where this is silent, with what that table says on data
+                  sets: table, label, and settings of it where several rows have the label)
 
 A row without settings is published, but not built here. Published figures under another name than that of a
-data set are of other data.
+data set are of other data. Tables of users have the same form (own_tables.py).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +33,8 @@ else:
 FOLDER = Path(__file__).parent / "paper_tables"
 FIGURES = ("psnr_db", "ssim", "l1", "lpips", "rfid", "usage")
 """Names of published figures."""
+FIGURE_KINDS = ("codevectors", "training")
+"""What a table's drawing shows: rows over K, or a run over its epochs; see figures.py."""
 QUICK = {
     "match": "l2",
     "batch": 8,
@@ -62,13 +67,13 @@ def quick_on(dataset: Name) -> dict[str, Any]:
 class Row:
     """One row of a table, or one of its variants.
 
-    settings: those of AutoencoderSettings that make it by data set of the table, None where it is not built here;
+    settings: those of AutoencoderSettings that make it by data set of the table, where it is built on that one;
     published: figures by their names, by data set; variant: how the row differs from what is published, or "".
     """
 
     label: str
     variant: str
-    settings: Mapping[Name, Mapping[str, Any]] | None
+    settings: Mapping[Name, Mapping[str, Any]]
     published: Mapping[str, Mapping[str, float]]
 
     @property
@@ -84,7 +89,10 @@ class Row:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table: where it is from, the data sets on which its rows are trained here, and the epochs published."""
+    """A table: where it is from, the data sets on which its rows are trained here, and the epochs published.
+
+    figure: one of FIGURE_KINDS, or "" where nothing is drawn.
+    """
 
     name: str
     title: str
@@ -93,6 +101,7 @@ class PaperTable:
     datasets: tuple[Name, ...]
     epochs: int
     rows: tuple[Row, ...]
+    figure: str = ""
 
 
 def names() -> list[str]:
@@ -100,12 +109,22 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def shipped() -> list[PaperTable]:
+    """Return all tables."""
+    return [load(name) for name in names()]
+
+
 def load(name: str) -> PaperTable:
     """Return a table; SettingsError where there is none of that name."""
-    raw = _read(name)
+    return table(name, _read(name))
+
+
+def table(name: str, raw: Mapping[str, Any]) -> PaperTable:
+    """Return the table of what a file holds; SettingsError where a row is like none or like several."""
     datasets = tuple(cast(Name, dataset) for dataset in raw["datasets"])
     rows = tuple(row for values in raw["rows"] for row in _rows(values, datasets, raw.get("on", {})))
-    return PaperTable(name, raw["title"], raw["source"], raw["note"], datasets, raw["epochs"], rows)
+    said = raw["title"], raw["source"], raw["note"]
+    return PaperTable(name, *said, datasets, raw["epochs"], rows, raw.get("figure", ""))
 
 
 def _read(name: str) -> _Raw:
@@ -116,8 +135,7 @@ def _read(name: str) -> _Raw:
 
 def _rows(values: _Raw, datasets: tuple[Name, ...], on: _Raw) -> list[Row]:
     """Return a row as it is published, then its variants; `on` has what differs by data set in the whole table."""
-    if "like" in values:
-        values = _found(**values["like"]) | values
+    values = _completed(values)
     variants = {"": {}} | values.get("variants", {})
     if "quick" in values:
         variants["quick"] = values["quick"]
@@ -127,15 +145,48 @@ def _rows(values: _Raw, datasets: tuple[Name, ...], on: _Raw) -> list[Row]:
 def _row(values: _Raw, variant: str, changed: _Raw, datasets: tuple[Name, ...], on: _Raw) -> Row:
     settings: dict[Name, Mapping[str, Any]] = {}
     for dataset in datasets if "settings" in values else ():
+        built: Collection[str] = values.get("only", datasets)
+        if dataset not in built or (_is_quick(variant) and dataset not in values.get("quick_only", built)):
+            continue
         usual = values["settings"] | on.get(dataset, {}) | values.get("on", {}).get(dataset, {})
         quick = quick_on(dataset) if _is_quick(variant) else {}
         settings[dataset] = usual | quick | changed
-    return Row(values["label"], variant, settings or None, values["published"])
+    return Row(values["label"], variant, settings, values["published"])
 
 
 def _is_quick(variant: str) -> bool:
     return variant.split(", ")[-1] == "quick"
 
 
-def _found(table: str, label: str) -> _Raw:
-    return next(values for values in _read(table)["rows"] if values.get("label") == label)
+def _completed(values: _Raw) -> _Raw:
+    """Return a row with what it leaves to the one that it is like."""
+    if "like" not in values:
+        return values
+    found = _found(**values["like"])
+    return found | values | {"on": _merged(found["on"], values.get("on", {}))}
+
+
+def _found(table: str, label: str, settings: Mapping[str, Any] = {}) -> _Raw:
+    """Return the one row of a label and settings, whose `on` has that of its table too: it is to be the same run."""
+    raw = _read(table)
+    named: list[_Raw] = [values for values in raw["rows"] if values.get("label") == label]
+    rows = [values for values in named if settings.items() <= values.get("settings", {}).items()]
+    if not rows:
+        said = f" of {dict(settings)}" if named else ""
+        raise SettingsError(f"table {table!r} has no row {label!r}{said}; --list shows them all")
+    if len(rows) > 1:
+        raise SettingsError(
+            f"the label {label!r} is ambiguous: table {table!r} has {len(rows)} such rows; add settings of one to "
+            f"like (they differ in {', '.join(_differing([values.get('settings', {}) for values in rows]))})"
+        )
+    return rows[0] | {"on": _merged(raw.get("on", {}), rows[0].get("on", {}))}
+
+
+def _differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    keys = sorted({key for values in settings for key in values})
+    return [key for key in keys if any(values.get(key) != settings[0].get(key) for values in settings)]
+
+
+def _merged(one: _Raw, other: _Raw) -> _Raw:
+    """Return settings by data set, where the other's come after the one's."""
+    return {dataset: one.get(dataset, {}) | other.get(dataset, {}) for dataset in {**one, **other}}

@@ -18,8 +18,13 @@ from vqcodec.reproduction.runs import Run
 _NAMES = {
     "vq": "VQ-VAE",
     "cvq": "CVQ-VAE",
-    "hvq": "HVQ-VAE",
+    "hvq": "VQ with reset",
+    "restart": "Random restarts",
     "sq": "SQ-VAE",
+    "pq": "PQ",
+    "rq": "RQ",
+    "fsq": "FSQ",
+    "lfq": "LFQ",
     "looc": "LooC",
     "dual": "Dual",
     "gumbel": "Gumbel",
@@ -83,8 +88,14 @@ def _lines(points: list[tuple[Run, Values]]) -> list[Line]:
 
 def _group(run: Run) -> str:
     settings = run.settings
-    name = _NAMES.get(settings.quantizer, settings.quantizer.upper())
-    return f"{name}{f' β {_MODES[settings.mode]}' if settings.beta > 1 else ''}, {_training(run)}"
+    name = settings.quantizer_settings().name
+    name = _NAMES.get(name, name)
+    if settings.beta > 1:
+        name += f" β {_MODES[settings.mode]}"
+    if settings.subpixel > 1:
+        name += f" β {settings.subpixel}"
+    released = " as released" if max(settings.subpixel, settings.rows) > 1 else ""
+    return f"{name}{released}, {_training(run)}"
 
 
 def _training(run: Run) -> str:

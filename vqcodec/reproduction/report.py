@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vqcodec.errors import InputError, OutputError
 from vqcodec.evaluation.eval.plots import rendered
 from vqcodec.files import atomic_write, check_output, read_file
-from vqcodec.reproduction import markdown, paper_tables, plot, results
+from vqcodec.reproduction import figures, markdown, paper_tables, plot, results
 from vqcodec.reproduction.lossless import FORMATS
 from vqcodec.reproduction.paper_tables import PaperTable
 from vqcodec.reproduction.results import Values
@@ -33,13 +34,14 @@ difference from the paper says little about either, and rows of a large batch ha
 
 **quick.** Rows of this name are the same network, codebook and loss, trained so that few epochs are enough: the nearest
 codevector, batches of 8, a learning rate of 0.001 that falls along half a cosine, Adam's second moments forgotten
-faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ and LooC codebooks that are moving
-averages of what chose them (`QUICK` in `reproduction/paper_tables.py`). Exceptions: Gumbel, SQ-VAE and LFQ keep the
-weight of their losses; Gumbel and SQ-VAE begin with latents of mean 0 and variance 1 and with codevectors among them,
-the variance of SQ-VAE begins at 20 and moves 20 times as fast, and the sharpness of Gumbel is 0.1; FSQ has no search;
-Dual has its loss at the usual weight, a Transformer of 1 layer of width 512, and a local codebook of moving averages.
-These rows compare methods with one another as far as their epochs are the same; the others compare with what was
-published.
+faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ, LooC and the random restarts codebooks that
+are moving averages of what chose them (`QUICK` in `reproduction/paper_tables.py`). Exceptions: the rows of CVQ-VAE's
+tables 3, 4c and 4d whose anchors or matching are by cosine keep it; PQ as released keeps cosine and its loss; Gumbel,
+SQ-VAE and LFQ keep the weight of their losses; Gumbel and SQ-VAE begin with latents of mean 0 and variance 1 and with
+codevectors among them, the variance of SQ-VAE begins at 20 and moves 20 times as fast, and the sharpness of Gumbel is
+0.1; FSQ has no search; Dual has its loss at the usual weight, a Transformer of 1 layer of width 512, and a local
+codebook of moving averages. These rows compare methods with one another as far as their epochs are the same; the others
+compare with what was published.
 
 **quick on photos.** The network has an eighth of the published width, training shows crops of 64 × 64 of the tiles,
 another in each epoch, and all rows begin with the same network: the one that LooC 256 × 4 without beta has after 15
@@ -64,16 +66,19 @@ were counted on the training pictures. In files this small the header weighs muc
 Found = dict[str, Values]
 
 
-def write(work: Path, output: Path) -> int:
+def write(work: Path, output: Path, own: Sequence[PaperTable] = ()) -> int:
     """Write the report, and the plots into a folder beside it; return how many runs it has.
 
-    InputError where nothing was measured yet; an existing file is replaced if it is such a report.
+    `own` are tables beside the shipped ones. InputError where nothing was measured yet; an existing file is replaced
+    if it is such a report.
     """
     check_replaceable(output)
-    found = _found(work)
+    tables = [*paper_tables.shipped(), *own]
+    all_of_them = [entry for table in tables for entry in entries(table)]
+    found = _found(work, all_of_them)
     if not found:
         raise InputError(f"{work} holds no results of vqc reproduce; name a table to begin with, such as looc-1")
-    chosen = [entry for entry in _all_choices() if entry.run is not None and entry.run.name in found]
+    chosen = [entry for entry in all_of_them if entry.run is not None and entry.run.name in found]
     datasets = dict.fromkeys(entry.dataset for entry in chosen)
     parts = [TITLE, "", _PREFACE]
     for dataset in datasets:
@@ -82,8 +87,9 @@ def write(work: Path, output: Path) -> int:
         figure = plot.draw(dataset, [(run, found[name]) for name, (run, _) in runs.items()], lossless)
         _write(output.parent / PLOTS / _plot_name(output, dataset), rendered(figure, "png"))
         parts += _dataset_section(dataset, sorted({found[name]["data"] for name in runs}), lossless, output)
-    for name in dict.fromkeys(entry.table.name for entry in chosen):
-        parts += _table_section(paper_tables.load(name), found)
+    for table in tables:
+        if any(entry.table is table for entry in chosen):
+            parts += _table_section(table, found, output)
     _write(output, ("\n".join(parts)).encode())
     return len(found)
 
@@ -95,13 +101,9 @@ def check_replaceable(output: Path) -> None:
         raise OutputError(f"{output} is there and is not a report of vqc reproduce; choose another name with -o")
 
 
-def _all_choices() -> list[Entry]:
-    return [entry for name in paper_tables.names() for entry in entries(paper_tables.load(name))]
-
-
-def _found(work: Path) -> Found:
+def _found(work: Path, chosen: Sequence[Entry]) -> Found:
     """Return what was measured, by the names of runs."""
-    found = {name: results.read_run(work, name) for name in distinct(_all_choices())}
+    found = {name: results.read_run(work, name) for name in distinct(chosen)}
     return {name: values for name, values in found.items() if values is not None}
 
 
@@ -131,14 +133,27 @@ def _size(label: str, size: float, pixels: int) -> str:
     return f"{size:,.0f} bytes as {label} ({8 * size / pixels:.2f} bpp)"
 
 
-def _table_section(table: PaperTable, found: Found) -> list[str]:
+def _table_section(table: PaperTable, found: Found, output: Path) -> list[str]:
     """Return a table on each data set of which anything was measured."""
-    lines = [f"## {table.name}: {table.title}", "", f"{table.source}. {table.note}", ""]
+    said = " ".join(text for text in (f"{table.source}." if table.source else "", table.note) if text)
+    lines = [f"## {table.name}: {table.title}", "", *([said, ""] if said else [])]
     for dataset in table.datasets:
         chosen = [entry for entry in entries(table) if entry.dataset == dataset]
         if not any(name in found for name in distinct(chosen)):
             continue
         lines += [f"### {table.name} on {dataset}", "", *markdown.rows(chosen, found), ""]
+        lines += _figure(table, chosen, found, output) if table.figure else []
         shared = markdown.sharing(chosen, found)
         lines += ["How units share codevectors (LooC, Figures 7 and 8):", "", *shared, ""] if shared else []
     return lines
+
+
+def _figure(table: PaperTable, chosen: Sequence[Entry], found: Found, output: Path) -> list[str]:
+    """Draw what a table is drawn as on a data set; return the lines that show it."""
+    figure = figures.draw(table.name, table.figure, chosen, found)
+    if figure is None:
+        return []
+    dataset = chosen[0].dataset
+    picture = f"{PLOTS}/{_plot_name(output, f'{table.name}-{dataset}')}"
+    _write(output.parent / picture, rendered(figure, "png"))
+    return [f"![{table.title}, on {dataset}]({picture})", ""]

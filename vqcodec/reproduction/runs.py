@@ -8,13 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any
 
 from vqcodec.errors import SettingsError
 from vqcodec.reproduction import paper_tables
 from vqcodec.reproduction.paper_tables import START_ON, PaperTable, Row, quick_on
 from vqcodec.training.papers.settings import AutoencoderSettings
-from vqcodec.training.pictures.datasets import Name
+from vqcodec.training.pictures.datasets import ORIGINS, Name, known_name
 from vqcodec.training.pictures.photo_tiles import SIDE
 
 NETWORKS: dict[Name, dict[str, Any]] = {
@@ -24,8 +24,8 @@ NETWORKS: dict[Name, dict[str, Any]] = {
     "photos": {"network": "vqgan", "d": 256, "crop": SIDE},
 }
 """The papers' network for each data set, in settings of AutoencoderSettings, with the channels of its latents."""
-# What says how long a run lasts, where and under which name: not what it is.
-_NOT_OF_THE_RUN = {"name", "data", "steps", "seconds", "threads", "checkpoint_minutes"}
+NOT_OF_THE_RUN = {"name", "data", "steps", "seconds", "threads", "checkpoint_minutes"}
+"""What says how long a run lasts, where and under which name: not what it is."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class Run:
     def name(self) -> str:
         """What is readable of the settings, and a hash of all that are not the usual ones."""
         settings, quantizer = self.settings, self.settings.quantizer_settings()
-        parts = [self.dataset, settings.quantizer, f"{quantizer.K}x{quantizer.d_star}"]
+        parts = [self.dataset, quantizer.name, f"{quantizer.K}x{quantizer.d_star}"]
         parts += [f"beta{settings.beta}", settings.mode] if settings.beta > 1 else []
+        parts += [f"{key}{value}" for key in ("subpixel", "rows") if (value := getattr(settings, key)) > 1]
         return "-".join([*parts, settings.match, f"b{settings.batch}", self._hash()])
 
     @property
@@ -67,7 +68,7 @@ class Run:
         mine = {
             key: value
             for key, value in self.settings.as_dict().items()
-            if key not in _NOT_OF_THE_RUN and value != usual[key]
+            if key not in NOT_OF_THE_RUN and value != usual[key]
         }
         return hashlib.sha256(json.dumps([self.dataset, mine], sort_keys=True).encode()).hexdigest()[:8]
 
@@ -83,9 +84,9 @@ class Entry:
     @cached_property
     def run(self) -> Run | None:
         """The run that makes the row."""
-        if self.row.settings is None:
+        if self.dataset not in self.row.settings:
             return None
-        values = {**NETWORKS[self.dataset], **self.row.settings[self.dataset]}
+        values = {**NETWORKS[self.dataset], **AutoencoderSettings.completed(self.row.settings[self.dataset])}
         if self.row.is_quick and self.dataset in START_ON:
             values["init"] = _start(self.dataset).name
         return Run(self.dataset, AutoencoderSettings(**values))
@@ -103,23 +104,30 @@ def _start(dataset: Name) -> Run:
 
 
 def entries(table: PaperTable) -> list[Entry]:
-    """Return all rows of a table on all its data sets, one data set after the other."""
-    return [Entry(table, row, dataset) for dataset in table.datasets for row in table.rows]
+    """Return all rows of a table on all its data sets, one data set after the other.
+
+    A row that is built for some of them is not one of the others.
+    """
+    found = [Entry(table, row, dataset) for dataset in table.datasets for row in table.rows]
+    return [entry for entry in found if not entry.row.settings or entry.dataset in entry.row.settings]
 
 
-def choose(names: Sequence[str], only: Sequence[str] = (), pattern: str = "") -> list[Entry]:
+def choose(
+    names: Sequence[str], only: Sequence[str] = (), pattern: str = "", own: Sequence[PaperTable] = ()
+) -> list[Entry]:
     """Return the rows of tables on the data sets `only` whose text the regular expression is found in.
 
-    Without names all tables, without `only` all their data sets; capitals do not matter. SettingsError where
-    a name is unknown, or nothing is left.
+    `own` are tables beside those of the names; without either all that are shipped, without `only` all their data
+    sets. Capitals do not matter. SettingsError where a name is unknown, or nothing is left.
     """
-    found = [entry for name in names or paper_tables.names() for entry in entries(paper_tables.load(name))]
+    tables = [*map(paper_tables.load, names), *own] or paper_tables.shipped()
+    found = [entry for table in tables for entry in entries(table)]
     for dataset in only:
-        if dataset not in get_args(Name):
-            raise SettingsError(f"there is no data set {dataset!r}; choose from {', '.join(get_args(Name))}")
+        known_name(dataset)
     on_these = [entry for entry in found if not only or entry.dataset in only]
     if not on_these:
-        raise SettingsError(f"{', '.join(names)} has no rows on {', '.join(only)}; choose another data set")
+        named = ", ".join(table.name for table in tables)
+        raise SettingsError(f"{named} has no rows on {', '.join(only)}; choose another data set")
     matching = [entry for entry in on_these if _pattern(pattern).search(entry.text)]
     if not matching:
         raise SettingsError(f"no row is like {pattern!r}; --list shows them all")
@@ -134,6 +142,12 @@ def distinct(chosen: Sequence[Entry]) -> dict[str, tuple[Run, int]]:
             epochs = found.get(entry.run.name, (entry.run, 0))[1]
             found[entry.run.name] = entry.run, max(epochs, entry.table.epochs)
     return found
+
+
+def origins(chosen: Sequence[Entry]) -> str:
+    """Return in words which data sets rows need, and where their files come from."""
+    needed = {entry.dataset: None for entry in chosen}
+    return "; ".join(f"{name}: {ORIGINS[name]}" for name in needed)
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,7 @@ from vqcodec.training.pictures.images import Images
 
 # Epochs are whole steps: a rounding error must not ask for one more.
 _EPSILON = 1e-9
+_LOG_ENTRIES = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,11 @@ class Workbench:
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{work} cannot be made a folder: {error.strerror}") from error
+
+    def load(self, datasets: Iterable[Name]) -> None:
+        """Read data sets, whose absence is then known before hours of training."""
+        for dataset in datasets:
+            self._split(dataset)
 
     def bring(self, run: Run, epochs: int) -> Values | None:
         """Return what was measured of a run of at least budget * epochs; trains and measures it first where needed.
@@ -143,8 +151,16 @@ class Workbench:
             "settings": state.settings.as_dict(),
             "fingerprint": metadata.fingerprint,
             "measured": measure(self._model(run), split.test),
+            "log": _thinned(progress.log),
         }
         return results.write_run(self.work, run.name, values)
+
+
+def _thinned(log: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Return what the figures draw of a training, in at most _LOG_ENTRIES places, the last among them."""
+    entries = [entry for entry in log if "usage" in entry]
+    kept = entries[::-1][:: -(-len(entries) // _LOG_ENTRIES) or 1][::-1]
+    return {key: [entry[key] for entry in kept] for key in ("step", "psnr_db", "usage", "perplexity")}
 
 
 def _crc(pixels: npt.NDArray[np.uint8], before: int = 0) -> int:

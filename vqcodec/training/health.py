@@ -23,10 +23,13 @@ def check_loss(loss: float, step: int, learning_rate: float) -> None:
 
 
 class CollapseWatch:
-    """Notices that few codevectors are left in use, and again each time their number has halved."""
+    """Notices that few codevectors are left in use, and again each time their number has halved.
 
-    def __init__(self) -> None:
-        self._threshold = _FEW
+    remedy: what helps the method, as the end of a sentence.
+    """
+
+    def __init__(self, remedy: str) -> None:
+        self._threshold, self._remedy = _FEW, remedy
 
     def see(self, step: int, K: int, seen: int, usage: float, perplexity: float) -> str | None:
         """Return a sentence to be said about the share of used codevectors among `seen` indices, or None.
@@ -38,6 +41,5 @@ class CollapseWatch:
         self._threshold = usage / 2
         return (
             f"warning: the codebook collapses: {round(usage * K)} of {K} codevectors are in use at step {step} "
-            f"({usage:.1%}, perplexity {perplexity:.1f}); what helps is a quantizer that revives them (cvq, looc), "
-            "moving averages (-O learn=ema) or a lower learning rate"
+            f"({usage:.1%}, perplexity {perplexity:.1f}); what helps is {self._remedy}"
         )

@@ -38,7 +38,8 @@ class RunSettings:
     """What runs of every kind depend on besides their pictures; SettingsError for a field outside `ranges`.
 
     `data` says what the pictures are, and `init` is a model, by name or path, that the run starts from. It lasts
-    `steps` steps or, if that is 0, `seconds` seconds. `crop` is the side of training crops.
+    `steps` steps or, if that is 0, `seconds` seconds. `crop` is the side of training crops. With `stream` the
+    pictures are read while it goes on, see pictures/streamed.py, and not all before.
     """
 
     ranges: ClassVar[Ranges] = {}
@@ -50,6 +51,7 @@ class RunSettings:
     seconds: float = 0.0
     batch: int = 8
     crop: int = 128
+    stream: bool = False
     learning_rate: float = 1e-3
     checkpoint_minutes: float = 3.0
     seed: int = 0

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
+from vqcodec import ranks
 from vqcodec.training.stepping import Stepped
 
 
@@ -24,9 +25,13 @@ def facts(state: Made) -> dict[str, Any]:
         "steps": state.progress.step,
         "seconds": round(state.progress.seconds),
         "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, {state.device.type}",
+        "machine": f"{platform.machine()}, {_processes()}{torch.get_num_threads()} threads, {state.device.type}",
         "settings": _settings(state),
     }
+
+
+def _processes() -> str:
+    return f"{ranks.count()} processes of " if ranks.count() > 1 else ""
 
 
 def _settings(state: Made) -> dict[str, Any]:

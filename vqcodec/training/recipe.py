@@ -59,7 +59,7 @@ def read_recipe(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     hints = {kind: get_type_hints(kind) for kind in KINDS.values()}
     known = {"kind": str} | {field.name: hints[kind][field.name] for kind in hints for field in fields(kind)}
     for key, value in values.items():
-        _check(path, key, value, known)
+        check_value(f"recipe {path}", key, value, known)
     if values.get("seconds") and "steps" not in values:
         values["steps"] = 0
     if base is None:
@@ -100,17 +100,18 @@ def _kind_of(values: Mapping[str, Any]) -> str:
     return "papers" if values.get("network", usual) in NETWORK_NAMES else "photo"
 
 
-def _check(path: Path, key: str, value: Any, known: dict[str, Any]) -> None:
+def check_value(where: str, key: str, value: Any, known: Mapping[str, Any]) -> None:
+    """Raise SettingsError for a key that is not `known` by its type hint, or a value of another type."""
     if key not in known:
-        raise SettingsError(f"recipe {path} has the unknown key {key!r}; known keys: {', '.join(sorted(known))}")
+        raise SettingsError(f"{where} has the unknown key {key!r}; known keys: {', '.join(sorted(known))}")
     allowed, kind = _TYPES[get_origin(known[key]) or known[key]]
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        raise SettingsError(f"recipe {path}: {key} must be a {kind}, not {value!r}")
+        raise SettingsError(f"{where}: {key} must be a {kind}, not {value!r}")
     if known[key] == Mapping[str, float]:
-        _check_numbers(path, key, value)
+        _check_numbers(where, key, value)
 
 
-def _check_numbers(path: Path, key: str, values: Any) -> None:
+def _check_numbers(where: str, key: str, values: Any) -> None:
     for name, number in values.items():
         if not isinstance(number, int | float) or isinstance(number, bool):
-            raise SettingsError(f"recipe {path}: {key}.{name} must be a number, not {number!r}")
+            raise SettingsError(f"{where}: {key}.{name} must be a number, not {number!r}")

@@ -10,6 +10,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from vqcodec import ranks
+
 
 class Batch(NamedTuple):
     """Pictures x float32 [B, 3, H, W] in [0, 1] of a step, their qualities [B], and where noise comes from."""
@@ -17,6 +19,10 @@ class Batch(NamedTuple):
     x: Tensor
     quality: Tensor
     noise: torch.Generator | None = None
+
+    def part(self) -> Batch:
+        """Return this process's part of the batch."""
+        return self._replace(x=ranks.part(self.x), quality=ranks.part(self.quality))
 
 
 class Loss(NamedTuple):

@@ -16,11 +16,12 @@ from vqcodec.training import checkpoint
 
 @dataclass
 class Progress:
-    """How far a run is: steps taken, seconds of training, the stage where it has any, and the log so far."""
+    """How far a run is: steps and seconds that it took, its stage if it has any, steps by stage, and the log so far."""
 
     step: int = 0
     seconds: float = 0.0
     stage: str = ""
+    taken: dict[str, int] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
 
 

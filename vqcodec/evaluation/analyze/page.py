@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from vqcodec.evaluation import pages as page
+from vqcodec.evaluation import pages
 from vqcodec.evaluation.analyze.usage_plots import Plot
 
 Values = dict[str, Any]
 
 _STORAGE = (
     ("Codebook of plain VQ, 32 K d", "codebook", "vq_bits"),
-    ("Shared codebook, 32 K d*", "codebook", "shared_bits"),
+    ("Codebook of this model", "codebook", "bits"),
     ("Indices as the paper counts, h w m log2 K", None, "paper_bits"),
     ("Indices as a decoder needs, times beta^2", None, "decoder_bits"),
     ("Every stored index at log2 K, second planes too", None, "fixed_bits"),
@@ -24,21 +24,19 @@ _PICTURE_COLUMNS = ("paper", "decoder", "fixed", "entropy")
 
 def render(values: Values, notes: list[str], plots: list[Plot]) -> str:
     """Return the page with the figures, sentences and plots of an analysis inside it."""
-    return page.render(
+    return pages.render(
         "analyze.html",
-        {
-            "style": page.template("base.css") + page.template("analyze.css"),
-            "name": page.text(values["model"]["name"]),
-            "model": page.text(_model(values)),
-            "pictures": page.text(_pictures(values)),
-            "facts": "\n".join(_fact(*fact) for fact in _facts(values)),
-            "notes": page.notes(notes),
-            "figures": "\n".join(map(_figure, plots)),
-            "storage_head": page.table_head(["", "bits", "bits per pixel", "share of fixed length"]),
-            "storage_rows": "\n".join(_storage_rows(values["storage"])),
-            "picture_head": page.table_head(["picture", "size", "paper", "decoder", "fixed length", "entropy", "file"]),
-            "picture_rows": "\n".join(map(_picture_row, values["pictures"])),
-        },
+        name=values["model"]["name"],
+        model=_model(values),
+        pictures=_pictures(values),
+        usage=_usage(values),
+        facts=_facts(values),
+        notes=notes,
+        figures=[_figure(plot) for plot in plots],
+        storage_columns=["", "bits", "bits per pixel", "share of fixed length"],
+        storage_rows=_storage_rows(values["storage"]),
+        picture_columns=["picture", "size", "paper", "decoder", "fixed length", "entropy", "file"],
+        picture_rows=[_picture_row(row) for row in values["pictures"]],
     )
 
 
@@ -71,28 +69,33 @@ def _facts(values: Values) -> list[tuple[str, str]]:
     ]
 
 
-def _fact(name: str, value: str) -> str:
-    return f"<div><dt>{page.text(name)}</dt><dd>{page.text(value)}</dd></div>"
+def _usage(values: Values) -> str:
+    """Return what usage and perplexity mean for this codebook, in words."""
+    codebook = values["codebook"]
+    K, used, perplexity = len(codebook["counts"]), codebook["used"], codebook["perplexity"]
+    unused = "every one was chosen" if used == K else f"{K - used} were never chosen"
+    return (
+        f"Of {K} codevectors {unused}. A perplexity of {perplexity:.1f} says that indices are as uncertain as if "
+        f"{perplexity:.1f} codevectors were used equally often, {perplexity / K:.0%} of all. Files take fewer bits "
+        "still, because their tables know more than how often each is chosen."
+    )
 
 
-def _figure(plot: Plot) -> str:
-    source = page.data_uri(plot.files[f"{plot.name}.svg"], "image/svg+xml")
-    title, words = page.text(plot.title), page.text(plot.text)
-    return f'<figure><h2>{title}</h2><figcaption>{words}</figcaption><img alt="{title}" src="{source}"></figure>'
+def _figure(plot: Plot) -> dict[str, str]:
+    source = pages.data_uri(plot.files[f"{plot.name}.svg"], "image/svg+xml")
+    return {"title": plot.title, "text": plot.text, "source": source}
 
 
-def _storage_rows(storage: Values) -> list[str]:
+def _storage_rows(storage: Values) -> list[list[str]]:
     rows = []
     for label, group, key in _STORAGE:
         bits = storage[group][key] if group else storage[key]
         share = "" if group else f"{bits / storage['fixed_bits']:.1%}"
-        rows.append(page.table_row([label, f"{bits:,.0f}", f"{bits / storage['pixels']:.4f}", share]))
+        rows.append([label, f"{bits:,.0f}", f"{bits / storage['pixels']:.4f}", share])
     return rows
 
 
-def _picture_row(row: Values) -> str:
+def _picture_row(row: Values) -> list[str]:
     pixels = row["width"] * row["height"]
     bpp = [f"{row[f'{key}_bits'] / pixels:.4f}" for key in _PICTURE_COLUMNS]
-    return page.table_row(
-        [row["picture"], f"{row['width']} x {row['height']}", *bpp, f"{8 * row['bytes'] / pixels:.4f}"]
-    )
+    return [row["picture"], f"{row['width']} x {row['height']}", *bpp, f"{8 * row['bytes'] / pixels:.4f}"]

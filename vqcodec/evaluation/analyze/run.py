@@ -29,7 +29,7 @@ from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.files import atomic_write
 from vqcodec.folders import Found, left_out_note
-from vqcodec.image import Picture, list_pictures, read_picture
+from vqcodec.image import Picture, list_pictures, missing_note, read_picture
 from vqcodec.names import notes_on, printable
 
 JSON_NAME = "analysis.json"
@@ -61,7 +61,7 @@ def find_sources(sources: list[Path], note: Callable[[str], None] = lambda sente
         found += inside.checked()
         left_out += inside.left_out
     if left_out:
-        note(left_out_note(left_out))
+        note(left_out_note(left_out, missing_note(left_out)))
     if not found:
         raise InputError(f"no pictures were found in {', '.join(map(str, sources))}; name folders of images")
     return found
@@ -129,7 +129,7 @@ def _storage_row(path: Path, codec: Codec, data: bytes) -> dict[str, Any]:
         "width": header.width,
         "height": header.height,
         "bytes": len(data),
-        "codebook": asdict(codebook_storage(header)),
+        "codebook": asdict(codebook_storage(header, codec.metadata.quantizer["name"])),
         **asdict(index_storage(parsed, codec.metadata, codec.prior)),
     }
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]
 
-_ACCENT, _SECOND, _QUIET, _UNUSED = "#0b6b74", "#c2571a", "#7b858e", "#c0392b"
+_ACCENT, _SECOND, _QUIET, _UNUSED, _EDGE = "#0b6b74", "#c2571a", "#7b858e", "#c0392b", "#3a4148"
 _STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -126,11 +126,11 @@ def _codebook(figure: Figure, values: Values) -> None:
 def _scatter(axes: Axes, points: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]) -> PathCollection:
     used = counts > 0
     share = counts[used] / counts.sum()
-    area = 8 + 120 * np.sqrt(share / share.max())
+    area = 22 + 120 * np.sqrt(share / share.max())
     x, y = points.T
     axes.scatter(x[~used], y[~used], s=20, marker="x", c=_UNUSED, linewidths=1, label=f"{(~used).sum()} unused")
     return axes.scatter(
-        x[used], y[used], s=area, c=np.log2(share), cmap="viridis", alpha=0.9, edgecolors=_QUIET, linewidths=0.3
+        x[used], y[used], s=area, c=np.log2(share), cmap="viridis", alpha=0.9, edgecolors=_EDGE, linewidths=0.5
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vqcodec.cores import cores
+from vqcodec import cluster
+from vqcodec.cores import THREADS_VARIABLE, cores
 from vqcodec.errors import InputError, VqcError
 from vqcodec.evaluation import machine, metrics
 from vqcodec.evaluation.codecs import EvalCodec, open_codec
@@ -42,7 +44,7 @@ class Task:
 
 def measure(task: Task) -> Row:
     """Return one row of the results; where the codec fails, a row with `error` instead of figures."""
-    row: Row = {"picture": task.picture, "codec": task.codec_name, "quality": task.quality}
+    row = _row(task)
     pixels = _read(task.path)
     try:
         return row | _measured(_open(task.codec), pixels, task)
@@ -50,6 +52,10 @@ def measure(task: Task) -> Row:
         return row | {"error": str(error)}
     except Exception as error:  # a codec's library raises anything; the others go on
         return row | {"error": f"{type(error).__name__}: {error}"}
+
+
+def _row(task: Task) -> Row:
+    return {"picture": task.picture, "codec": task.codec_name, "quality": task.quality}
 
 
 def code(codec: EvalCodec, pixels: Pixels, quality: float) -> tuple[bytes, Pixels, Row]:
@@ -70,8 +76,12 @@ def code(codec: EvalCodec, pixels: Pixels, quality: float) -> tuple[bytes, Pixel
     return data, decoded, cost
 
 
-def measure_all(tasks: Sequence[Task], jobs: int) -> Iterator[Row]:
-    """Yield the rows of tasks as they are done, in `jobs` processes; with one job, in this one."""
+def measure_all(tasks: Sequence[Task], jobs: int, ray: bool = False) -> Iterator[Row]:
+    """Yield the rows of tasks as they are done, in `jobs` processes; with one job, in this one; or in actors of Ray."""
+    if ray:
+        for task, row in cluster.in_ray(measure, iter(tasks), jobs):
+            yield row if not isinstance(row, VqcError) else _row(task) | {"error": str(row)}
+        return
     if jobs == 1 or len(tasks) < 2:
         yield from map(measure, tasks)
         return
@@ -104,6 +114,7 @@ def _drain(pool: ProcessPoolExecutor, tasks: Iterator[Task], limit: int) -> Iter
 
 def _start_worker(threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    os.environ[THREADS_VARIABLE] = str(threads)
     torch.set_num_threads(threads)
 
 

@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vqcodec.evaluation import pages as page
+from vqcodec.evaluation import pages
 
 Results = dict[str, Any]
+Row = dict[str, Any]
 _SOURCE_KEYS = ("repository", "path", "commit")
 
 
-def render(results: Results, drawings: Mapping[str, bytes]) -> str:
-    """Return the page; `drawings` are SVG files by metric."""
-    return page.render(
+def render(results: Results, drawings: Mapping[str, bytes], thumbnails: Mapping[str, str]) -> str:
+    """Return the page; `drawings` are SVG files by metric, `thumbnails` data: addresses by picture."""
+    return pages.render(
         "eval.html",
-        {
-            "style": page.template("base.css") + page.template("eval.css"),
-            "summary": page.text(_summary(results)),
-            "notes": page.notes(_notes(results)),
-            "bd_rates": _bd_rates(results),
-            "figures": "\n".join(_figure(results, metric, svg) for metric, svg in drawings.items()),
-            "published": _published(results),
-            "costs": _costs(results),
-            "cost_note": page.text(_cost_note(results["machine"])),
-            "points": "\n".join(_points(results, metric) for metric in results["curves"]),
-            "settings": _words((about["label"], _setting(about["settings"])) for about in results["codecs"].values()),
-            "metrics": _words((about["label"], about["definition"]) for about in results["metrics"].values()),
-            "left_out": _left_out(results),
-            "origin": page.notes(_origin(results)),
-        },
+        summary=_summary(results),
+        notes=list(_notes(results)),
+        bd_rates=_bd_rates(results),
+        figures=[_figure(results, metric, svg) for metric, svg in drawings.items()],
+        published=_published(results),
+        by_picture=_by_picture(results, thumbnails),
+        cost_columns=["", "encode, s per megapixel", "decode, s per megapixel", "peak memory, MB"],
+        costs=_costs(results),
+        cost_note=_cost_note(results["machine"]),
+        points=[_points(results, metric) for metric in results["curves"]],
+        settings=[(about["label"], _setting(about["settings"])) for about in results["codecs"].values()],
+        metrics=[(about["label"], about["definition"]) for about in results["metrics"].values()],
+        left_out=_left_out(results),
+        origin=list(_origin(results)),
     )
 
 
@@ -56,46 +56,66 @@ def _notes(results: Results) -> Iterable[str]:
             )
 
 
-def _bd_rates(results: Results) -> str:
+def _bd_rates(results: Results) -> dict[str, Any] | None:
     bd = results["bd_rate"]
     if not bd["labels"] or not bd["against"]:
-        return ""
-    head = ["", *(results["metrics"][metric]["axis"] for metric in bd["against"])]
-    rows = [
-        _row(label, [_percent(found.get(name)) for found in bd["against"].values()], _is_ours(results, name))
-        for name, label in bd["labels"].items()
-    ]
-    reference = page.text(results["codecs"][bd["reference"]]["label"])
-    note = page.notes([f"{bd['method']}, in brackets. Negative means fewer bits."])
-    return f"<h2>Bits for the same quality, against {reference}</h2>\n{_table(head, rows)}\n{note}"
+        return None
+    return {
+        "reference": results["codecs"][bd["reference"]]["label"],
+        "method": bd["method"],
+        "columns": ["", *(results["metrics"][metric]["axis"] for metric in bd["against"])],
+        "rows": [
+            _row(results, name, label, [_percent(found.get(name)) for found in bd["against"].values()])
+            for name, label in bd["labels"].items()
+        ],
+    }
 
 
-def _percent(found: Mapping[str, float] | None) -> str:
+def _percent(found: Mapping[str, float] | None) -> dict[str, str]:
     if found is None:
-        return "–"
+        return {"percent": "–", "between": ""}
     percent, between = f"{found['percent']:+.1f} %", f"({found['low']:.1f} to {found['high']:.1f})"
-    return f"{percent.replace('-', '−')} <small>{between.replace('-', '−')}</small>"
+    return {"percent": percent.replace("-", "−"), "between": between.replace("-", "−")}
 
 
-def _figure(results: Results, metric: str, svg: bytes) -> str:
-    words = page.text(f"{results['metrics'][metric]['label']} over bits per pixel; the numbers are in the tables below")
-    return f'<figure><img src="{page.data_uri(svg, "image/svg+xml")}" alt="{words}"></figure>'
+def _figure(results: Results, metric: str, svg: bytes) -> dict[str, str]:
+    words = f"{results['metrics'][metric]['label']} over bits per pixel; the numbers are in the tables below"
+    return {"source": pages.data_uri(svg, "image/svg+xml"), "text": words}
 
 
-def _published(results: Results) -> str:
-    if not results["published"]:
-        return ""
-    items = []
+def _published(results: Results) -> list[str]:
+    lines = []
     for anchor in results["published"].values():
         source = anchor.get("source", {})
-        parts = [anchor["name"], anchor["dataset"], *(source[key] for key in _SOURCE_KEYS if key in source)]
-        items.append(f"<li>{page.text(', '.join(parts))}</li>")
-    words = page.notes(["* Published by others on their data set, not measured here:"])
-    return f'{words}\n<ul class="quiet">{"".join(items)}</ul>'
+        lines.append(", ".join([anchor["name"], anchor["dataset"], *(source[k] for k in _SOURCE_KEYS if k in source)]))
+    return lines
 
 
-def _costs(results: Results) -> str:
-    head = ["", "encode, s per megapixel", "decode, s per megapixel", "peak memory, MB"]
+def _by_picture(results: Results, thumbnails: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return a row for each picture: what bits every codec takes for its quality, against the reference."""
+    found = results["by_picture"]["bd_rate_percent"]
+    names = [name for name in results["codecs"] if any(name in rates for rates in found.values())]
+    if not names:
+        return None
+    rows = [
+        {
+            "name": picture,
+            "source": thumbnails.get(picture),
+            "cells": [
+                "–" if (rate := rates.get(name)) is None else f"{rate:+.1f} %".replace("-", "−") for name in names
+            ],
+        }
+        for picture, rates in found.items()
+    ]
+    return {
+        "metric": results["metrics"][results["by_picture"]["metric"]]["label"].removesuffix(" (dB)"),
+        "reference": results["codecs"][results["bd_rate"]["reference"]]["label"],
+        "columns": ["", "picture", *(results["codecs"][name]["label"] for name in names)],
+        "rows": rows,
+    }
+
+
+def _costs(results: Results) -> list[Row]:
     rows = []
     for name, cost in results["costs"].items():
         peak = cost["peak_memory_bytes"]
@@ -104,8 +124,8 @@ def _costs(results: Results) -> str:
             f"{cost['decode_seconds_per_megapixel']:.3f}",
             "–" if peak is None else f"{peak / 1e6:.0f}",
         ]
-        rows.append(_row(results["codecs"][name]["label"], values, _is_ours(results, name)))
-    return _table(head, rows)
+        rows.append(_row(results, name, results["codecs"][name]["label"], values))
+    return rows
 
 
 def _cost_note(machine: Mapping[str, Any]) -> str:
@@ -113,26 +133,33 @@ def _cost_note(machine: Mapping[str, Any]) -> str:
     return (
         f"Means over pictures and qualities, {jobs} at a time on {machine['cores']} cores. Memory is the highest "
         "growth of resident memory during a call; what was loaded before, such as a model, is not in it."
+        + _load(machine)
     )
 
 
-def _points(results: Results, metric: str) -> str:
+def _load(machine: Mapping[str, Any]) -> str:
+    """Return a sentence on what else the machine did, which makes times longer."""
+    if not machine["load"]:
+        return ""
+    low, high = machine["load"]
+    return f" The machine's load was {low:g} to {high:g} meanwhile; where it is above the jobs, something else ran too."
+
+
+def _points(results: Results, metric: str) -> dict[str, Any]:
     label = results["metrics"][metric]["label"]
     rows = [
-        _row(curve["label"], [f"{quality:g}", f"{bpp:.4f}", f"{value:.4f}"], _is_ours(results, name))
+        _row(results, name, curve["label"], [f"{quality:g}", f"{bpp:.4f}", f"{value:.4f}"])
         for name, curve in results["curves"][metric].items()
         for quality, bpp, value in zip(curve["qualities"], curve["bpp"], curve["values"], strict=True)
     ]
-    inner = _table(["", "quality", "bpp", label], rows)
-    return f"<details><summary>{page.text(label)}</summary>\n{inner}</details>"
+    return {"label": label, "columns": ["", "quality", "bpp", label], "rows": rows}
 
 
-def _left_out(results: Results) -> str:
+def _left_out(results: Results) -> list[str]:
     lines = [f"{item['picture']}: {item['reason']}" for item in results["skipped"]]
-    lines += [f"{row['picture']}, {row['codec']} at {row['quality']:g}: {row['error']}" for row in results["failures"]]
-    if not lines:
-        return ""
-    return "<h2>Left out</h2>\n<ul>" + "".join(f"<li>{page.text(line)}</li>" for line in lines) + "</ul>"
+    return lines + [
+        f"{row['picture']}, {row['codec']} at {row['quality']:g}: {row['error']}" for row in results["failures"]
+    ]
 
 
 def _origin(results: Results) -> Iterable[str]:
@@ -149,24 +176,9 @@ def _setting(settings: Mapping[str, Any]) -> str:
     )
 
 
-def _words(rows: Iterable[tuple[str, str]]) -> str:
-    body = "\n".join(page.table_row(row) for row in rows)
-    return f'<div class="scroll text"><table><tbody>\n{body}\n</tbody></table></div>'
-
-
-def _row(label: str, cells: Sequence[str], ours: bool) -> str:
-    """Return a row of a label and of cells that are HTML already."""
-    found = "".join(f"<td>{cell}</td>" for cell in cells)
-    start = '<tr class="ours">' if ours else "<tr>"
-    return f'{start}<th scope="row">{page.text(label)}</th>{found}</tr>'
-
-
-def _table(head: Iterable[str], rows: Iterable[str]) -> str:
-    body = "\n".join(rows)
-    return (
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{page.table_head(head)}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>"
-    )
+def _row(results: Results, name: str, label: str, cells: Sequence[Any]) -> Row:
+    """Return a row of a codec's label and cells; ours are set off."""
+    return {"label": label, "cells": cells, "is_ours": _is_ours(results, name)}
 
 
 def _is_ours(results: Results, name: str) -> bool:

@@ -6,7 +6,7 @@ import csv
 import importlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -53,7 +53,7 @@ def summarize(journal: Journal, skipped: dict[str, str], anchors: Sequence[dict[
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": machine.commit(),
         "versions": machine.versions(),
-        "machine": machine.describe() | {"jobs": sorted({row["jobs"] for row in good})},
+        "machine": machine.describe() | {"jobs": sorted({row["jobs"] for row in good}), "load": _loads(good)},
         "pictures": [{"name": name, "sha256": sha, **sizes.get(name, {})} for name, sha in journal.pictures.items()],
         "skipped": [{"picture": name, "reason": reason} for name, reason in skipped.items()],
         "codecs": codecs,
@@ -63,6 +63,7 @@ def summarize(journal: Journal, skipped: dict[str, str], anchors: Sequence[dict[
         },
         "curves": {m: {codec: asdict(curve) for codec, curve in by.items()} for m, by in found.items()},
         "bd_rate": _bd_rates(found, anchors),
+        "by_picture": _by_picture(good, codecs, names, list(sizes)),
         "costs": _costs(good, codecs),
         "published": {anchor["id"]: anchor for anchor in anchors},
         "rows": good,
@@ -75,8 +76,11 @@ def compact(results: Results) -> Results:
     return {key: value for key, value in results.items() if key != "rows"}
 
 
-def write(folder: Path, results: Results, anchors: Sequence[dict[str, Any]]) -> None:
-    """Write all files of a folder of results; each replaces the one of an earlier run as a whole."""
+def write(folder: Path, results: Results, anchors: Sequence[dict[str, Any]], thumbnails: Mapping[str, str]) -> None:
+    """Write all files of a folder of results; each replaces the one of an earlier run as a whole.
+
+    thumbnails: small pictures as data: addresses, by name, for the page.
+    """
     _write(folder / "results.json", dumps(results))
     _write(folder / "results.csv", _csv(results))
     drawings = {}
@@ -87,7 +91,7 @@ def write(folder: Path, results: Results, anchors: Sequence[dict[str, Any]]) -> 
             with atomic_write(folder / f"rd-{metric}.{suffix}", force=True) as file:
                 file.write(drawing)
         drawings[metric] = drawing
-    _write(folder / "report.html", eval_page.render(results, drawings))
+    _write(folder / "report.html", eval_page.render(results, drawings, thumbnails))
 
 
 def dumps(results: Results) -> str:
@@ -149,6 +153,24 @@ def _bd_rates(found: dict[str, dict[str, Curve]], anchors: Sequence[dict[str, An
             rate = curves.bd_rate(by_codec[reference], curve, metric)
             against[metric][name] = asdict(rate) if rate else None
     return {"reference": reference, "method": BD_METHOD, "labels": labels, "against": against}
+
+
+def _by_picture(
+    rows: Sequence[dict[str, Any]], codecs: dict[str, Any], names: Sequence[str], pictures: Sequence[str]
+) -> Results:
+    """Return every picture's BD-rates, in percent, of the first metric, by picture and codec."""
+    found: Results = {}
+    for picture in pictures if names else ():
+        own = [row for row in rows if row["picture"] == picture]
+        rates = _bd_rates({names[0]: _curves(own, codecs, names[0])}, ())["against"].get(names[0], {})
+        found[picture] = {codec: rate and rate["percent"] for codec, rate in rates.items()}
+    return {"metric": next(iter(names), None), "bd_rate_percent": found}
+
+
+def _loads(rows: Iterable[dict[str, Any]]) -> list[float]:
+    """Return the lowest and the highest load of the machine while rows were measured, if anything is known of it."""
+    loads = [row["load"] for row in rows if row.get("load") is not None]
+    return [min(loads), max(loads)] if loads else []
 
 
 def _costs(rows: Sequence[dict[str, Any]], codecs: dict[str, Any]) -> Results:

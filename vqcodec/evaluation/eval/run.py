@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
+from vqcodec.evaluation import machine, pages
 from vqcodec.evaluation.codecs import FORMATS, EvalCodec, check_qualities, open_codecs
 from vqcodec.evaluation.eval import report
 from vqcodec.evaluation.eval.curves import load_anchor
@@ -25,7 +26,7 @@ from vqcodec.evaluation.eval.measure import Row, Task, code, measure_all
 from vqcodec.evaluation.metrics import DEFAULT_METRICS, learned, usable
 from vqcodec.exact.model_file import DEFAULT_MODEL
 from vqcodec.folders import Found, left_out_note
-from vqcodec.image import list_pictures, read_picture
+from vqcodec.image import list_pictures, missing_note, read_picture
 from vqcodec.names import notes_on, printable
 
 DEFAULT_CODECS = (DEFAULT_MODEL, "jpeg", "webp", "avif", "avif-psnr", "jpeg2000", "jxl")
@@ -43,6 +44,7 @@ class Request:
     metrics: Sequence[str] = DEFAULT_METRICS
     anchors: Sequence[str] = ()
     jobs: int = 1
+    ray: bool = False
     force: bool = False
 
 
@@ -62,7 +64,7 @@ class Pictures:
     def sentences(self) -> list[str]:
         """Return what is to be said of the pictures before they are measured."""
         skipped = [f"{name} is skipped: {reason}" for name, reason in self.skipped.items()]
-        left_out = [left_out_note(self.left_out)] if self.left_out else []
+        left_out = [left_out_note(self.left_out, missing_note(self.left_out))] if self.left_out else []
         return left_out + skipped + notes_on(self.notes)
 
 
@@ -89,15 +91,20 @@ def run(request: Request, note: Callable[[str], None], progress: Progress = lamb
     journal.declare({codec.name: {"label": codec.label, "settings": codec.settings} for codec in codecs.values()})
     names = [metric.name for metric in metrics]
     tasks = _tasks(journal, pictures, codecs, qualities, tuple(n for n in names if n not in learned.SET_METRICS))
-    for row in progress(measure_all(tasks, request.jobs), len(tasks)):
-        journal.add(row | {"jobs": request.jobs})
+    for row in progress(measure_all(tasks, request.jobs, request.ray), len(tasks)):
+        journal.add(row | {"jobs": request.jobs, "load": machine.load()})
         if "error" in row:
             note(f"{row['picture']} with {row['codec']} at {row['quality']:g}: {row['error']}")
     if "rfid" in names:
         _add_rfid(journal, pictures, codecs)
     results = report.summarize(journal, pictures.skipped, anchors)
-    report.write(request.output, results, anchors)
+    report.write(request.output, results, anchors, _thumbnails(pictures))
     return results
+
+
+def _thumbnails(pictures: Pictures) -> dict[str, str]:
+    """Return small pictures as data: addresses, by name."""
+    return {name: pages.thumbnail_uri(read_picture(path)) for name, path in pictures.paths.items()}
 
 
 def find(sources: Iterable[Path], output: Path) -> Pictures:

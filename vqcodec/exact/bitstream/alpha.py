@@ -6,18 +6,15 @@ their neighbors. A writer tries both.
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any, Final
-
 import numpy as np
 import numpy.typing as npt
 
-from vqcodec.errors import FormatError, InputError
+from vqcodec.errors import FormatError
+from vqcodec.exact.bitstream import raw_lzma
 
 Alpha = npt.NDArray[np.uint8]
 PLAIN, DIFFERENCES = 0, 1
 """The first byte of the section: the samples as they are, or what each differs from left + above - above left."""
-_DICTIONARY_BYTES: Final = 1 << 22
 
 
 def pack_alpha(alpha: Alpha) -> bytes:
@@ -32,14 +29,7 @@ def unpack_alpha(payload: bytes, height: int, width: int) -> Alpha:
     """
     if payload[:1] not in (bytes([PLAIN]), bytes([DIFFERENCES])):
         raise FormatError("the alpha section is of a kind that this vqc does not know; update vqc")
-    lzma = _lzma()
-    unpacker = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_filters(lzma))
-    try:
-        data = unpacker.decompress(payload[1:], height * width + 1)
-    except lzma.LZMAError as error:
-        raise FormatError("the alpha section cannot be unpacked; the file is damaged") from error
-    if not unpacker.eof or unpacker.unused_data or len(data) != height * width:
-        raise FormatError("the alpha section is incomplete or not of the picture's size; the file is damaged")
+    data = raw_lzma.unpack(payload[1:], height * width, "alpha")
     samples = np.frombuffer(data, np.uint8).reshape(height, width)
     if payload[0] == DIFFERENCES:
         samples = np.cumsum(samples, axis=0, dtype=np.uint8)
@@ -53,20 +43,4 @@ def _differences(alpha: Alpha) -> Alpha:
 
 
 def _packed(kind: int, samples: Alpha) -> bytes:
-    lzma = _lzma()
-    packed: bytes = lzma.compress(samples.tobytes(), lzma.FORMAT_RAW, filters=_filters(lzma))
-    return bytes([kind]) + packed
-
-
-def _filters(lzma: ModuleType) -> list[dict[str, Any]]:
-    settings = {"preset": 9, "dict_size": _DICTIONARY_BYTES, "lc": 3, "lp": 0, "pb": 0}
-    return [{"id": lzma.FILTER_LZMA1, **settings}]
-
-
-def _lzma() -> ModuleType:
-    """Return the module lzma, which a Python that was built without its library lacks."""
-    try:
-        import lzma
-    except ImportError as error:
-        raise InputError("this Python has no lzma, which transparency needs; install one that has it") from error
-    return lzma
+    return bytes([kind]) + raw_lzma.pack(samples.tobytes())

@@ -17,6 +17,7 @@ from vqcodec.exact.bitstream.sections import (
     ICC_PROFILE,
     INDICES,
     OPTIONAL,
+    PIXELS,
     SECTION_NAMES,
     Section,
 )
@@ -35,8 +36,18 @@ class Container:
 
     @property
     def indices(self) -> bytes:
-        """The rANS bytes of the indices."""
-        return next(section.payload for section in self.sections if section.type == INDICES)
+        """The rANS bytes of the indices; InputError for a file that has pixels in their place."""
+        if INDICES not in self._by_type:
+            raise InputError(
+                "the file has no indices, its pixels are stored without loss; compress with --lossy for some"
+            )
+        return self._by_type[INDICES].payload
+
+    @property
+    def pixels(self) -> bytes | None:
+        """The stream of the pixels, or None where the file has indices."""
+        section = self._by_type.get(PIXELS)
+        return None if section is None else section.payload
 
     @property
     def icc(self) -> bytes | None:
@@ -58,6 +69,11 @@ class Container:
     def has_alpha(self) -> bool:
         """Whether there is an alpha section; it may still be damaged."""
         return ALPHA in self._by_type
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether the picture has no colors."""
+        return GRAY in self._by_type
 
     @property
     def _by_type(self) -> dict[int, Section]:
@@ -91,9 +107,18 @@ def read(data: bytes | bytearray | memoryview) -> Container:
         raise FormatError("the file's checksum does not match; it is truncated or damaged")
     reader.data = body
     header, sections = read_header(reader), read_sections(reader)
-    if all(section.type != INDICES for section in sections):
-        raise FormatError("the file has no index section; it is damaged")
+    _check_content(header, {section.type for section in sections})
     return Container(header, sections, len(data))
+
+
+def _check_content(header: Header, types: set[int]) -> None:
+    """Raise FormatError for a file that has not either indices or pixels, or tiles of pixels."""
+    if not types & {INDICES, PIXELS}:
+        raise FormatError("the file has no index section and no pixels; it is damaged")
+    if {INDICES, PIXELS} <= types:
+        raise FormatError("the file has indices and pixels, of which one is right; it is damaged")
+    if PIXELS in types and header.tile:
+        raise FormatError("the header says tiles, of which pixels without loss have none; the file is damaged")
 
 
 def _as_bytes(data: object) -> bytes:

@@ -17,7 +17,7 @@ from vqcodec.exact.priors.tables import Choice, IntArray, table_row
 
 Arrays = dict[str, npt.NDArray[Any]]
 P = TypeVar("P", bound="Prior")
-MAX_INDICES = 1 << 28
+MAX_INDICES = 1 << 29
 
 
 class Model(Protocol):

@@ -58,7 +58,7 @@ class Dense:
         if bias.dtype != np.int32 or bias.shape[-1] != outputs or shift.dtype != np.uint8 or shift.max() > SHIFT_MAX:
             raise ModelError(f"the model's {name} has a bias or shift of the wrong type, shape or range")
         largest = np.abs(bias.astype(np.int64)).reshape(-1, outputs).max(0)
-        total = sum((np.abs(weight.astype(np.int64)).sum(0) for weight in weights), np.zeros(outputs, np.int64))
+        total = sum((np.abs(weight).sum(0, dtype=np.int64) for weight in weights), np.zeros(outputs, np.int64))
         bound = int((ACTIVATION_MAX * total + largest).max())
         if bound > BOUND:
             raise ModelError(f"the model's {name} could sum up to {bound}, beyond the {BOUND} that are exact")

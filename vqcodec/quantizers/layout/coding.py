@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqcodec.choices import RATE_WEIGHT
 from vqcodec.quantizers.layout import matching
 from vqcodec.quantizers.layout.assignment import assign
-from vqcodec.quantizers.layout.settings import RATE_WEIGHT, QuantizerSettings
+from vqcodec.quantizers.layout.settings import QuantizerSettings
 
 
 def expand(settings: QuantizerSettings, z: Tensor) -> Tensor:

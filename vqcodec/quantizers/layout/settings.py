@@ -11,9 +11,6 @@ from vqcodec.errors import SettingsError
 from vqcodec.exact.bitstream.header import MODES, MOST_DEPTH
 from vqcodec.quantizers.layout.matching import Match
 
-# Steps^2 per bit. A uniform quantizer at high rate has the slope 2 ln 2 / 12 = 0.1155; behind a
-# synthesis that repairs part of the error a little more pays.
-RATE_WEIGHT = 0.15
 MOST_UNITS, MOST_BETA, MOST_STAGES = 4096, 8, MOST_DEPTH["stages"]
 _FEWEST_LEVELS = 3
 

@@ -39,7 +39,7 @@ class OnlineClustering(nn.Module):
         self.when = when
 
     @torch.no_grad()
-    def update(self, codebook: nn.Parameter, usage: Tensor, features: Features) -> None:
+    def update(self, codebook: Tensor, usage: Tensor, features: Features) -> None:
         """Move rarely used codevectors towards their anchors among this batch's features.
 
         codebook [K, d_star] is changed in place; usage [K] sums to 1.

@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqcodec import losses
-from vqcodec.codec import EFFORT_STEPS, Codec
+from vqcodec import losses, ranks
+from vqcodec.codec import Codec
+from vqcodec.coder import EFFORT_STEPS
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
 from vqcodec.losses.adversarial import (
@@ -144,7 +145,8 @@ class PerceptualTrainer(Trainer[Perceptual]):
         """Return the pictures of this step, of 8 bits, and their qualities in steps of 0.5."""
         settings = self.state.settings
         numbers = np.random.default_rng((settings.seed, self.state.progress.step))
-        x = self.pictures.crops(numbers, settings.batch, settings.crop, settings.augmentation)
+        pictures = self.pictures.at(self.state.progress.step, settings.batch)
+        x = pictures.crops(numbers, settings.batch, settings.crop, settings.augmentation)
         quality = qualities(numbers, settings.batch, settings.low_rates)
         halves = torch.from_numpy(np.round(2 * quality) / 2).float()
         return Batch(((x * 255).round() / 255).to(self.state.device), halves.to(self.state.device))
@@ -200,6 +202,7 @@ class PerceptualTrainer(Trainer[Perceptual]):
         loss = discriminator_hinge(real, fake)
         state.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        ranks.average_gradients(state.discriminator.parameters())
         state.discriminator_optimizer.step()
         right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
         return {"discriminator": loss.item(), "right": right.item()}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec import networks, quantizers
+from vqcodec import networks, quantizers, ranks
 from vqcodec.training.begin_from import start_network
 from vqcodec.training.health import CollapseWatch
 from vqcodec.training.papers.settings import AutoencoderSettings
@@ -21,9 +21,20 @@ from vqcodec.training.stepping import Progress, cosine
 from vqcodec.training.trainer import Trainer
 
 _WARM_UP_STEPS = 100
-_BEGUN = "begun"
+_ALONE, _BEGUN = "network", "begun"
+# Latents of variance 1 take a hundredth of the loss: enough to keep them near what soft quantizers begin with.
+_LATENT_WEIGHT = 0.01
+# Features for each codevector, at which k-means knows its middle.
+_FEATURES = 16
 # A channel that is the same everywhere is left alone instead of being blown up to noise.
 _LEAST_DEVIATION = 1e-4
+
+
+class Unquantized(NamedTuple):
+    """Latents [B, d, h, w] as the network made them."""
+
+    z_q: Tensor
+
 
 Batches = Callable[[int], Tensor]
 """The training batch float32 [B, 3, H, W] in [0, 1] of a step, the same for the same step."""
@@ -98,11 +109,21 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         self.batches, self.init = batches, init or state.settings.init
         self.variance = state.settings.variance or variance
         self._seen = 0
-        self._collapse = CollapseWatch()
+        self._collapse = CollapseWatch(quantizers.method(state.settings.quantizer).remedy)
 
     def make_stages(self) -> list[Stage[Any]]:
-        """Return the one stage of such a run."""
-        return [Stage(_BEGUN, self._path, self._loss, self._rate, learn=self._learn, advance=self._advance)]
+        """Return the one stage of such a run, or first one in which the network learns alone."""
+        whole = Stage(
+            _BEGUN, self._path, self._loss, self._rate,
+            begin=self._begin_codebook, learn=self._learn, advance=self._advance,
+        )  # fmt: skip
+        alone = Stage(_ALONE, self._straight, self._loss_alone, self._rate, until=self.alone, learn=self._learn)
+        return [alone, whole] if self.alone else [whole]
+
+    @property
+    def alone(self) -> float:
+        """The fraction of the run in which the network learns without the quantizer."""
+        return self.state.settings.network_share
 
     def start(self) -> None:
         """Begin with the network of another model, or with standardized latents, and with codevectors among them."""
@@ -112,11 +133,11 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         if self.init:
             start_network(state.network, self.init)
         if self.init or state.settings.standardised:
-            z = self._first_latents()
+            z = self._first_latents(state.quantizer.K)
             if state.settings.standardised:
                 z = _standardize(state.network.get_submodule(state.network.latent_layer), z)
-            state.quantizer.begin(z, torch.Generator().manual_seed(state.settings.seed))
-        state.progress.stage = _BEGUN
+            state.quantizer.begin(z, self._generator())
+        state.progress.stage = next(iter(self.stages))
 
     def batch(self) -> Batch:
         """Return the pictures of the step's number."""
@@ -125,6 +146,8 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
 
     def noted(self, entry: dict[str, Any]) -> None:
         """Say where the codebook collapses."""
+        if "usage" not in entry:
+            return
         said = self._collapse.see(
             entry["step"], self.state.quantizer.K, self._seen, entry["usage"], entry["perplexity"]
         )
@@ -137,7 +160,7 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         self.state.quantizer.train()
 
     def _advance(self, fraction: float) -> None:
-        self.state.quantizer.advance(fraction)
+        self.state.quantizer.advance((fraction - self.alone) / (1 - self.alone))
 
     def _rate(self, fraction: float) -> float:
         if self.state.settings.schedule == "constant":
@@ -151,14 +174,32 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
     def _loss(self, batch: Batch, y: Tensor, quantized: quantizers.Quantized) -> Loss:
         mse = F.mse_loss(y, batch.x)
         total = self._total(mse, quantized, batch.x)
-        self._seen += quantized.indices.numel()
+        self._seen += quantized.indices.numel() * ranks.count()
         return Loss(total, total.item(), {"mse": mse.item()}, quantized.usage)
 
+    def _straight(self, batch: Batch) -> Unquantized:
+        return Unquantized(self.state.analyze(batch.x))
+
+    def _loss_alone(self, batch: Batch, y: Tensor, seen: Unquantized) -> Loss:
+        mse = F.mse_loss(y, batch.x)
+        total = 4 * mse / self.variance + _LATENT_WEIGHT * seen.z_q.square().mean()
+        return Loss(total, total.item(), {"mse": mse.item()})
+
+    def _begin_codebook(self) -> None:
+        """Put codevectors where the latents of the trained network are."""
+        quantizer = self.state.quantizer
+        z = self._first_latents(_FEATURES * quantizer.K)
+        quantizer.begin(z, self._generator())
+        quantizer.cluster(z)
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.state.settings.seed)
+
     @torch.no_grad()
-    def _first_latents(self) -> Tensor:
-        """Return latents [B, d, h, w] of the first batches, which have at least K positions."""
+    def _first_latents(self, count: int) -> Tensor:
+        """Return latents [B, d, h, w] of the first batches, which have at least `count` positions."""
         found: list[Tensor] = []
-        while sum(z[:, 0].numel() for z in found) < self.state.quantizer.K:
+        while sum(z[:, 0].numel() for z in found) < count:
             found.append(self.state.analyze(self.batches(len(found)).to(self.state.device)))
         return torch.cat(found)
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from vqcodec.errors import SettingsError
 from vqcodec.networks import NETWORKS
+from vqcodec.networks.vqvae import MOST_SCALE
 from vqcodec.quantizers import QuantizerSettings, method, settings_of
 from vqcodec.training.limits import CODEBOOK, Ranges, RunSettings, unit_channels
 
@@ -21,10 +22,14 @@ _RANGES: Ranges = {
     "d": (1, 4096),
     "channels": (1, 3),
     "width": (0, 1024),
+    "subpixel": (1, MOST_SCALE),
+    "rows": (1, MOST_SCALE),
     "batch": (1, 65536),
     "crop": (16, 4096),
     "variance": (0, 1e6),
     "adam_beta2": (0, 0.999999),
+    "network_share": (0, 0.9),
+    "validation_pictures": (0, 10**4),
 }
 
 
@@ -33,12 +38,16 @@ class AutoencoderSettings(RunSettings):
     """Everything that a run depends on besides its pictures.
 
     network: vqvae or vqgan, with `d` latent channels, `width` (of vqgan; 0 is the published one) and
-    `channels` 1 for gray pictures. The quantizer has K codevectors for m units, and `options` of its own.
+    `channels` 1 for gray pictures; of vqvae, `subpixel` and `rows` are what LooC's released code does to latents
+    beyond its paper (networks/layouts.py), so that a quantizer sees d * subpixel^2 channels.
+    The quantizer has K codevectors for m units, and `options` of its own.
     The loss is 4 MSE / variance + quantizer_weight * the quantizer's, on pixels in [0, 1]; variance 0 stands
     for that of the training pixels. (The papers' code has pixels in [-1, 1], hence the 4, and the variance in
     [0, 1].) `standardised` training begins with latents of mean 0 and variance 1 in each channel, and `init` is a
     model, by name or path, whose network it begins with; either way codevectors begin among the latents of
-    training pictures, where the quantizer can. A run lasts `steps` batches, or `seconds` if steps is 0.
+    training pictures, where the quantizer can. For `network_share` of the run the network learns alone, without
+    quantizing; then codevectors begin in the middle of its latents. `validation_pictures` are held out, at most a fifth
+    of all. A run lasts `steps` batches, or `seconds` if steps is 0.
     `crop` is the side of training crops of pictures that are larger. Adam's learning_rate is `constant`, or it
     falls to nothing along half a `cosine` after a short rise; adam_beta2 is the decay of its second moments.
     Resumed with other `steps`, a cosine goes on as if they had been said at first.
@@ -51,6 +60,8 @@ class AutoencoderSettings(RunSettings):
     channels: int = 3
     width: int = 0
     modulated: bool = False
+    subpixel: int = 1
+    rows: int = 1
     quantizer: str = "looc"
     K: int = 256
     m: int = 1
@@ -67,6 +78,8 @@ class AutoencoderSettings(RunSettings):
     adam_beta2: float = 0.999
     variance: float = 0.0
     standardised: bool = False
+    network_share: float = 0.0
+    validation_pictures: int = 0
     quantizer_weight: float = 1.0
     table_bits: int = 20
     seed: int = 42
@@ -79,6 +92,10 @@ class AutoencoderSettings(RunSettings):
             raise SettingsError(f"schedule {self.schedule!r} is unknown; choose one of {', '.join(get_args(Schedule))}")
         if self.network == "vqvae" and (self.width or self.modulated):
             raise SettingsError("width and modulated are for network vqgan; vqvae has one form")
+        if self.network != "vqvae" and max(self.subpixel, self.rows) > 1:
+            raise SettingsError(f"subpixel and rows are for network vqvae, not {self.network}")
+        if self.standardised and max(self.subpixel, self.rows) > 1:
+            raise SettingsError("standardised latents are those of the network alone; leave subpixel, rows or it out")
         if self.standardised and self.init:
             raise SettingsError("the latents of the model named by init stay as they are; leave standardised out")
         self.quantizer_settings()
@@ -95,7 +112,7 @@ class AutoencoderSettings(RunSettings):
             self.quantizer,
             self.K,
             self.m,
-            unit_channels(self.d, self.m),
+            unit_channels(self.d * self.subpixel**2, self.m),
             beta=self.beta,
             mode=self.mode,
             depth=self.depth,
@@ -107,7 +124,7 @@ class AutoencoderSettings(RunSettings):
         """Return what networks.build makes the network from."""
         values: dict[str, Any] = {"name": self.network, "d": self.d}
         if self.network == "vqvae":
-            return values | {"channels": self.channels}
+            return values | {"channels": self.channels, "subpixel": self.subpixel, "rows": self.rows}
         return values | {"modulated": self.modulated} | ({"width": self.width} if self.width else {})
 
     def as_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from vqcodec.training import trainer
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.begin_from import start_from
 from vqcodec.training.photo.loss import weighed
-from vqcodec.training.photo.source import refine_of, source_of
+from vqcodec.training.photo.source import in_proportion, refine_of, source_of
 from vqcodec.training.photo.state import NOISE, PRIOR, QUANTIZED, SYNTHESIS, TrainingState, parameters_of
 from vqcodec.training.photo.validation import validate
 from vqcodec.training.pictures.picture_set import PictureSet
@@ -29,6 +29,7 @@ from vqcodec.training.stepping import cosine, qualities
 _FINAL_RATE, _SYNTHESIS_RATE = 0.0, 0.2
 # A network near its optimum must not start at a high rate: 1e-3 does damage that takes hundreds of steps to repair.
 _CONTEXT_RATE = 0.25
+_PLAIN_EVERY = 4
 # 64 blocks in each of 1024 crops fix a covariance of 768; densities have few parameters.
 _BASIS_CROPS, _DENSITY_CROPS = 1024, 192
 
@@ -40,8 +41,13 @@ class Trainer(trainer.Trainer[TrainingState]):
         self, state: TrainingState, training: PictureSet, validation: PictureSet, checkpoint_path: Path
     ) -> None:
         super().__init__(state, checkpoint_path)
-        self.training, self.validation = training, validation
+        self._all, self.validation = training, validation
         self._validated = state.progress.seconds
+
+    @property
+    def training(self) -> PictureSet:
+        """The pictures that the present step has at hand."""
+        return self._all.at(self.state.progress.step, self.state.settings.batch)
 
     def make_stages(self) -> list[Stage[Any]]:
         """Return rounding alone, the networks of the rate alone, indices in the loop, and the synthesis alone."""
@@ -107,11 +113,11 @@ class Trainer(trainer.Trainer[TrainingState]):
             figures = validate(self.state, self.training, self.validation)
         # The time of a validation counts, but not towards the next one.
         self._validated = progress.seconds + time.monotonic() - started
-        progress.log.append({"step": progress.step, "validation": figures})
+        self.add({"step": progress.step, "validation": figures})
         tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}", file=sys.stderr)
 
     def _source(self) -> Source:
-        return source_of(self.state, self.training, self.state.settings.fit_crops)
+        return source_of(self.state, self.training, in_proportion(self.state, self.state.settings.fit_crops))
 
     def _start_rate(self) -> None:
         self.state.average.settle()
@@ -132,8 +138,8 @@ class Trainer(trainer.Trainer[TrainingState]):
 
     @torch.no_grad()
     def _sent(self, batch: Batch) -> Seen:
-        # Every effort of the encoder needs a synthesis that has seen such latents: searched and plain ones take turns.
-        refine = refine_of(self.state, plain=self.state.progress.step % 2 == 1)
+        # Every effort of the encoder needs a synthesis that has seen such latents; most files have searched ones.
+        refine = refine_of(self.state, plain=self.state.progress.step % _PLAIN_EVERY == _PLAIN_EVERY - 1)
         return self.state.rate.sent(batch.x, batch.quality, refine)
 
     def _advance(self, fraction: float) -> None:

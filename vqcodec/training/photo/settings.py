@@ -63,7 +63,7 @@ class TrainingSettings(Augmented, RunSettings):
     `synthesis` (only the synthesis learns, from exactly what the decoder gets). The shares of
     all but the first are fractions of the run, which lasts `steps` steps or, if that is 0,
     `seconds` seconds; in the last `integer_share` of the run the context prior is rounded.
-    In the last stage every other step has latents that `refine_steps` proximal steps of the encoder have moved.
+    In the last stage three of four steps have latents that `refine_steps` proximal steps of the encoder have moved.
     `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
     changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, bits per
     pixel are weighed against their sum times losses_weight lambda^0.78 instead of squared error, see loss.py.

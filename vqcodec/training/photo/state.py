@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from vqcodec import losses, quantizers
+from vqcodec import losses, quantizers, ranks
 from vqcodec.networks import rated
 from vqcodec.quantizers import Learned
 from vqcodec.training import optimizers
@@ -36,7 +36,7 @@ class TrainingState:
         torch.manual_seed(settings.seed)
         self.settings, self.device = settings, device
         self.network = rated(settings.network).of_run(settings.d, settings.width, settings.lambdas).to(device)
-        self.network.bf16 = wants_bf16(self.network, device, settings.bf16)
+        self.network.bf16 = ranks.from_first(lambda: wants_bf16(self.network, device, settings.bf16))
         quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
         assert isinstance(quantizer, Learned)
         self.quantizer: Learned = quantizer

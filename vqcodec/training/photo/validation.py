@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from vqcodec.codec import Codec
+from vqcodec.training.held_out import coded
 from vqcodec.training.photo.export import export
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.pictures.picture_set import PictureSet
@@ -25,10 +24,8 @@ def validate(state: TrainingState, training: PictureSet, validation: PictureSet)
 def _figures(codec: Codec, pictures: PictureSet, quality: float) -> list[float]:
     bpp, psnr, used = [], [], np.zeros(codec.quantizer.K, dtype=bool)
     for picture in pictures.pictures:
-        pixels = picture.permute(1, 2, 0).cpu().numpy()
-        encoded = codec.encode(pixels, quality)
+        encoded, picture_bpp, psnr_db = coded(codec, picture, quality)
         used[np.unique(encoded.choice.indices)] = True
-        bpp.append(8 * len(codec.pack(encoded)) / (pixels.shape[0] * pixels.shape[1]))
-        error = np.square(codec.decode(encoded).astype(np.float64) - pixels).mean()
-        psnr.append(10 * math.log10(255**2 / max(error, 1e-9)))
+        bpp.append(picture_bpp)
+        psnr.append(psnr_db)
     return [round(float(np.mean(bpp)), 4), round(float(np.mean(psnr)), 3), round(float(used.mean()), 4)]

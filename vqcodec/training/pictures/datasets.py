@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,13 @@ _CIFAR_VERSIONS: tuple[tuple[str, str, str, files.Parse], ...] = (
     ("cifar-10-batches-py", "", "cifar-10-python.tar.gz", files.parse_pickled),
 )
 """Folder, suffix of its files, archive of the folder, and reader of a file."""
+ORIGINS: dict[Name, str] = {
+    "mnist": "its four idx files from https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "fashion": "its four idx files from https://github.com/zalandoresearch/fashion-mnist, in a folder without MNIST's",
+    "cifar10": "cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html",
+    "photos": "your own photographs, in photos/train and photos/test",
+}
+"""Where the files of a data set come from."""
 _IDX_PREFIX: dict[Split, str] = {"train": "train", "test": "t10k"}
 
 
@@ -44,6 +51,13 @@ class Dataset:
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.uint8]
     exact: npt.NDArray[np.bool_]
+
+
+def known_name(name: str) -> Name:
+    """Return the name of a data set; SettingsError where there is none of that name."""
+    if name not in get_args(Name):
+        raise SettingsError(f"there is no data set {name!r}; choose from {', '.join(get_args(Name))}")
+    return cast(Name, name)
 
 
 def load_dataset(source: Path, name: Name, split: Split) -> Dataset:
@@ -66,7 +80,8 @@ def load_dataset(source: Path, name: Name, split: Split) -> Dataset:
         return _whole(tiles, np.zeros(len(tiles), np.uint8))
     found = _packed(source, name, split) or (_cifar(source, split) if name == "cifar10" else _idx(source, name, split))
     if found is None:
-        raise InputError(f"{source} has neither {' nor '.join(_looked_for(name, split))}; name the folder that has")
+        looked_for = " nor ".join(_looked_for(name, split))
+        raise InputError(f"{source} has neither {looked_for}; name the folder that has, or get {ORIGINS[name]}")
     if found.labels.max() >= _LABELS:
         raise InputError(f"{source} has {name} labels up to {found.labels.max()}, 9 is the highest; get another copy")
     return found

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import tarfile
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from vqcodec import tars
 from vqcodec.errors import InputError
-from vqcodec.files import read_stream
+from vqcodec.files import check_input
 from vqcodec.folders import Found, left_out_note
-from vqcodec.image import list_pictures, read_picture
+from vqcodec.image import list_pictures, missing_note, read_picture
 from vqcodec.names import printable
+from vqcodec.tars import TAR
 from vqcodec.training.pictures.augmentation import Augmentation
 
 UNCHANGED = Augmentation()
-_SHARD = ".tar"
 
 
 class PictureSet:
@@ -36,14 +37,26 @@ class PictureSet:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    @property
+    def digest(self) -> str:
+        """A hash of all pixels in their order."""
+        digest = hashlib.sha256()
+        for picture in self.pictures:
+            digest.update(picture.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def at(self, step: int, batch: int) -> PictureSet:
+        """Return the pictures that a step has at hand for its batch, the same for the same step: here all of them."""
+        return self
+
     def split(self, held_out: int) -> tuple[PictureSet, PictureSet]:
         """Return (training, validation) sets, the latter with at most `held_out` pictures and a fifth of all.
 
         The held-out pictures are spread evenly over the list, at least one of two or more. A single
-        picture serves as both.
+        picture, and all where none is to be held out, serve as both.
         """
         count = len(self.pictures)
-        if count == 1:
+        if count == 1 or not held_out:
             return self, self
         held_out = min(held_out, max(1, count // 5))
         chosen = {(2 * i + 1) * count // (2 * held_out) for i in range(held_out)}
@@ -85,14 +98,15 @@ def _fit(crop: Tensor, source: int, size: int) -> Tensor:
     return crop.clamp(0, 1)
 
 
-def load_pictures(sources: list[Path], device: torch.device) -> PictureSet:
+def load_pictures(sources: list[Path], device: torch.device, pattern: str | None = None) -> PictureSet:
     """Read every picture of folders (with subfolders), .tar shards and single files.
 
+    Of those in folders and shards only the ones whose name fits a shell pattern, such as 'IMG_*.jpg', if it is given.
     Unreadable pictures are skipped and counted on stderr; none at all raises InputError.
     """
     pictures: dict[bytes, Tensor] = {}
     skipped: list[str] = []
-    for name, data in tqdm(_picture_data(sources), desc="reading pictures", unit="", delay=1.0, disable=None):
+    for name, data in tqdm(_picture_data(sources, pattern), desc="reading pictures", unit="", delay=1.0, disable=None):
         try:
             pixels = read_picture(data).pixels
         except InputError:
@@ -106,40 +120,51 @@ def load_pictures(sources: list[Path], device: torch.device) -> PictureSet:
             file=sys.stderr,
         )
     left_out = [path for source in sources if source.is_dir() for path in _listing(source).left_out]
-    if left_out:
-        tqdm.write(left_out_note(left_out), file=sys.stderr)
-    if not pictures:
-        raise InputError(
-            f"no pictures were found in {', '.join(map(str, sources))}; name folders or .tar files of images"
-        )
+    note_left_out(left_out)
+    check_any(len(pictures), sources, pattern)
     return PictureSet(list(pictures.values()))
 
 
-def _picture_data(sources: list[Path]) -> Iterator[tuple[str, Path | bytes]]:
+def note_left_out(paths: list[Path]) -> None:
+    """Say on stderr what of folders is no picture."""
+    if paths:
+        tqdm.write(left_out_note(paths, missing_note(paths)), file=sys.stderr)
+
+
+def check_any(count: int, sources: list[Path], pattern: str | None = None) -> None:
+    """Raise InputError where sources have no pictures, or none whose names fit a pattern."""
+    if not count:
+        fitting = f" whose names fit {pattern!r}" if pattern else ""
+        raise InputError(
+            f"no pictures{fitting} were found in {', '.join(map(str, sources))}; name folders or .tar files of images"
+        )
+
+
+def _picture_data(sources: list[Path], pattern: str | None) -> Iterator[tuple[str, Path | bytes]]:
     for source in sources:
         if not source.exists():
             raise InputError(f"{source} does not exist; name folders or .tar files of images")
         if source.is_dir():
             files = _listing(source).checked()
-            yield from ((str(path), path) for path in files if path.suffix.lower() != _SHARD)
-            yield from (pair for path in files if path.suffix.lower() == _SHARD for pair in _members(path))
-        elif source.suffix.lower() == _SHARD:
-            yield from _members(source)
+            pictures = (path for path in files if path.suffix.lower() != TAR and _fits(path.name, pattern))
+            yield from ((str(path), path) for path in pictures)
+            yield from (pair for path in files if path.suffix.lower() == TAR for pair in _members(path, pattern))
+        elif source.suffix.lower() == TAR:
+            yield from _members(source, pattern)
         else:
             yield str(source), source
 
 
+def _fits(name: str, pattern: str | None) -> bool:
+    return pattern is None or fnmatch(name, pattern)
+
+
 def _listing(folder: Path) -> Found:
-    return list_pictures(folder, (_SHARD,))
+    return list_pictures(folder, (TAR,))
 
 
-def _members(shard: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        with tarfile.open(shard) as archive:
-            for member in archive:
-                stream = archive.extractfile(member) if member.isfile() else None
-                if stream is not None:
-                    name = f"{shard}:{member.name}"
-                    yield name, read_stream(stream, name)  # type: ignore[arg-type]
-    except (tarfile.TarError, OSError) as error:
-        raise InputError(f"{shard} cannot be read as a .tar of pictures ({error}); repair or remove it") from error
+def _members(shard: Path, pattern: str | None) -> Iterator[tuple[str, bytes]]:
+    check_input(shard)
+    with shard.open("rb") as file:
+        for name, data in tars.contents(file, str(shard), lambda name: _fits(PurePosixPath(name).name, pattern)):
+            yield f"{shard}:{name}", data

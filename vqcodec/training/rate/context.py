@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vqcodec.choices import TRAINING_RATE_WEIGHT
 from vqcodec.encoder.by_table import TableAssigner
 from vqcodec.errors import SettingsError
 from vqcodec.exact.model_file import Arrays, Metadata
@@ -18,7 +19,6 @@ from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.static import row_quality
 from vqcodec.networks.rated import QUALITY_MAX
 from vqcodec.quantizers import QuantizerSettings
-from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet
 from vqcodec.training.rate.context_rate import code
 from vqcodec.training.rate.context_tensors import context_settings, float_parent, integer_tensors
@@ -128,7 +128,7 @@ class ContextRate(Rate):
         z = self.network.analysis(x, quality) / gain * gain.detach()
         coded = code(self.net, self._assigner_now(), z, self.net.rows_of(quality))
         # In bits: what the encoder would pay for moving a latent that far, see proximal.py.
-        pull = (z - coded.z_q).square().sum((1, 2, 3)) / RATE_WEIGHT
+        pull = (z - coded.z_q).square().sum((1, 2, 3)) / TRAINING_RATE_WEIGHT
         return coded._replace(z_q=z + (coded.z_q - z).detach(), rate=coded.rate + pull)
 
     def sent(self, x: Tensor, quality: Tensor, refine: Refine) -> Seen:

@@ -1,6 +1,6 @@
 """What latents cost under the context prior while it trains, and what they become.
 
-The choice of indices is the encoder's: the least of error / RATE_WEIGHT + bits, counted under the tables. Since
+The choice of indices is the encoder's: the least of error / weight + bits, counted under the tables. Since
 the index is the best one, a small change of the mean, the class or the latent changes that cost only directly
 and not through the index (the envelope theorem), so the gradients here are those of what is counted:
 to the mean that of the error, to the class the difference between neighboring tables. No density, no noise.
@@ -11,19 +11,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vqcodec.choices import TRAINING_RATE_WEIGHT
 from vqcodec.encoder.by_table import TableAssigner, UnitChoice
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
-from vqcodec.quantizers.layout.settings import RATE_WEIGHT
 from vqcodec.training.rate.context_net import ContextNet, FloatPrediction
 from vqcodec.training.rate.contract import Seen
 
-__all__ = ["Seen", "code"]
+__all__ = ["Seen", "code", "count", "slopes"]
 
 
 def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, counts: Tensor | None = None) -> Seen:
     """Send latents z float32 [B, d, h, w] of table rows int64 [B] through the passes of a context prior.
 
-    The rate has the gradient of error / RATE_WEIGHT + bits to the prior. `counts` float32 [T, K] is added to: how
+    The rate has the gradient of error / weight + bits to the prior. `counts` float32 [T, K] is added to: how
     often each table coded each index.
     """
     batch, d, height, width = z.shape
@@ -41,12 +41,12 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
             prediction = FloatPrediction(*(part[coded] for part in walk.predict(group, phase, channels, places)))
             quantized[coded], assigned, classes = _quantize(y[coded], prediction, assigner)
             if counts is not None:
-                assigner.count(assigned, classes, counts)
+                count(assigner, assigned, classes, counts)
             usage = usage + torch.bincount(assigned.fine, minlength=len(usage)).to(z.dtype)
             # Units of a pass lie place by place, and places image by image: summing n / 2 of them gives one place.
             cost = assigned.bits.reshape(len(classes) // (y.shape[1] // 2), -1).sum(1)
             if torch.is_grad_enabled():
-                change = _change((y - quantized)[coded], prediction, assigner.slopes(assigned, classes))
+                change = _change((y - quantized)[coded], prediction, slopes(assigner, assigned, classes))
                 cost = cost + change.sum(1)
             bits = bits + z.new_zeros(len(y)).index_put((coded,), cost).reshape(batch, -1).sum(1)
         walk.put(channels, places, quantized)
@@ -58,8 +58,8 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
 def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tensor:
     """Return zeros [N, n] with the gradients of the cost to means and classes."""
     mean, deviation_class = (part - part.detach() for part in prediction)
-    # 2 / RATE_WEIGHT times the error is the slope of error / RATE_WEIGHT; the values themselves cancel out to zero.
-    return slopes.reshape(deviation_class.shape) * deviation_class - 2 / RATE_WEIGHT * error * mean
+    # 2 / weight times the error is the slope of error / weight; the values themselves cancel out to zero.
+    return slopes.reshape(deviation_class.shape) * deviation_class - 2 / TRAINING_RATE_WEIGHT * error * mean
 
 
 @torch.no_grad()
@@ -67,5 +67,47 @@ def _quantize(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -
     """Return y [N, n] as the decoder would have it, the indices of its units and their classes [N n / 2, 2]."""
     mean = torch.floor(prediction.mean * SIXTEENTHS + 0.5) / SIXTEENTHS
     classes = torch.floor(prediction.deviation_class + 0.5).long().reshape(-1, 2)
-    assigned = assigner.assign((y - mean).reshape(-1, 2), classes, RATE_WEIGHT)
+    assigned = assigner.assign((y - mean).reshape(-1, 2), classes, TRAINING_RATE_WEIGHT)
     return mean + assigner.decode(assigned).reshape(mean.shape), assigned, classes
+
+
+def count(assigner: TableAssigner, assigned: UnitChoice, classes: Tensor, counts: Tensor) -> None:
+    """Add to counts float32 [T, K] how often each table coded each index, for units with classes int64 [N, 2]."""
+    first, second = classes.unbind(1)
+    coarse_table = assigner.tables.coarse[first, second]
+    wide = coarse_table >= 0
+    fine_table = assigner.tables.fine[first, second, (assigned.coarse != assigner.zero).long()]
+    for table, index in ((fine_table, assigned.fine), (coarse_table[wide], assigned.coarse[wide])):
+        counts += torch.bincount(table * counts.shape[1] + index, minlength=counts.numel()).reshape(counts.shape)
+
+
+@torch.no_grad()
+def slopes(assigner: TableAssigner, assigned: UnitChoice, classes: Tensor) -> Tensor:
+    """Return float32 [N, 2]: how the bits of the same indices grow with each class of their units.
+
+    The mean difference to the two neighboring classes; a neighbor under which an index cannot be
+    written, because there the unit is not wide, does not count.
+    """
+    most = len(assigner.tables.coarse) - 1
+    result = torch.empty(classes.shape, device=classes.device)
+    for which in (0, 1):
+        step = torch.tensor([1 - which, which], device=classes.device)
+        lower, upper = (classes - step).clamp(min=0), (classes + step).clamp(max=most)
+        cheap, dear = _bits(assigner, assigned, lower), _bits(assigner, assigned, upper)
+        # A class at the end of the range or without a neighbor has a difference to one side only.
+        span = torch.isfinite(cheap).float() * (classes - lower)[:, which]
+        span = span + torch.isfinite(dear).float() * (upper - classes)[:, which]
+        cheap, dear = (torch.where(torch.isfinite(bits), bits, assigned.bits) for bits in (cheap, dear))
+        result[:, which] = (dear - cheap) / span.clamp(min=1)
+    return result
+
+
+def _bits(assigner: TableAssigner, assigned: UnitChoice, classes: Tensor) -> Tensor:
+    """Return the bits [N] of indices under other classes [N, 2]; infinite where they cannot be written."""
+    first, second = classes.unbind(1)
+    is_far, tables = assigned.coarse != assigner.zero, assigner.tables
+    coarse_table = tables.coarse[first, second]
+    fine: Tensor = tables.costs[tables.fine[first, second, is_far.long()], assigned.fine]
+    coarse = tables.costs[coarse_table.clamp(min=0), assigned.coarse]
+    narrow = torch.where(is_far, torch.inf, 0.0)
+    return fine + torch.where(coarse_table >= 0, coarse, narrow)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vqcodec.quantizers.layout.settings import RATE_WEIGHT
+from vqcodec.choices import TRAINING_RATE_WEIGHT
 
 # No cell costs more than 30 bits: a latent far off must not drown the gradient of all others.
 _PROBABILITY_FLOOR = 2.0**-30
@@ -96,7 +96,7 @@ def bits(z: Tensor, cells: Cells) -> Tensor:
 
 
 @torch.no_grad()
-def rate_aware_round(z: Tensor, cells: Cells, weight: float = RATE_WEIGHT) -> tuple[Tensor, Tensor]:
+def rate_aware_round(z: Tensor, cells: Cells, weight: float = TRAINING_RATE_WEIGHT) -> tuple[Tensor, Tensor]:
     """Round z, or go one step towards zero where that lowers squared error + weight * bits.
 
     Returns the integers (float32, the shape of z) and their bits.

@@ -72,7 +72,7 @@ class PairTables:
         """Return the choice of indices under these tables, on the codebook's device."""
         costs = torch.from_numpy(-np.log2(self.probabilities)).float()
         tables = (costs, torch.from_numpy(self.fine), torch.from_numpy(self.coarse))
-        return TableAssigner(codebook, scale, IndexCosts(*(table.to(codebook.device) for table in tables)))
+        return TableAssigner(codebook, scale, IndexCosts(*(table.to(codebook.device) for table in tables)), torch)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the fields as tensors, for a checkpoint."""

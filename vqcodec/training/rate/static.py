@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqcodec import ranks
 from vqcodec.encoder.static import encode_by_class
 from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.exact.priors.static import StaticPrior, row_quality
@@ -119,7 +120,7 @@ class StaticRate(Rate):
         gain, z = self.network.gain(quality), self.network.analysis(x, quality)
         classes = self.density.classify(z.detach(), gain.detach())
         cells = self.density.cells(classes, gain)
-        uniform = torch.rand(z.shape, generator=noise, device=z.device) - 0.5
+        uniform = ranks.noise_like(z, noise) - 0.5
         return z, classes, cells, bits(z + uniform, cells).sum((1, 2, 3)) + self._class_bits(classes)
 
     def _class_bits(self, classes: Tensor) -> Tensor:

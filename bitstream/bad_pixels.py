@@ -1,0 +1,61 @@
+"""The faulty files among the test vectors that have pixels without loss in the place of indices."""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from bad_vectors import INDEX_CRC, PRIOR, SECTIONS, Fault, patch, seal, section
+
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.bitstream.sections import GRAY, INDICES, PIXELS
+
+WIDTH, HEIGHT = 20, 17
+AREA: Final = WIDTH * HEIGHT
+LZMA: Final[dict[str, Any]] = {"id": lzma.FILTER_LZMA1, "preset": 9, "dict_size": 1 << 22, "lc": 3, "lp": 0, "pb": 0}
+TWO: Final = bytes(3) + b"\0\0\1"
+"""A palette of two colors: the numbers 0 and 1."""
+
+
+def bad_pixel_files(good: Mapping[str, bytes]) -> Iterator[Fault]:
+    """All bad files, in the order of the checks that find them."""
+    data = good["plain_pixels"]
+    header, payload = data[:SECTIONS], container.read(data).pixels
+    assert payload is not None
+    whole = section(PIXELS, payload)
+    for name, new, about in (
+        ("two_pixels", whole + whole, "pixels twice"),
+        ("pixels_and_indices", whole + section(INDICES, b""), "pixels and indices"),
+    ):
+        yield Fault(name, "section", about, seal(header + new))
+    yield Fault("pixels_tiled", "section", "pixels, and a tile code", patch(data, PRIOR, b"\x08"))
+    for name, new, about in _payloads(payload):
+        yield Fault(f"pixels_{name}", "pixels", f"pixels {about}", seal(header + section(PIXELS, new)))
+    gray = header + section(GRAY, b"")
+    for name, new in (("colors", payload), ("one_color", b"\1\0\0\1")):
+        yield Fault(f"gray_{name}", "pixels", "pixels of colors, and a gray section", seal(gray + section(PIXELS, new)))
+    other = patch(data, INDEX_CRC, bytes(4), 4)
+    yield Fault("pixels_crc", "index_crc", "the checksum of the pixels is wrong", other)
+
+
+def _payloads(payload: bytes) -> Iterator[tuple[str, bytes, str]]:
+    yield "empty", b"", "of no bytes"
+    yield "no_color", b"\0" + payload[1:], "of no colors"
+    yield "many_colors", b"\x81\x80\4" + payload[1:], "of 65537 colors"
+    yield "count_long", b"\x87\0" + payload[1:], "whose number of colors is not in its shortest form"
+    yield "flat_cut", b"\1\0\0", "of one color of two bytes"
+    yield "flat_more", b"\1\0\0\0\0", "of one color of four bytes"
+    yield "not_lzma", b"\7" + b"\xff" * 40, "that are no LZMA stream"
+    yield "cut", payload[:-1], "whose stream is cut"
+    yield "more", payload + b"\0", "with a byte behind their stream"
+    yield "small", _packed(2, bytes(AREA - 1) + TWO), "of a pixel too few"
+    yield "large", _packed(2, bytes(AREA + 1) + TWO), "of a pixel too many"
+    yield "bomb", _packed(2, bytes(1 << 24) + TWO), "of 2^24 pixels in a picture of 340"
+    yield "no_such_color", _packed(2, b"\2" + bytes(AREA - 1) + TWO), "of a color that the palette has not"
+    yield "equal_colors", _packed(2, bytes(AREA) + bytes(6)), "with two equal colors in their palette"
+    yield "high_color", _packed(2, bytes(AREA) + b"\xff\xff\xff" + b"\0\0\1"), "with a color of 2^24 in their palette"
+
+
+def _packed(colors: int, unpacked: bytes) -> bytes:
+    return bytes([colors]) + lzma.compress(unpacked, lzma.FORMAT_RAW, filters=[LZMA])

@@ -1,0 +1,23 @@
+"""Batches that are killed with all their processes go on without a trace: a few pictures of what the benchmark does."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from tiny import picture
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+batch: Any = importlib.import_module("batch")
+
+
+def test_a_batch_killed_at_a_random_place_is_done_in_the_end(tmp_path: Path, tiny_model: Path) -> None:
+    for number in range(2):
+        Image.fromarray(picture(300, 420, number)).save(tmp_path / f"{number}.png")
+    model = ["--model", str(tiny_model)]
+    # Twenty files take a second, and at most fifteen are there: the batch cannot end before it is killed.
+    figures = batch.measure(tmp_path, 20, 2, 1, ["-e", "3"], model, size=(160, 120), delay_seconds=0.05)
+    assert figures["count"] == 20 and 0 < figures["before_the_kill"] < 20

@@ -1,0 +1,193 @@
+"""Several processes train as one does: the same losses, one checkpoint, one sentence when one of them ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from tiny import TINY_CONTEXT, picture
+
+from vqcodec import ranks
+from vqcodec.exact import model_file
+from vqcodec.training import checkpoint, checkpoint_path
+
+PHOTO: dict[str, Any] = {"kind": "photo", "K": 32, "m": 12, "d": 24, "wide": 12, "width": 8, "batch": 4, "crop": 64}
+PHOTO |= {"classes": 3, "table_rows": 3, "table_count": 24, "fit_crops": 4, "quantised_share": 0.3, "steps": 40}
+LOOC: dict[str, Any] = {"kind": "papers", "network": "vqvae", "quantizer": "looc", "K": 16, "m": 4, "batch": 4}
+LOOC |= {"crop": 32, "steps": 100}
+CONTEXT = PHOTO | {"synthesis_share": 0.3} | TINY_CONTEXT
+LONG = LOOC | {"steps": 10**6, "checkpoint_minutes": 0.05}
+METHODS = {
+    "looc": LOOC,
+    "cvq": LOOC | {"quantizer": "cvq", "m": 1},
+}
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed in range(6):
+        Image.fromarray(picture(96, 120, seed)).save(folder / f"{seed}.png")
+    return folder
+
+
+def recipe(path: Path, values: dict[str, Any]) -> Path:
+    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+    return path
+
+
+def command(pictures: Path, output: Path, values: dict[str, Any], *more: str) -> list[str]:
+    settings = recipe(output.with_suffix(".toml"), values)
+    return [
+        sys.executable,
+        "-m",
+        "vqcodec",
+        "train",
+        str(pictures),
+        "--recipe",
+        str(settings),
+        "-o",
+        str(output),
+        *more,
+    ]
+
+
+def train(pictures: Path, output: Path, values: dict[str, Any], *more: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command(pictures, output, values, *more), capture_output=True, text=True, env=environment)
+
+
+def log(output: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = checkpoint.read(checkpoint_path(output))["progress"]["log"]
+    return found
+
+
+def test_two_processes_have_the_losses_of_one(tmp_path: Path, pictures: Path) -> None:
+    for processes in ("1", "2"):
+        done = train(pictures, tmp_path / f"{processes}.safetensors", CONTEXT, "--processes", processes)
+        assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("trained") == 1
+    one, two = (log(tmp_path / f"{processes}.safetensors") for processes in "12")
+    assert len(one) > 1 and [entry["stage"] for entry in one] == [entry["stage"] for entry in two]
+    for a, b in zip(one, two, strict=True):
+        assert a["psnr_db"] == pytest.approx(b["psnr_db"], abs=2e-3) and a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+    metadata, _ = model_file.load(tmp_path / "2.safetensors")
+    assert metadata.training["machine"].count("2 processes") == 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_codebooks_learn_from_the_whole_batch(tmp_path: Path, pictures: Path, name: str) -> None:
+    parts = []
+    for processes in ("1", "2"):
+        output = tmp_path / f"{processes}.safetensors"
+        # One step: later a latent between two codevectors may go the other way for a rounding error.
+        done = train(pictures, output, METHODS[name] | {"steps": 1}, "--processes", processes)
+        assert done.returncode == 0, done.stderr
+        found = checkpoint.read(checkpoint_path(output))
+        parts.append(found["network"] | found["quantizer"])
+    for key, value in parts[0].items():
+        assert torch.allclose(value.float(), parts[1][key].float(), rtol=1e-3, atol=1e-4), key
+
+
+def started(words: list[str], output: Path) -> subprocess.Popen[str]:
+    """Start a long run, and wait until it has a checkpoint of some steps."""
+    run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and run.poll() is None:
+        path = checkpoint_path(output)
+        if path.exists() and checkpoint.read(path)["progress"]["step"] > 0:
+            return run
+        time.sleep(0.2)
+    run.kill()
+    raise AssertionError(f"no step was taken: {run.communicate()[1]}")
+
+
+def children(run: subprocess.Popen[str]) -> list[int]:
+    listed = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+    return [int(pid) for pid in listed if b"vqcodec" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_process_ends_the_run_with_one_sentence(tmp_path: Path, pictures: Path, killed: int) -> None:
+    output = tmp_path / "run.safetensors"
+    run = started(command(pictures, output, LONG, "--processes", "2"), output)
+    os.kill(children(run)[killed], signal.SIGKILL)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 1 and said.count("\n") == 1 and "--resume" in said
+    assert checkpoint.read(checkpoint_path(output))["progress"]["step"] > 0 and not output.exists()
+
+
+def test_ctrl_c_saves_and_stops_all(tmp_path: Path, pictures: Path) -> None:
+    output = tmp_path / "run.safetensors"
+    run = started(command(pictures, output, LONG, "--processes", "2"), output)
+    before = checkpoint.read(checkpoint_path(output))["progress"]["step"]
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130 and "go on with: vqc train" in said
+    assert checkpoint.read(checkpoint_path(output))["progress"]["step"] >= before
+
+
+def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, pictures: Path) -> None:
+    values = CONTEXT | {"steps": 60, "checkpoint_minutes": 0.05}
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    assert train(pictures, whole, values).returncode == 0
+    run = started(command(pictures, parts, values, "--processes", "2"), parts)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 130 and not parts.exists()
+    done = train(pictures, parts, values, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert log(parts)[-1]["loss"] == pytest.approx(log(whole)[-1]["loss"], rel=1e-3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
+def test_torchrun_starts_a_run_again_from_its_checkpoint(tmp_path: Path, pictures: Path) -> None:
+    output = tmp_path / "run.safetensors"
+    # By time: however quick the processor, the run goes on for seconds after the first checkpoint.
+    words = command(pictures, output, LOOC | {"steps": 0, "seconds": 15, "checkpoint_minutes": 0.05})
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
+    run = started([sys.executable, "-m", *torchrun, *words[1:]], output)
+    os.kill(children(run)[1], signal.SIGKILL)
+    said = run.communicate(timeout=120)[1]
+    assert run.returncode == 0 and output.exists(), said
+
+
+REACHED = """
+import torch
+from vqcodec import ranks
+with ranks.joined():
+    a, b, c = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
+    (a if ranks.is_first() else b).sum().backward()
+    ranks.average_gradients([a, b, c])
+    assert a.grad.tolist() == b.grad.tolist() == [0.5, 0.5] and c.grad is None
+"""
+
+
+def test_gradients_that_only_one_process_has_are_halved(tmp_path: Path) -> None:
+    (tmp_path / "reached.py").write_text(REACHED)
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(tmp_path / "reached.py")]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_batch_that_cannot_be_divided(tmp_path: Path, pictures: Path) -> None:
+    done = train(pictures, tmp_path / "run.safetensors", LOOC | {"batch": 3}, "--processes", "2")
+    assert done.returncode == 1
+    assert done.stderr == "vqc: a batch of 3 cannot be divided among 2 processes; choose a multiple\n"
+
+
+def test_one_process_shares_nothing() -> None:
+    x = torch.arange(6.0).view(3, 2)
+    assert ranks.count() == 1 and ranks.is_first()
+    assert ranks.part(x) is x and ranks.whole(x) is x and ranks.mean(x) is x
+    assert ranks.from_first(lambda: 5) == 5

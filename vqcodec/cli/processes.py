@@ -1,0 +1,56 @@
+"""One command in several processes, which torchrun or `--processes` has started: only the first speaks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+
+import click
+
+from vqcodec.errors import LostProcessError, VqcError
+
+_SECONDS_TO_SPEAK = 10
+
+
+def is_one_of_many() -> bool:
+    """Return whether a launcher has started this process, so that it must start none."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def was_restarted() -> bool:
+    """Return whether the launcher has started this process again because one of the run had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+def is_speaker() -> bool:
+    """Return whether this process is the one that speaks for all: the first, or the only one."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+@contextlib.contextmanager
+def one_voice() -> Iterator[None]:
+    """Let bars, notes and errors be those of one process; the others have the same to say.
+
+    That another process has ended is said by `launch` where that has started them.
+    """
+    if is_speaker():
+        try:
+            yield
+        except LostProcessError as error:
+            from vqcodec.training.launch import EXIT_LOST, RUN_ID
+
+            if os.environ.get("TORCHELASTIC_RUN_ID") != RUN_ID:
+                raise
+            raise click.exceptions.Exit(EXIT_LOST) from error
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
+        try:
+            yield
+        except LostProcessError as error:
+            raise click.exceptions.Exit(1) from error
+        except VqcError as error:
+            # The launcher ends all when one has ended, so the first needs the time to say it.
+            time.sleep(_SECONDS_TO_SPEAK)
+            raise click.exceptions.Exit(1) from error
