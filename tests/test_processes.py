@@ -21,10 +21,10 @@ from vqcodec.exact import model_file
 from vqcodec.training import checkpoint, checkpoint_path
 
 PHOTO: dict[str, Any] = {"kind": "photo", "K": 32, "m": 12, "d": 24, "wide": 12, "width": 8, "batch": 4, "crop": 64}
-PHOTO |= {"classes": 3, "table_rows": 3, "table_count": 24, "fit_crops": 4, "quantised_share": 0.3, "steps": 40}
+PHOTO |= {"classes": 3, "table_rows": 3, "table_count": 24, "fit_crops": 4, "quantised_share": 0.3}
 LOOC: dict[str, Any] = {"kind": "papers", "network": "vqvae", "quantizer": "looc", "K": 16, "m": 4, "batch": 4}
 LOOC |= {"crop": 32, "steps": 100}
-CONTEXT = PHOTO | {"synthesis_share": 0.3} | TINY_CONTEXT
+CONTEXT = PHOTO | {"synthesis_share": 0.3, "steps": 60, "checkpoint_minutes": 0.05} | TINY_CONTEXT
 LONG = LOOC | {"steps": 10**6, "checkpoint_minutes": 0.05}
 METHODS = {
     "looc": LOOC,
@@ -32,10 +32,9 @@ METHODS = {
 }
 
 
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
     for seed in range(6):
         Image.fromarray(picture(96, 120, seed)).save(folder / f"{seed}.png")
     return folder
@@ -72,15 +71,24 @@ def log(output: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_two_processes_have_the_losses_of_one(tmp_path: Path, pictures: Path) -> None:
-    for processes in ("1", "2"):
-        done = train(pictures, tmp_path / f"{processes}.safetensors", CONTEXT, "--processes", processes)
-        assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("trained") == 1
-    one, two = (log(tmp_path / f"{processes}.safetensors") for processes in "12")
-    assert len(one) > 1 and [entry["stage"] for entry in one] == [entry["stage"] for entry in two]
-    for a, b in zip(one, two, strict=True):
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> list[dict[str, Any]]:
+    """The log of a run of one process through all stages."""
+    output = tmp_path_factory.mktemp("alone") / "run.safetensors"
+    done = train(pictures, output, CONTEXT)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("trained") == 1
+    return log(output)
+
+
+def test_two_processes_have_the_losses_of_one(tmp_path: Path, pictures: Path, alone: list[dict[str, Any]]) -> None:
+    output = tmp_path / "run.safetensors"
+    done = train(pictures, output, CONTEXT, "--processes", "2")
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("trained") == 1
+    shared = log(output)
+    assert len(alone) > 1 and [entry["stage"] for entry in alone] == [entry["stage"] for entry in shared]
+    for a, b in zip(alone, shared, strict=True):
         assert a["psnr_db"] == pytest.approx(b["psnr_db"], abs=2e-3) and a["loss"] == pytest.approx(b["loss"], rel=1e-4)
-    metadata, _ = model_file.load(tmp_path / "2.safetensors")
+    metadata, _ = model_file.load(output)
     assert metadata.training["machine"].count("2 processes") == 1
 
 
@@ -127,27 +135,19 @@ def test_a_killed_process_ends_the_run_with_one_sentence(tmp_path: Path, picture
     assert checkpoint.read(checkpoint_path(output))["progress"]["step"] > 0 and not output.exists()
 
 
-def test_ctrl_c_saves_and_stops_all(tmp_path: Path, pictures: Path) -> None:
+def test_ctrl_c_stops_all_and_another_number_goes_on(
+    tmp_path: Path, pictures: Path, alone: list[dict[str, Any]]
+) -> None:
     output = tmp_path / "run.safetensors"
-    run = started(command(pictures, output, LONG, "--processes", "2"), output)
+    run = started(command(pictures, output, CONTEXT, "--processes", "2"), output)
     before = checkpoint.read(checkpoint_path(output))["progress"]["step"]
     run.send_signal(signal.SIGINT)
     said = run.communicate(timeout=60)[1]
-    assert run.returncode == 130 and "go on with: vqc train" in said
+    assert run.returncode == 130 and "go on with: vqc train" in said and not output.exists()
     assert checkpoint.read(checkpoint_path(output))["progress"]["step"] >= before
-
-
-def test_a_run_goes_on_with_another_number_of_processes(tmp_path: Path, pictures: Path) -> None:
-    values = CONTEXT | {"steps": 60, "checkpoint_minutes": 0.05}
-    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
-    assert train(pictures, whole, values).returncode == 0
-    run = started(command(pictures, parts, values, "--processes", "2"), parts)
-    run.send_signal(signal.SIGINT)
-    run.communicate(timeout=60)
-    assert run.returncode == 130 and not parts.exists()
-    done = train(pictures, parts, values, "--resume")
+    done = train(pictures, output, CONTEXT, "--resume")
     assert done.returncode == 0, done.stderr
-    assert log(parts)[-1]["loss"] == pytest.approx(log(whole)[-1]["loss"], rel=1e-3)
+    assert log(output)[-1]["loss"] == pytest.approx(alone[-1]["loss"], rel=1e-3)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are listed in /proc")
@@ -184,6 +184,7 @@ def test_a_batch_that_cannot_be_divided(tmp_path: Path, pictures: Path) -> None:
     done = train(pictures, tmp_path / "run.safetensors", LOOC | {"batch": 3}, "--processes", "2")
     assert done.returncode == 1
     assert done.stderr == "vqc: a batch of 3 cannot be divided among 2 processes; choose a multiple\n"
+    assert not checkpoint_path(tmp_path / "run.safetensors").exists()
 
 
 def test_one_process_shares_nothing() -> None:

@@ -46,6 +46,12 @@ def device() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def check_divisible(batch: int, processes: int) -> None:
+    """Raise SettingsError where processes cannot take equal parts of a batch."""
+    if batch % processes:
+        raise SettingsError(f"a batch of {batch} cannot be divided among {processes} processes; choose a multiple")
+
+
 @contextmanager
 def joined() -> Iterator[None]:
     """Meet the other processes that torchrun has started, if it has, and part from them at the end."""
@@ -67,11 +73,9 @@ def joined() -> Iterator[None]:
 
 
 def part(x: Tensor) -> Tensor:
-    """Return this process's pictures of a batch x [B, ...]; SettingsError where B cannot be divided."""
+    """Return this process's pictures of a batch x [B, ...], of which B can be divided: see `check_divisible`."""
     if count() == 1:
         return x
-    if len(x) % count():
-        raise SettingsError(f"a batch of {len(x)} cannot be divided among {count()} processes; choose a multiple")
     return x.chunk(count())[number()]
 
 

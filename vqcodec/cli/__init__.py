@@ -17,6 +17,7 @@ from typing import NoReturn
 import click
 
 from vqcodec.cli.console import ARGUMENTS, EXIT_INTERRUPTED, print_error
+from vqcodec.cli.processes import leave
 from vqcodec.errors import VqcError
 
 __all__ = ["main", "vqc"]
@@ -134,7 +135,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         print_error("interrupted")
         code = EXIT_INTERRUPTED
     _leave_signals()
-    sys.exit(code)
+    leave(code)
 
 
 def _prepare() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
 import click
 
@@ -17,6 +19,11 @@ _SECONDS_TO_SPEAK = 10
 def is_one_of_many() -> bool:
     """Return whether a launcher has started this process, so that it must start none."""
     return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def started() -> int:
+    """Return how many processes a launcher has started for the run, of which this is one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def was_restarted() -> bool:
@@ -54,3 +61,16 @@ def one_voice() -> Iterator[None]:
             # The launcher ends all when one has ended, so the first needs the time to say it.
             time.sleep(_SECONDS_TO_SPEAK)
             raise click.exceptions.Exit(1) from error
+
+
+def leave(code: int | None) -> NoReturn:
+    """End this process with an exit code, None meaning 0; one of many ends at once.
+
+    Threads below the process group may still run when the interpreter takes itself down, and abort it with a word of
+    their own.
+    """
+    if is_one_of_many():
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code or 0)
+    sys.exit(code)

@@ -11,7 +11,7 @@ import click
 
 from vqcodec import stores
 from vqcodec.cli.console import ARGUMENTS, EXIT_INTERRUPTED, AnyPath, print_error, print_result
-from vqcodec.cli.processes import is_one_of_many, is_speaker, one_voice, was_restarted
+from vqcodec.cli.processes import is_one_of_many, is_speaker, one_voice, started, was_restarted
 from vqcodec.errors import OutputError, SettingsError
 from vqcodec.exact.bitstream.header import PRIORS
 from vqcodec.files import check_input, check_not_input, check_output, identities
@@ -133,10 +133,6 @@ def command(
     if options["steps"] is not None and options["seconds"] is not None:
         raise click.UsageError("--steps and --time both set the length of the run; give one of them")
     _check_paths(sources, output, force)
-    if processes > 1 and not is_one_of_many():
-        from vqcodec.training.launch import launch
-
-        raise click.exceptions.Exit(launch(processes, click.get_current_context().meta[ARGUMENTS]))
     if pairs:
         options["options"] = _parse_pairs(pairs)
     from vqcodec import training
@@ -150,6 +146,11 @@ def command(
     if recipe is None and not resume:
         options = training.first_values(options | {"name": output.stem})
     settings = training.make_settings(recipe, options, resumed)
+    training.check_divisible(settings.batch, started() if is_one_of_many() else processes)
+    if processes > 1 and not is_one_of_many():
+        from vqcodec.training.launch import launch
+
+        raise click.exceptions.Exit(launch(processes, click.get_current_context().meta[ARGUMENTS]))
     figures = training.run(list(sources), output, settings, resume, pattern=pattern, log=log)
     if figures is None:
         named = shlex.join([*map(str, sources), *(["--match", pattern] if pattern else [])])

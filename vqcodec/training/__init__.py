@@ -16,6 +16,7 @@ from vqcodec import ranks
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
 from vqcodec.files import atomic_write
+from vqcodec.ranks import check_divisible
 from vqcodec.training import checkpoint
 from vqcodec.training import trainer as loops
 from vqcodec.training.first import first_values
@@ -41,6 +42,7 @@ from vqcodec.training.recipe import Settings, make_settings, read_recipe
 __all__ = [
     "AutoencoderSettings",
     "TrainingSettings",
+    "check_divisible",
     "checkpoint_path",
     "first_values",
     "make_settings",

@@ -25,33 +25,29 @@ def block_basis(pictures: PictureSet, generator: np.random.Generator, crops: int
 
     Rows are orthonormal and sorted by deviation on the pictures, the largest first.
     """
-    values = 3 * BLOCK * BLOCK
-    moment, total, count = torch.zeros(values, values, dtype=torch.float64), torch.zeros(values).double(), 0
+    dct, count = _dct(), 0
+    moment, total = torch.zeros(BLOCK * BLOCK, 3, 3).double(), torch.zeros(BLOCK * BLOCK, 3).double()
     for _ in range(0, crops, 32):
         # In float64: sums over millions of blocks lose the small variances in float32.
         x = pictures.crops(generator, 32, 8 * BLOCK).cpu().double() * 255 - 127.5
-        blocks = x.unfold(2, BLOCK, BLOCK).unfold(3, BLOCK, BLOCK).permute(0, 2, 3, 1, 4, 5).reshape(-1, values)
-        moment += blocks.T @ blocks
-        total += blocks.sum(0)
-        count += len(blocks)
+        blocks = dct @ x.unfold(2, BLOCK, BLOCK).unfold(3, BLOCK, BLOCK) @ dct.T
+        components = blocks.permute(4, 5, 0, 2, 3, 1).reshape(BLOCK * BLOCK, -1, 3)
+        moment += components.mT @ components
+        total += components.sum(1)
+        count += components.shape[1]
     mean = total / count
-    covariance = moment / count - torch.outer(mean, mean)
-    basis = _separable(_color_basis(covariance))
-    variance = torch.einsum("ij,jk,ik->i", basis, covariance, basis)
+    covariance = moment / count - mean[:, :, None] * mean[:, None, :]
+    # The DCT keeps sums of squares, so the mean over its components is that over the pixels of a block.
+    colors = torch.linalg.eigh(covariance.mean(0))[1].flip(1).T
+    variance = torch.einsum("ac,kce,ae->ak", colors, covariance, colors).flatten()
     order = variance.argsort(descending=True)
+    basis = torch.kron(colors, torch.kron(dct, dct))
     return basis[order].float().contiguous(), variance[order].clamp(min=SIGMA_FLOOR**2).sqrt().float()
 
 
-def _color_basis(covariance: Tensor) -> Tensor:
-    """Return the principal components [3, 3] of a pixel's colors by rows, for the covariance [768, 768] of blocks."""
-    pixels = covariance.reshape(3, BLOCK * BLOCK, 3, BLOCK * BLOCK).diagonal(dim1=1, dim2=3).mean(2)
-    components: Tensor = torch.linalg.eigh(pixels)[1].flip(1).T
-    return components
-
-
-def _separable(colors: Tensor) -> Tensor:
-    """Return the products [768, 768], by rows, of a basis of colors [3, 3] and the DCT-II of rows and columns."""
+def _dct() -> Tensor:
+    """Return the DCT-II of rows or columns, float64 [16, 16] by rows."""
     place = torch.arange(BLOCK, dtype=torch.float64)
     dct = torch.cos(math.pi / BLOCK * (place + 0.5) * place[:, None]) * math.sqrt(2 / BLOCK)
     dct[0] /= math.sqrt(2)
-    return torch.kron(colors, torch.kron(dct, dct))
+    return dct
