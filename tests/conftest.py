@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from tiny import TINY_CONTEXT, Result, Run, picture, tiny_settings, trained
 
 from vqcodec.cli import main
 from vqcodec.codec import Codec
 
+# A busy machine is no error, and what fails for somebody is to fail for everybody.
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 SLOW = frozenset(
     """
     analyze autoencoder autoencoder_start batch batch_benchmark benchmark_perceptual beta_benchmark
@@ -36,6 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem.removeprefix("test_") in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> Iterator[None]:
+    """Begin each test with the same random numbers of torch, and end it with as many threads as it found."""
+    count = torch.get_num_threads()
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(count)
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def serving(hub: Hub) -> Iterator[str]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         hub.endpoint = f"http://127.0.0.1:{server.server_port}"
         yield hub.endpoint

@@ -64,16 +64,17 @@ class Started:
         environment = os.environ | {"PYTHONPATH": path, "VQC_LOADS": str(self.loads)}
         environment.pop("OMP_WAIT_POLICY", None)
         arguments = ["compress", "-r", str(folder), "-o", str(self.output), "-j", "2", "-e", "9", "--json", *options]
+        # A shell starts what it runs in the background deaf to Ctrl-C, and so would be what is tested here.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "vqcodec", *arguments, "--model", str(model)],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            # A shell starts what it runs in the background deaf to Ctrl-C, and so would be what is tested here.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
+        signal.signal(signal.SIGINT, before)
 
     def wait_for(self, count: int) -> None:
         """Wait until so many files are there."""
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while len(self.made()) < count:
             assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
             assert time.monotonic() < end
@@ -94,7 +95,7 @@ class Started:
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the end; return the exit code, stdout and stderr."""
-        out, err = self.process.communicate(timeout=120)
+        out, err = self.process.communicate(timeout=300)
         return self.process.returncode, out, err
 
 

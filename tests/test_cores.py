@@ -68,8 +68,11 @@ def test_errors_come_in_their_turn(count: int, monkeypatch: pytest.MonkeyPatch) 
 def test_who_leaves_waits_only_for_what_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     ended: list[int] = []
+    begun = threading.Event()
 
     def work(item: int) -> int:
+        if item == 1:
+            begun.set()
         try:
             while item:
                 check_wanted()
@@ -80,7 +83,7 @@ def test_who_leaves_waits_only_for_what_asks(monkeypatch: pytest.MonkeyPatch) ->
         return item
 
     results = in_order(work, range(10))
-    assert next(results) == 0
+    assert next(results) == 0 and begun.wait(60)
     results.close()  # type: ignore[attr-defined]
     assert sorted(ended) in ([1], [1, 2])
     check_wanted()  # in this thread everything is wanted

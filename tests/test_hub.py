@@ -33,7 +33,13 @@ def vqc(hub: Hub, tmp_path: Path) -> Iterator[Vqc]:
     with serving(hub) as endpoint:
 
         def run(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
-            environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "cache"), "HF_TOKEN": "hf_t"}
+            inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+            environment = inherited | {
+                "NO_PROXY": "127.0.0.1",
+                "HF_ENDPOINT": endpoint,
+                "HF_HOME": str(tmp_path / "cache"),
+                "HF_TOKEN": "hf_t",
+            }
             environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"} | more
             command = [sys.executable, "-m", "vqcodec", *map(str, words)]
             return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)

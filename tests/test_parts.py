@@ -100,7 +100,9 @@ def edges(length: int) -> st.SearchStrategy[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("kind", ["codec", "quick"])
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(across=edges(WIDTH), down=edges(HEIGHT))
 def test_a_crop_is_that_of_the_whole_and_decodes_no_more_tiles_than_it_needs(
     kind: str,

@@ -134,6 +134,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         print_error("interrupted")
         code = EXIT_INTERRUPTED
+    except SystemExit as end:  # what SIGTERM has become
+        code = end.code
     _leave_signals()
     leave(code)
 

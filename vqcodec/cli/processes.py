@@ -71,6 +71,7 @@ def leave(code: int | None) -> NoReturn:
     """
     if is_one_of_many():
         for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none
+                stream.flush()
         os._exit(code or 0)
     sys.exit(code)

@@ -20,8 +20,8 @@ RUN_ID = "vqc"
 """By what a process knows that `launch` has started it: its TORCHELASTIC_RUN_ID."""
 EXIT_LOST = 75
 """The exit code of a process that leaves it to `launch` to say that another has ended."""
-# The first process, which speaks for all, was killed, or ended by the launcher, or leaves the word to `launch`.
-_SPEECHLESS = (None, EXIT_LOST, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM)
+# The first process, which speaks for all, was killed, aborted, ended by the launcher, or leaves the word to `launch`.
+_SPEECHLESS = (None, EXIT_LOST, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGABRT, 128 + signal.SIGTERM)
 
 
 def launch(count: int, arguments: list[str]) -> int:

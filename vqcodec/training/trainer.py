@@ -46,6 +46,7 @@ class Trainer(ABC, Generic[R]):
         self.state, self.checkpoint_path = state, checkpoint_path
         self._saved = state.progress.seconds
         self._interrupt = Interrupt()
+        self._told = False
         self.stages = {stage.name: stage for stage in self.make_stages()}
         # A run that has not begun may have no stage yet.
         self.stage = self.stages.get(state.progress.stage, next(iter(self.stages.values())))
@@ -167,7 +168,8 @@ class Trainer(ABC, Generic[R]):
             total=settings.steps or None, initial=state.progress.step, unit="step", desc=settings.name, disable=None
         ) as bar:
             while self.fraction() < 1:
-                if interrupted() or (stop_after is not None and state.progress.step >= stop_after):
+                told = self._told if ranks.count() > 1 else interrupted()
+                if told or (stop_after is not None and state.progress.step >= stop_after):
                     return False
                 self._count(self.step, bar)
                 bar.update()
@@ -195,7 +197,7 @@ class Trainer(ABC, Generic[R]):
         """Count one process's seconds in all of them, and stop all of them where one was told to."""
         counted = ranks.from_first(lambda: (self.state.progress.seconds, self._step_seconds))
         self.state.progress.seconds, self._step_seconds = counted
-        self._interrupt.pressed = bool(ranks.mean(torch.tensor(float(self._interrupt.pressed))))
+        self._told = bool(ranks.mean(torch.tensor(float(self._interrupt.pressed))))
 
     def _count(self, work: Callable[..., None], *values: Any) -> None:
         started = time.monotonic()
