@@ -140,6 +140,7 @@ class Coder:
         sketch = None if path is None else sketch_of_part(parsed, self.metadata, self.prior, path, part)
         if sketch is not None:
             return sketch
+        self.transform.prepare(quality, "synthesis")
         return picture_of_part(parsed, self.metadata, self.prior, self._shower(quality), part)
 
     def encode(
@@ -183,6 +184,8 @@ class Coder:
         stride, margin = self.transform.stride, self.transform.analysis_margin or 0
         grid = latent_grid(size.height, size.width, stride)
         tiles = tiles_of(grid, size.tile)
+        if EFFORT_STEPS[self.useful_effort(effort)]:
+            self.transform.prepare(size.quality, "error_slope", "synthesis")
 
         def chosen(tile: Tile) -> Choice:
             seen = tile.widened(grid, margin)
