@@ -39,7 +39,7 @@ def written(
     operators: Iterable[Operator], constants: Mapping[str, Array], inputs: Mapping[str, int], outputs: Iterable[str]
 ) -> bytes:
     """Return the ModelProto of operators in order, on constants and inputs float32 [1, channels, H, W], by name."""
-    graph = [_field(1, _node(operator)) for operator in operators]
+    graph: list[bytes | memoryview] = [_field(1, _node(operator)) for operator in operators]
     graph.append(_field(2, b"network"))
     graph += chain.from_iterable(_initializer(name, values) for name, values in constants.items())
     graph += (_field(11, _value(name, (1, channels, f"{name}_h", f"{name}_w"))) for name, channels in inputs.items())
@@ -67,10 +67,10 @@ def _attribute(name: str, value: Attribute) -> bytes:
     return _field(1, name.encode()) + said + _number(20, kind)
 
 
-def _initializer(name: str, values: Array) -> Iterator[bytes]:
-    """Yield the parts of the field that holds a TensorProto."""
+def _initializer(name: str, values: Array) -> Iterator[bytes | memoryview]:
+    """Yield the parts of the field that holds a TensorProto; the weights are not copied."""
     shape = b"".join(_number(1, side) for side in values.shape)
-    data = values.astype("<f4", copy=False).tobytes()
+    data = values.astype("<f4", copy=False).data.cast("B")
     head = shape + _number(2, _FLOAT32) + _field(8, name.encode()) + _header(9, len(data))
     yield _header(5, len(head) + len(data)) + head
     yield data

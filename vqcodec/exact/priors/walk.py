@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from vqcodec.exact.priors.tables import Choice, IntArray
 if TYPE_CHECKING:
     from vqcodec.exact.priors.context import ContextPrior
 
+T = TypeVar("T", bound=np.generic)
 _LEAST = 96
 """Fewer places of a pass are not worth a thread of their own."""
 
@@ -122,8 +123,8 @@ class IntegerWalk:
 
     def result(self) -> Choice:
         """Return what the passes have made known."""
-        parts = (self._indices, self._classes, self._codes)
-        return Choice(*(np.ascontiguousarray(part.T).reshape(-1, *self.grid) for part in parts))
+        indices, classes, codes = self._indices, self._classes, self._codes
+        return Choice(_by_plane(indices, self.grid), _by_plane(classes, self.grid), _by_plane(codes, self.grid))
 
     def _enter(self, group: passes.Group) -> None:
         """Start a group: the one before is complete and joins the inputs of the embedding."""
@@ -151,6 +152,12 @@ def schedule(groups: tuple[passes.Group, ...], grid: tuple[int, ...], row: int) 
             places = passes.positions(group.pattern, phase, grid[0], grid[1])
             if len(places):
                 yield Pass(group.number, phase, group.channels, places)
+
+
+def _by_plane(values: npt.NDArray[T], grid: tuple[int, int]) -> npt.NDArray[T]:
+    """Return arrays [cells, planes] as [planes, h, w]."""
+    planes: npt.NDArray[T] = np.ascontiguousarray(values.T).reshape(-1, *grid)
+    return planes
 
 
 def units_of(channels: slice) -> slice:
