@@ -72,7 +72,6 @@ ONLY_USER = {
     "jinja2": {"evaluation/pages.py"},
     "braceexpand": {"stores.py"},
     "fsspec": {"stores.py"},
-    "onnx": {"runtime/graph.py"},
     "onnxruntime": {"runtime/transform.py"},
     "ray": {"cluster.py"},
 }

@@ -13,7 +13,7 @@ from tiny import TINY_CONTEXT, Run, picture, shaken, tiny_settings, trained
 
 from vqcodec import coder as module
 from vqcodec.coder import quick_coder
-from vqcodec.cores import NotWantedError, check_wanted, cores, in_order, threads
+from vqcodec.cores import NotWantedError, check_wanted, cores, in_order, in_parts, threads
 from vqcodec.decoder import showing
 from vqcodec.exact import model_file
 from vqcodec.image import Picture
@@ -87,6 +87,34 @@ def test_who_leaves_waits_only_for_what_asks(monkeypatch: pytest.MonkeyPatch) ->
     results.close()  # type: ignore[attr-defined]
     assert sorted(ended) in ([1], [1, 2])
     check_wanted()  # in this thread everything is wanted
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("length", [0, 1, 9, 10, 11, 100])
+def test_parts_are_few_and_make_the_whole_in_order(count: int, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(count))
+    whole = list(range(length))
+    parts = in_parts(lambda part: (whole[part], threading.get_ident()), length, 5)
+    assert [item for part, _ in parts for item in part] == whole
+    assert len(parts) == max(1, min(count, length // 5))
+    assert all(len(part) >= 5 for part, _ in parts) or len(parts) == 1
+    assert len(parts) == 1 or {ident for _, ident in parts} != {threading.get_ident()}
+
+
+def test_a_thread_of_in_order_does_all_its_work_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert list(in_order(lambda _: in_parts(lambda part: part, 100, 5), range(3))) == 3 * [[slice(0, 100)]]
+
+
+def test_errors_of_parts_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+    def work(part: slice) -> None:
+        if part.start:
+            raise ValueError("the second part")
+
+    with pytest.raises(ValueError, match="the second part"):
+        in_parts(work, 10, 5)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,11 @@ from tiny import picture, picture_set
 
 from vqcodec.codec import Codec
 from vqcodec.coder import EFFORT_STEPS
+from vqcodec.encoder.choice import Encoder, Latents
+from vqcodec.encoder.proximal import Distortion, refine
 from vqcodec.errors import SettingsError
 from vqcodec.exact.bitstream import container
+from vqcodec.exact.priors.tables import Choice
 from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.refined import batch_distortion, batch_step_sizes, refined
@@ -80,3 +84,39 @@ def test_steps_in_channels_of_lowered_gains_do_not_go_too_far(lowered: float) ->
         errors.append(error - least)
         z = z - sizes * gradient
     assert all((after < 0.7 * before).all() for before, after in pairwise(errors))
+
+
+class Counting(Encoder):
+    """An encoder of whole numbers, each of which costs a bit, and how often an error alone was asked for."""
+
+    measured = 0
+
+    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
+        return Choice(np.zeros(0, np.uint16), np.zeros(0, np.uint8), np.rint(z))
+
+    def latents(self, codes: npt.NDArray[Any]) -> Latents:
+        return codes.astype(np.float32)
+
+    def bits(self, choice: Choice, quality: float) -> float:
+        return 0.0
+
+    def value(self, z: Latents) -> float:
+        self.measured += 1
+        return float(np.square(z - 5).sum())
+
+    def slope(self, z: Latents) -> tuple[float, Latents]:
+        return float(np.square(z - 5).sum()), 2 * (z - 5)
+
+
+@pytest.mark.parametrize(
+    ("size", "steps", "measured", "best"),
+    [(0.25, 3, 0, 4.0), (0.25, 1, 1, 2.0), (1.25, 2, 1, 0.0), (0.25, 0, 1, 0.0)],
+)
+def test_a_last_step_is_measured_unless_the_one_before_it_has_helped(
+    size: float, steps: int, measured: int, best: float
+) -> None:
+    encoder = Counting()
+    z = np.zeros((1, 1, 1), np.float32)
+    distortion = Distortion(encoder.value, encoder.slope)
+    choice = refine(encoder, z, distortion, np.float32(size), 50.0, 0.1, steps)
+    assert (encoder.measured, choice.codes.item()) == (measured, best)

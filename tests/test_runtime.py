@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +131,36 @@ def test_one_network_is_kept(model: Path) -> None:
     assert transform._session("photo_coarse", 50) is first
     assert transform._session("photo_coarse", 20) is not first
     assert len(transform._sessions) == 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_networks_are_made_beforehand_where_there_is_a_thread(
+    model: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(count))
+    transform = quick_coder(*model_file.load(model)).transform
+    assert isinstance(transform, PhotoTransform)
+    transform.prepare(50, "synthesis", "error_slope")
+    for thread in threading.enumerate():
+        if thread.name == "vqc prepares":
+            thread.join()
+    made = {"photo_coarse", "photo_fine", "photo_error_slope"} if count > 1 else set()
+    assert set(transform._sessions) == made
+    for name in made:
+        session = transform._sessions[name][1]
+        assert transform._session(name, 50) is session
+
+
+def test_what_cannot_be_made_beforehand_is_said_when_it_is_asked_for(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    metadata, arrays = model_file.load(model)
+    data = container.read(Codec(metadata, arrays).compress(Picture(picture(20, 20, seed=1)), effort=0))
+    del arrays["network.sigma"]
+    with pytest.raises(ModelError, match="the model's weights sigma are missing"):
+        quick_coder(metadata, arrays).picture_of(data)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["log_gain", "block_synthesis", "synthesis_mid.1.first.bias", "sigma"])

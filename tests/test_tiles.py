@@ -26,7 +26,7 @@ from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.header import MAX_PIXELS, Header
 from vqcodec.exact.indices import PictureChoice, decode_tiles, index_crc, tiles_crc, unpack
-from vqcodec.exact.tiles import read_streams, tiles_of, write_streams
+from vqcodec.exact.tiles import even_tiles, read_streams, tiles_of, write_streams
 from vqcodec.image import Picture
 
 maker: Any = importlib.import_module("make_vectors")
@@ -58,6 +58,21 @@ def test_what_a_tile_sees_around_it_holds_the_tile(height: int, width: int, marg
         assert max(tile.top - seen.top, seen.bottom - tile.bottom, tile.left - seen.left) <= margin
         assert seen.top in (0, tile.top - margin) and seen.right in (width, tile.right + margin)
         np.testing.assert_array_equal(seen.of(whole, factor)[tile.within(seen).slices(factor)], tile.of(whole, factor))
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (48, 49), (64, 80), (100, 7)])
+def test_even_tiles_cover_a_grid_once_and_are_few(grid: tuple[int, int]) -> None:
+    seen = np.zeros(grid, int)
+    tiles = even_tiles(grid, 48)
+    for tile in tiles:
+        tile.of(seen)[:] += 1
+    assert (seen == 1).all()
+    assert len(tiles) == -(-grid[0] // 48) * -(-grid[1] // 48) == tiles[0].count
+    heights, widths = zip(*(tile.grid for tile in tiles), strict=True)
+    assert max(heights) <= 48
+    assert max(widths) <= 48
+    assert max(heights) - min(heights) <= 2
+    assert max(widths) - min(widths) <= 2
 
 
 def test_a_tile_says_which_one_it_is() -> None:

@@ -73,7 +73,8 @@ TILE = 64
 """Side in latents of the tiles that large pictures are cut into."""
 TILED_LATENTS = 96 * 64
 """Pictures of more latents are cut into tiles."""
-Slices = tuple[slice, slice]
+# What lies further from a tile than this changes its gradients too little to be looked at.
+_SEARCH_MARGIN = 2
 
 
 class Coder:
@@ -140,6 +141,7 @@ class Coder:
         sketch = None if path is None else sketch_of_part(parsed, self.metadata, self.prior, path, part)
         if sketch is not None:
             return sketch
+        self.transform.prepare(quality, "synthesis")
         return picture_of_part(parsed, self.metadata, self.prior, self._shower(quality), part)
 
     def encode(
@@ -183,10 +185,12 @@ class Coder:
         stride, margin = self.transform.stride, self.transform.analysis_margin or 0
         grid = latent_grid(size.height, size.width, stride)
         tiles = tiles_of(grid, size.tile)
+        if EFFORT_STEPS[self.useful_effort(effort)]:
+            self.transform.prepare(size.quality, "error_slope")
 
         def chosen(tile: Tile) -> Choice:
             seen = tile.widened(grid, margin)
-            choice = self._choose(pixels[seen.slices(stride)], tile.within(seen).slices(), size.quality, effort)
+            choice = self._choose(pixels[seen.slices(stride)], tile.within(seen), size.quality, effort)
             if size.tile:
                 trim()
             return choice
@@ -194,32 +198,34 @@ class Coder:
         choices = in_order(chosen, tiles) if self.transform.takes_turns else map(chosen, tiles)
         return zip(tiles, _with_bar(choices, len(tiles)), strict=True)
 
-    def _choose(self, pixels: npt.NDArray[np.uint8], inner: Slices, quality: float, effort: int) -> Choice:
+    def _choose(self, pixels: npt.NDArray[np.uint8], inner: Rectangle, quality: float, effort: int) -> Choice:
         """Return what is chosen for a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
         x, effort = self._padded(pixels), self.useful_effort(effort)
         z = self.transform.analysis(x, quality)
-        start = z[(..., *inner)].copy()
+        start = inner.of(z).copy()
         steps = EFFORT_STEPS[effort]
         if not steps:
             del x, z
             return self.encoder.choose(start, quality, self.rate_weight if effort else 0.0)
 
+        near = inner.widened(z.shape[1:], _SEARCH_MARGIN)
+        z, x = near.of(z).copy(), near.of(x, self.transform.stride).copy()
         sizes = step_sizes(self.transform.rate_lambda(quality), self.transform.gain(quality), self.rate_weight)
-        distortion = self._distortion(z, inner, x, quality)
+        distortion = self._distortion(z, inner.within(near), x, quality)
         return refine(self.encoder, start, distortion, sizes, quality, self.rate_weight, steps)
 
-    def _distortion(self, z: Array, inner: Slices, x: Array, quality: float) -> Distortion:
+    def _distortion(self, z: Array, inner: Rectangle, x: Array, quality: float) -> Distortion:
         """Return what latents [d, h, w] of a tile lose, which lies at `inner` in latents z of the picture x."""
 
         def among(latents: Array) -> Array:
             # Surroundings stay at the analysis' latents: their own tiles are not chosen yet, or already written.
             seen = z.copy()
-            seen[(..., *inner)] = latents
+            inner.of(seen)[:] = latents
             return seen
 
         def slope(latents: Array) -> tuple[float, Array]:
             error, gradient = self.transform.distortion_slope(among(latents), x, quality)
-            return error, gradient[(..., *inner)]
+            return error, inner.of(gradient)
 
         return Distortion(lambda latents: self.transform.distortion(among(latents), x, quality), slope)
 

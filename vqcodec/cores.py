@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -55,6 +55,24 @@ def in_order(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
             left.set()
             for future in begun:
                 future.cancel()
+
+
+def in_parts(work: Callable[[slice], R], length: int, least: int) -> list[R]:
+    """Return what a work makes of parts of 0..length, in order, each made by a thread of its own.
+
+    There are at most `threads()` parts, of at least `least` each, and one where `in_order` has given this thread its
+    work: then the others have work too.
+    """
+    count = 1 if _here.left is not None else max(1, min(threads(), length // least))
+    ends = [length * part // count for part in range(count + 1)]
+    parts = [slice(start, stop) for start, stop in pairwise(ends)]
+    if count == 1:
+        return [work(parts[0])]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(count - 1, "vqc") as pool:
+        others = [pool.submit(work, part) for part in parts[1:]]
+        return [work(parts[0]), *(other.result() for other in others)]
 
 
 class _Here(threading.local):

@@ -35,6 +35,12 @@ class Transform(ABC):
     has_rates: bool
     takes_turns: bool = False
 
+    def prepare(self, quality: float, *methods: str) -> None:  # noqa: B027
+        """Let what methods of a Transform need at a quality be made beside other work, where there is a thread for it.
+
+        methods: "analysis", "synthesis" or "error_slope". What cannot be made is said when the method is called.
+        """
+
     @property
     @abstractmethod
     def analysis_margin(self) -> int | None:

@@ -35,7 +35,7 @@ class ContextEncoder(Encoder):
     def choose(self, z: Latents, quality: float, weight: float) -> Choice:
         """Return what is chosen for z, pass by pass; see Encoder.choose."""
         d, height, width = z.shape
-        flat = z.reshape(d, -1).T
+        flat = np.ascontiguousarray(z.reshape(d, -1).T)  # passes find their places next to each other
         walk = self.prior.walk((height, width), quality)
         for step in walk.steps():
             prediction = walk.predict(step)

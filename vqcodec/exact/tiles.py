@@ -105,8 +105,17 @@ class Tile(Rectangle):
 
 def tiles_of(grid: tuple[int, int], side: int) -> list[Tile]:
     """Return the tiles of a latent grid (h, w) in raster order; side 0 means one tile."""
+    return _tiles(grid, side or grid[0], side or grid[1])
+
+
+def even_tiles(grid: tuple[int, int], most: int) -> list[Tile]:
+    """Return as few tiles as there are of at most so many latents a side, and these as equal as they can be."""
+    down, across = (-(-length // -(-length // most)) for length in grid)
+    return _tiles(grid, down, across)
+
+
+def _tiles(grid: tuple[int, int], down: int, across: int) -> list[Tile]:
     height, width = grid
-    down, across = side or height, side or width
     rows, columns = -(-height // down), -(-width // across)
     return [
         Tile(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from vqcodec.runtime.graph import Graph, Operator
+from vqcodec.runtime.graph import Graph
+from vqcodec.runtime.onnx_file import Operator
 
 
 def add_gradient(graph: Graph, output: str, slope: str, wanted: str) -> str:

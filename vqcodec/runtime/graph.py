@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
 
+from vqcodec.runtime import onnx_file
+from vqcodec.runtime.onnx_file import Attribute, Operator
 from vqcodec.transform import Array
-
-_OPSET, _IR_VERSION = 17, 9
-"""Of ONNX 1.12: ONNX Runtime of any age that pip still installs reads them."""
-
-
-class Operator(NamedTuple):
-    """One operator: what it is, of what, and what it gives."""
-
-    kind: str
-    inputs: tuple[str, ...]
-    output: str
-    attributes: dict[str, Any]
 
 
 class Graph:
@@ -29,7 +18,7 @@ class Graph:
         self.operators: list[Operator] = []
         self.constants: dict[str, Array] = {}
 
-    def apply(self, kind: str, *inputs: str, **attributes: Any) -> str:
+    def apply(self, kind: str, *inputs: str, **attributes: Attribute) -> str:
         """Add one operator."""
         output = f"y{len(self.operators)}"
         self.operators.append(Operator(kind, inputs, output, attributes))
@@ -48,14 +37,4 @@ class Graph:
 
     def written(self, inputs: dict[str, int], outputs: tuple[str, ...]) -> bytes:
         """Return the network from inputs float32 [1, channels, H, W], by name, to outputs as an ONNX model."""
-        given = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, f"{name}_h", f"{name}_w"])
-            for name, channels in inputs.items()
-        ]
-        found = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
-        nodes = [helper.make_node(o.kind, list(o.inputs), [o.output], **o.attributes) for o in self.operators]
-        constants = [numpy_helper.from_array(values, name) for name, values in self.constants.items()]
-        graph = helper.make_graph(nodes, "network", given, found, constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)])
-        model.ir_version = _IR_VERSION
-        return bytes(model.SerializeToString())
+        return onnx_file.written(self.operators, self.constants, inputs, outputs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from vqcodec.errors import ModelError
 from vqcodec.exact import model_file
 from vqcodec.exact.priors import PRIORS
 from vqcodec.exact.priors.base import tensors_under
-from vqcodec.exact.tiles import Rectangle, tiles_of
+from vqcodec.exact.tiles import Rectangle, even_tiles, tiles_of
 from vqcodec.heap import trim
 from vqcodec.runtime.linear import STRIDE, gain_of, linear_path, rate_lambda_of
 from vqcodec.transform import Array, LinearPath, Transform
@@ -23,8 +24,14 @@ from vqcodec.transform import Array, LinearPath, Transform
 T = TypeVar("T")
 _NETWORK = "photo"
 _SETTINGS = {"name", "d", "widths", "lambdas"}
+_NETWORKS = {
+    "analysis": ("photo_analysis",),
+    "synthesis": ("photo_coarse", "photo_fine"),
+    "error_slope": ("photo_error_slope",),
+}
+"""The networks of photo.py that a method of a Transform runs."""
 FINE_TILE = 48
-"""Side in latents of the tiles that go through the fine half of the synthesis at a time."""
+"""Most latents a side of the tiles that go through the fine half of the synthesis at a time."""
 _LARGE = 1 << 22
 """Networks of more numbers leave so much memory behind that it is given back before anything else is done."""
 _FINE_MARGIN = 2
@@ -40,10 +47,9 @@ def can_run(metadata: model_file.Metadata) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _runs() -> bool:
-    """Return whether ONNX and its runtime can be imported; where what they need is missing torch does the work."""
+    """Return whether ONNX Runtime can be imported; where what it needs is missing torch does the work."""
     try:
         import_module("onnxruntime")
-        import_module("vqcodec.runtime.photo")
     except Exception:  # whatever a broken installation raises
         return False
     return True
@@ -63,6 +69,18 @@ class PhotoTransform(Transform):
         self._sessions: dict[str, tuple[tuple[float, int], Any]] = {}
         # One network at a time: it takes all cores, and as much memory as all else.
         self._lock = threading.Lock()
+        self._making = {name: threading.Lock() for names in _NETWORKS.values() for name in names}
+
+    def prepare(self, quality: float, *methods: str) -> None:
+        """See Transform.prepare."""
+        if threads() > 1:
+            names = [name for method in methods for name in _NETWORKS[method]]
+            threading.Thread(target=self._prepare, args=(names, quality), name="vqc prepares").start()
+
+    def _prepare(self, names: list[str], quality: float) -> None:
+        with suppress(Exception):  # whoever asks for a network that cannot be made is told so then
+            for name in names:
+                self._session(name, quality)
 
     def analysis(self, x: Array, quality: float) -> Array:
         """See Transform.analysis."""
@@ -74,7 +92,7 @@ class PhotoTransform(Transform):
         inner = inner or grid
         y = self._run("photo_coarse", quality, z=z)[0]
         picture = np.empty((3, STRIDE * inner.grid[0], STRIDE * inner.grid[1]), np.float32)
-        for tile in tiles_of(inner.grid, FINE_TILE):
+        for tile in even_tiles(inner.grid, FINE_TILE):
             shown = tile.moved(inner.top, inner.left)
             seen = shown.widened(grid.grid, _FINE_MARGIN)
             fine = self._run("photo_fine", quality, z=seen.of(z), y=seen.of(y, 2))[0]
@@ -108,8 +126,9 @@ class PhotoTransform(Transform):
     def _run(self, name: str, quality: float, **inputs: Array) -> list[Array]:
         """Return what a network of photo.py makes of inputs [C, H, W]."""
         try:
+            session = self._session(name, quality)
             with self._lock:
-                results = self._session(name, quality).run(None, {name: array[None] for name, array in inputs.items()})
+                results = session.run(None, {name: array[None] for name, array in inputs.items()})
         except ModelError:
             raise
         except Exception as error:  # its errors have no common class of their own
@@ -122,13 +141,14 @@ class PhotoTransform(Transform):
 
     def _session(self, name: str, quality: float) -> Any:
         """Return a network at a quality; the last one is kept, since a folder mostly has one quality."""
-        wanted, kept = (quality, threads()), self._sessions.get(name)
-        if kept is None or kept[0] != wanted:
-            from vqcodec.runtime import photo
+        with self._making[name]:
+            wanted, kept = (quality, threads()), self._sessions.get(name)
+            if kept is None or kept[0] != wanted:
+                from vqcodec.runtime import photo
 
-            network = self._made(getattr(photo, name), quality)
-            kept = self._sessions[name] = wanted, _new_session(network, wanted[1])
-        return kept[1]
+                network = self._made(getattr(photo, name), quality)
+                kept = self._sessions[name] = wanted, _new_session(network, wanted[1])
+            return kept[1]
 
 
 def _new_session(network: bytes, threads: int) -> Any:

@@ -20,6 +20,7 @@ from vqcodec.exact.bitstream import rans
 from vqcodec.exact.priors import integer_net, passes
 from vqcodec.exact.priors.base import Arrays, Model, Prior, tensors_under
 from vqcodec.exact.priors.group_net import IntegerGroupNet
+from vqcodec.exact.priors.integer_net import FloatArray
 from vqcodec.exact.priors.linear import MOST_CHANNELS
 from vqcodec.exact.priors.tables import Choice, FrequencyTables, IntArray, check_map
 from vqcodec.exact.priors.walk import IntegerWalk, Pass, schedule, units_of
@@ -117,9 +118,9 @@ class ContextPrior(Prior):
     def encode(self, indices: IntArray, classes: IntArray, quality: float) -> bytes:
         """Return the rANS bytes of indices [2m, h, w] whose classes [d, h, w] an IntegerWalk gave at this quality."""
         groups = []
-        flat = indices.reshape(len(indices), -1)
+        flat, flat_classes = _by_place(indices), _by_place(classes)
         for step in schedule(self.groups, indices.shape[1:], self.row(quality)):
-            near = classes.reshape(len(classes), -1)[step.channels, step.places].T
+            near = flat_classes[step.places, step.channels]
             coarse, fine = self._of_pass(flat, step)
             coarse_tables, wide = self.coarse_tables(near)
             groups += self.tables.symbol_groups(coarse_tables, coarse[wide])
@@ -135,7 +136,7 @@ class ContextPrior(Prior):
 
         FormatError for a coarse index where none is coded.
         """
-        walk, flat = self.walk(indices.shape[1:], quality), indices.reshape(len(indices), -1)
+        walk, flat = self.walk(indices.shape[1:], quality), _by_place(indices)
         self._check_uncoded(indices, quality)
         for step in walk.steps():
             prediction = walk.predict(step)
@@ -186,38 +187,47 @@ class ContextPrior(Prior):
         return walk.result()
 
     def _of_pass(self, flat: IntArray, step: Pass) -> tuple[IntArray, IntArray]:
-        """Return coarse and fine indices [units] of a pass, place by place, of indices [2m, cells]."""
+        """Return coarse and fine indices [units] of a pass, place by place, of indices [cells, 2m]."""
         units = units_of(step.channels)
         fine = slice(self.d // 2 + units.start, self.d // 2 + units.stop)
-        return flat[units, step.places].T.reshape(-1), flat[fine, step.places].T.reshape(-1)
+        return flat[step.places, units].reshape(-1), flat[step.places, fine].reshape(-1)
 
     def index_bits(self, indices: IntArray, classes: IntArray, quality: float) -> npt.NDArray[np.float32]:
         """Return float32 [2m, h, w], the bits of each index under the table that codes it; 0 where none is coded."""
-        half = self.d // 2
-        classes = classes.reshape(half, 2, -1).transpose(0, 2, 1)
-        coarse = indices[:half].reshape(-1)
-        bits = np.zeros(indices.shape, np.float32).reshape(2, -1)
-        coarse_tables, wide = self.coarse_tables(classes)
-        bits[0, wide] = self.tables.costs[coarse_tables, coarse[wide]]
-        bits[1] = self.tables.costs[self.fine_tables(classes, coarse), indices[half:].reshape(-1)]
-        by_unit = bits.reshape(2, half, -1)
+        half, row = self.d // 2, self.row(quality)
+        bits = np.zeros(indices.shape, np.float32)
         for group in self.groups:
-            if group.start > self.row(quality):
-                by_unit[:, units_of(group.channels)] = 0
-        return bits.reshape(indices.shape)
+            if group.start <= row:
+                units = units_of(group.channels)
+                fine = slice(half + units.start, half + units.stop)
+                classes_of = classes[group.channels].reshape(group.n // 2, 2, -1).transpose(0, 2, 1)
+                parts = self._bits_of(classes_of, indices[units].reshape(-1), indices[fine].reshape(-1))
+                bits[units], bits[fine] = (part.reshape(-1, *bits.shape[1:]) for part in parts)
+        return bits
+
+    def _bits_of(self, classes: IntArray, coarse: IntArray, fine: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the bits of coarse and of fine indices [units] for classes [..., 2 units]."""
+        costs = self.tables.costs.reshape(-1)
+        coarse_tables, wide = self.coarse_tables(classes)
+        coarse_bits = np.zeros(len(coarse), np.float32)
+        coarse_bits[wide] = costs.take(coarse_tables.astype(np.intp) * self.K + coarse[wide])
+        return coarse_bits, costs.take(self.fine_tables(classes, coarse).astype(np.intp) * self.K + fine)
 
     def coarse_tables(self, classes: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         """Return table numbers of the units that take a coarse index, and which do, for classes [..., 2 units]."""
-        first, second = classes.reshape(-1, 2).T
-        numbers = self.coarse_map[first, second]
+        numbers = self.coarse_map.reshape(-1).take(self._pairs(classes))
         wide = numbers != NO_COARSE
         return numbers[wide], wide
 
     def fine_tables(self, classes: IntArray, coarse: IntArray) -> IntArray:
         """Return the table numbers [units] of fine indices for classes [..., 2 units] and coarse indices [units]."""
-        first, second = classes.reshape(-1, 2).T
-        numbers: IntArray = self.fine_map[first, second, (coarse != self.zero).astype(np.int64)]
+        numbers: IntArray = self.fine_map.reshape(-1).take(2 * self._pairs(classes) + (coarse != self.zero))
         return numbers
+
+    def _pairs(self, classes: IntArray) -> npt.NDArray[np.intp]:
+        """Return the place [units] in a flattened map [S, S] of the two classes of each unit."""
+        first, second = classes.reshape(-1, 2).T
+        return first.astype(np.intp) * self.deviation_classes + second
 
     def _check(self, scale: float) -> None:
         S = len(self.coarse_map)
@@ -248,3 +258,8 @@ class ContextPrior(Prior):
         check_map("fine_map", self.fine_map, (S, S, 2), len(self.tables))
         coded = np.where(self.coarse_map == NO_COARSE, 0, self.coarse_map)
         check_map("coarse_map", coded, (S, S), len(self.tables))
+
+
+def _by_place(planes: IntArray) -> IntArray:
+    """Return arrays [planes, h, w] as [cells, planes], in which passes find their places next to each other."""
+    return np.ascontiguousarray(planes.reshape(len(planes), -1).T)

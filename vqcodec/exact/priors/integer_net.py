@@ -67,15 +67,19 @@ class Dense:
 
     def sums(self, inputs: tuple[FloatArray, ...], bias: FloatArray) -> FloatArray:
         """Return the sums float32 [N, outputs] of inputs [N, ...], one for each matrix, and a row of the bias."""
-        total: FloatArray = np.zeros((1, len(self.shift)), np.float32) + bias
-        for x, weight in zip(inputs, self.weights, strict=True):
-            total = total + x @ weight
+        products = (x @ weight for x, weight in zip(inputs, self.weights, strict=True))
+        total: FloatArray = next(products, np.zeros((1, len(self.shift)), np.float32))
+        for product in products:
+            total += product
+        total += bias
         return total
 
     def activate(self, sums: FloatArray) -> FloatArray:
         """Return activations 0..127 for sums [N, outputs]."""
         # Scaling by a power of two and adding a half are exact below 2^23.
-        scaled: FloatArray = np.floor(sums * np.exp2(-self.shift).astype(np.float32) + np.float32(0.5))
+        scaled: FloatArray = sums * np.exp2(-self.shift).astype(np.float32)
+        scaled += np.float32(0.5)
+        np.floor(scaled, out=scaled)
         np.clip(scaled, 0, ACTIVATION_MAX, out=scaled)
         return scaled
 

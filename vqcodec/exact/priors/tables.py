@@ -86,8 +86,9 @@ def group(numbers: IntArray) -> Iterator[tuple[int, IntArray]]:
         return
     # Stable, since encoder and decoder must agree on the order of symbols that share a table.
     order = np.argsort(numbers, kind="stable")
-    used, starts = np.unique(numbers[order], return_index=True)
-    yield from zip(used.tolist(), np.split(order, starts[1:]), strict=True)
+    counts = np.bincount(numbers)
+    used = np.flatnonzero(counts)
+    yield from zip(used.tolist(), np.split(order, np.cumsum(counts[used])[:-1]), strict=True)
 
 
 def table_row(quality: float, rows: int) -> int:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from vqcodec.cores import in_parts
 from vqcodec.exact.priors import integer_net, passes
 from vqcodec.exact.priors.integer_net import FloatArray
 from vqcodec.exact.priors.tables import Choice, IntArray
 
 if TYPE_CHECKING:
     from vqcodec.exact.priors.context import ContextPrior
+
+T = TypeVar("T", bound=np.generic)
+_LEAST = 96
+"""Fewer places of a pass are not worth a thread of their own."""
 
 
 class Pass(NamedTuple):
@@ -46,9 +51,10 @@ class IntegerWalk:
         self._exact = np.zeros((0, 0), np.int64)
         self._known = np.zeros(self._padded, np.bool_)
         self._known[self._inside] = True
-        self._indices = np.full((prior.planes, cells), prior.zero, np.uint16)
-        self._classes = np.zeros((prior.d, cells), np.uint8)
-        self._latents = np.zeros((prior.d, cells), np.int32)
+        # Place by place, as passes write them; planes and channels come first in what is returned.
+        self._indices = np.full((cells, prior.planes), prior.zero, np.uint16)
+        self._classes = np.zeros((cells, prior.d), np.uint8)
+        self._codes = np.zeros((cells, prior.d), np.int16)
 
     def steps(self, channels: int | None = None) -> Iterator[Pass]:
         """Yield the passes of all groups, or of those that hold the first channels.
@@ -65,6 +71,12 @@ class IntegerWalk:
 
     def predict(self, step: Pass) -> IntegerPrediction:
         """Return the means and classes of a pass."""
+        parts = in_parts(lambda part: self._predict(step._replace(places=step.places[part])), len(step.places), _LEAST)
+        if len(parts) == 1:
+            return parts[0]
+        return IntegerPrediction(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def _predict(self, step: Pass) -> IntegerPrediction:
         net = self.prior.nets[step.group]
         n, shift, spread = net.n, net.out.shift, self._spread[step.channels]
         inputs, linear = self._inputs_of(step)
@@ -93,15 +105,17 @@ class IntegerWalk:
         """Make the indices [N * n / 2] of a pass known; they are laid out place by place."""
         prior, n = self.prior, prediction.mean.shape[1]
         codebook = prior.codebook.astype(np.int32)
-        offset = (prior.scale * codebook[coarse] + codebook[fine]).reshape(-1, n)
+        offset = (prior.scale * codebook).take(coarse, 0)
+        offset += codebook.take(fine, 0)
         # Means are whole sixteenths, and so is the codebook: latents are exact without a rounding of their own.
-        latents = prediction.mean + offset
+        latents = prediction.mean + offset.reshape(-1, n)
         units = units_of(step.channels)
         half = prior.d // 2
-        self._indices[units, step.places] = coarse.reshape(-1, n // 2).T
-        self._indices[half + units.start : half + units.stop, step.places] = fine.reshape(-1, n // 2).T
-        self._classes[step.channels, step.places] = prediction.deviation_class.T
-        self._latents[step.channels, step.places] = latents.T
+        self._indices[step.places, units] = coarse.reshape(-1, n // 2)
+        self._indices[step.places, half + units.start : half + units.stop] = fine.reshape(-1, n // 2)
+        self._classes[step.places, step.channels] = prediction.deviation_class
+        # What is beyond 2048 steps no picture needs, and a large one takes half the memory.
+        self._codes[step.places, step.channels] = np.clip(latents, -32768, 32767)
         rows = passes.padded(step.places, self.grid[1])
         self._own[rows] = integer_net.normalize(latents, self._spread[step.channels])
         if len(self._exact):
@@ -109,10 +123,8 @@ class IntegerWalk:
 
     def result(self) -> Choice:
         """Return what the passes have made known."""
-        h, w = self.grid
-        # What is beyond 2048 steps no picture needs, and a large one takes half the memory.
-        latents = np.clip(self._latents, -32768, 32767).astype(np.int16)
-        return Choice(self._indices.reshape(-1, h, w), self._classes.reshape(-1, h, w), latents.reshape(-1, h, w))
+        indices, classes, codes = self._indices, self._classes, self._codes
+        return Choice(_by_plane(indices, self.grid), _by_plane(classes, self.grid), _by_plane(codes, self.grid))
 
     def _enter(self, group: passes.Group) -> None:
         """Start a group: the one before is complete and joins the inputs of the embedding."""
@@ -140,6 +152,12 @@ def schedule(groups: tuple[passes.Group, ...], grid: tuple[int, ...], row: int) 
             places = passes.positions(group.pattern, phase, grid[0], grid[1])
             if len(places):
                 yield Pass(group.number, phase, group.channels, places)
+
+
+def _by_plane(values: npt.NDArray[T], grid: tuple[int, int]) -> npt.NDArray[T]:
+    """Return arrays [cells, planes] as [planes, h, w]."""
+    planes: npt.NDArray[T] = np.ascontiguousarray(values.T).reshape(-1, *grid)
+    return planes
 
 
 def units_of(channels: slice) -> slice:

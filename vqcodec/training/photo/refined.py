@@ -27,9 +27,10 @@ def refined(network: RatedNetwork, x: Tensor, z: Tensor, quality: Tensor, quanti
     best, least = z, torch.full_like(quality, torch.inf)
     sizes = batch_step_sizes(network, quality)
     for latents, cost in proximal_steps(batch_distortion(network, x, quality), sizes, z, quantized, steps):
-        better = cost < least
+        bits = cost()
+        better = bits < least
         best = torch.where(better[:, None, None, None], latents, best)
-        least = torch.where(better, cost, least)
+        least = torch.where(better, bits, least)
     return best
 
 
