@@ -1,4 +1,4 @@
-"""Quantizers that train on soft assignments (gumbel, sq) or on a refined codebook (dual)."""
+"""Quantizers that train on soft assignments (gumbel, sq, hqa, partly regvq) or on a refined codebook (dual)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ CASES: dict[str, tuple[QuantizerSettings, dict[str, Any]]] = {
     "gumbel": (QuantizerSettings("gumbel", K=12, m=1, d_star=4), {}),
     "gumbel-hard": (QuantizerSettings("gumbel", K=12, m=1, d_star=4), {"hard": True}),
     "sq": (QuantizerSettings("sq", K=12, m=1, d_star=4), {}),
+    "hqa": (QuantizerSettings("hqa", K=12, m=1, d_star=4), {"interval": 2}),
+    "regvq": (QuantizerSettings("regvq", K=12, m=1, d_star=4), {}),
     "dual": (settings_of("dual", K=12, m=2, d_star=4), SMALL),
 }
 

@@ -32,16 +32,16 @@ order of the methods.
 may be fewer than in the official set. With fewer epochs PSNR and SSIM are lower bounds of what a method reaches, a
 difference from the paper says little about either, and rows of a large batch have had few steps.
 
-**quick.** Rows of this name are the same network, codebook and loss, trained so that few epochs are enough: the nearest
-codevector, batches of 8, a learning rate of 0.001 that falls along half a cosine, Adam's second moments forgotten
-faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ, LooC and the random restarts codebooks that
-are moving averages of what chose them (`QUICK` in `reproduction/paper_tables.py`). Exceptions: the rows of CVQ-VAE's
-tables 3, 4c and 4d whose anchors or matching are by cosine keep it; PQ as released keeps cosine and its loss; Gumbel,
-SQ-VAE and LFQ keep the weight of their losses; Gumbel and SQ-VAE begin with latents of mean 0 and variance 1 and with
-codevectors among them, the variance of SQ-VAE begins at 20 and moves 20 times as fast, and the sharpness of Gumbel is
-0.1; FSQ has no search; Dual has its loss at the usual weight, a Transformer of 1 layer of width 512, and a local
-codebook of moving averages. These rows compare methods with one another as far as their epochs are the same; the others
-compare with what was published.
+**quick.** Rows of this name are the same network, codebook and loss, trained so that few epochs are enough: the
+nearest codevector, batches of 8, a learning rate of 0.001 that falls along half a cosine, Adam's second moments
+forgotten faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ, LooC and the random restarts
+codebooks that are moving averages of what chose them (`QUICK` in `reproduction/paper_tables.py`). Exceptions: the rows
+of CVQ-VAE's tables 3, 4c and 4d whose anchors or matching are by cosine keep it; PQ as released keeps cosine and its
+loss; Gumbel, SQ-VAE, HVQ-VAE and LFQ keep the weight of their losses; Gumbel, SQ-VAE, HVQ-VAE, Reg-VQ and VQ-WAE begin
+with latents of mean 0 and variance 1 and with codevectors among them, the variance of SQ-VAE begins at 20 and moves 20
+times as fast, and the sharpness of Gumbel and Reg-VQ is 0.1; FSQ has no search; Dual has its loss at the usual weight,
+a Transformer of 1 layer of width 512, and a local codebook of moving averages. These rows compare methods with one
+another as far as their epochs are the same; the others compare with what was published.
 
 **quick on photos.** The network has an eighth of the published width, training shows crops of 64 × 64 of the tiles,
 another in each epoch, and all rows begin with the same network: the one that LooC 256 × 4 without beta has after 15
