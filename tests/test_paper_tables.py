@@ -7,6 +7,7 @@ import importlib.util
 from vqcodec import quantizers
 from vqcodec.reproduction import paper_tables
 from vqcodec.reproduction.runs import choose, distinct
+from vqcodec.training.pictures.datasets import LARGE
 
 NO_FIGURES = ("methods", "cvq-4a", "cvq-4b", "cvq-fig1", "looc-fig6")
 """Ours, and what was published as a drawing."""
@@ -15,7 +16,8 @@ EXTERNAL = ("fsq", "lfq", "simvq", "rotation")
 
 def test_every_shipped_row_can_be_built() -> None:
     papers = (
-        "cvq-3 cvq-4a cvq-4b cvq-4c cvq-4d cvq-fig1 dual-2 dual-3 looc-1 looc-3 looc-4 looc-5 looc-6 looc-7 looc-fig6"
+        "cvq-2 cvq-3 cvq-4a cvq-4b cvq-4c cvq-4d cvq-fig1 dual-1 dual-2 dual-3 dual-s1 looc-1 looc-10 looc-12 looc-2 "
+        "looc-3 looc-4 looc-5 looc-6 looc-7 looc-9 looc-fig6"
     )
     assert paper_tables.names() == [*papers.split(), "methods"]
     chosen = choose([])
@@ -26,7 +28,7 @@ def test_every_shipped_row_can_be_built() -> None:
         assert entry.table.epochs == 500 and entry.table.title and entry.table.source and entry.table.note
     for run, _ in distinct(chosen).values():
         settings = run.settings
-        network, usual = ("vqgan", 256) if run.dataset == "photos" else ("vqvae", 128)
+        network, usual = ("vqgan", 256) if run.dataset in ("photos", *LARGE) else ("vqvae", 128)
         parts = settings.options.get("local_part", 1) * settings.options.get("global_part", 1)
         # Of unequal halves a file has two of the wider one, three quarters of the channels each.
         usual = {1: usual, 3: 2 * usual * 3 // 4}[parts]
@@ -44,7 +46,7 @@ def test_every_shipped_row_can_be_built() -> None:
 def test_every_row_of_the_papers_tables_on_small_pictures_has_a_quick_one() -> None:
     for name in paper_tables.names():
         for entry in choose([name], pattern=""):
-            if entry.row.variant or entry.run is None or entry.dataset == "photos":
+            if entry.row.variant or entry.run is None or entry.dataset in ("photos", *LARGE):
                 continue
             twins = [e for e in choose([name], [entry.dataset], "quick$") if e.row.label == entry.row.label and e.run]
             assert any(e.run and e.run.settings.K == entry.run.settings.K for e in twins), entry.text
