@@ -195,7 +195,7 @@ def test_words_that_are_alike_are_averaged() -> None:
 
 
 @pytest.mark.parametrize("form", ["npy", "glove", "word2vec"])
-def test_a_table_is_read_from_a_file_and_a_resumed_run_does_not_need_it(form: str, tmp_path: Path) -> None:
+def test_a_table_is_read_from_a_file_and_a_resumed_run_keeps_it(form: str, tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(3, 2, (20, 5)).astype(np.float32)
     path = tmp_path / ("table.npy" if form == "npy" else "table.txt")
     if form == "npy":

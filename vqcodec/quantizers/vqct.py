@@ -59,7 +59,7 @@ class VQCT(Quantizer):
             raise SettingsError(f"option neighbors of quantizer 'vqct' is {options.neighbors}; choose less than K")
         table = words.read(options.table, self.K) if options.table else words.drawn(self.K, options.width, options.seed)
         near = words.most_alike(table, options.neighbors + 1, assignment.BUDGET_VALUES)
-        # What does not learn is averaged once; a checkpoint has it, so that a resumed run needs no file.
+        # What does not learn is averaged once; a checkpoint has it, so that a file that changes does not change a run.
         self.register_buffer("near", near)
         self.register_buffer("table", table[near].mean(1))
         self.first = nn.Linear(table.shape[1], options.hidden)
