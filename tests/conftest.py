@@ -26,6 +26,7 @@ SLOW = frozenset(
     analyze autoencoder autoencoder_start batch batch_benchmark benchmark_perceptual beta_benchmark
     callers_torch cli_kept collection collection_ray collection_stores compare compare_page context_exactness
     context_rate dual evaluation_report evaluation_run examples external_quantizers generate generation hub
+    large_sets named_baselines
     learned_quantizers losses_learned margins names_and_streams newcomers newcomers_benchmark online_clustering
     own_tables paper_tables perceptual_training photo_tiles processes quantizer_benchmark quantizers
     rate_control reach readme_commands reference_context reference_models reproduction reproduction_beta

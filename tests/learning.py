@@ -51,6 +51,7 @@ CASES = {
     "rq": Case(one_unit("rq", depth=3)),
     "hvq": Case(one_unit("hvq"), {"interval": 5, "noise": 0.2}),
     "restart": Case(one_unit("restart"), {"threshold": 0.8}),
+    "vqwae": Case(one_unit("vqwae"), {"weight": 16.0}),
     "restart-ema": Case(one_unit("restart"), {"threshold": 0.8, "learn": "ema"}),
     "pq-anchors": Case(settings_of("pq", K=8, m=2, d_star=2), {"anchor": "closest"}),
 } | {f"cvq-{anchor}": Case(one_unit("cvq"), {"anchor": anchor}) for anchor in ANCHORS}

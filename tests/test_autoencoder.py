@@ -40,6 +40,7 @@ VARIANTS = {
     "sq-standardised": {"quantizer": "sq", "standardised": True, "options": {"variance": 20.0, "pace": 20.0}},
     "looc-subpixel": {"quantizer": "looc", "m": 16, "subpixel": 2},
     "pq-rows": {"quantizer": "pq", "m": 4, "rows": 4, "match": "cosine", "options": {"anchor": "probrandom"}},
+    "vq-semantic": {"quantizer": "vq", "losses": {"semantic": 0.1, "l1": 0.5}},
     "looc-smooth": {"quantizer": "looc", "m": 4, "beta": 2, "mode": "smooth"},
 }
 
@@ -100,6 +101,25 @@ def test_the_encoder_takes_the_indices_that_training_saw(folder: Path, tmp_path:
     assert np.array_equal(codec.encode(pixels).choice.indices, codec.quantizer.encode(z)[0].numpy())
 
 
+def test_other_losses_are_added_and_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AutoencoderTrainer, "log_steps", 1)
+    x, logs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)), []
+    totals, loss = [], AutoencoderTrainer._loss
+
+    def noted(self: AutoencoderTrainer, *seen: Any) -> Any:
+        found = loss(self, *seen)
+        totals.append(found.value)
+        return found
+
+    monkeypatch.setattr(AutoencoderTrainer, "_loss", noted)
+    for weights in ({}, {"l1": 0.5}):
+        state = Autoencoder(settings_of("vq", steps=1, losses=weights), torch.device("cpu"))
+        assert AutoencoderTrainer(state, lambda _: x, 1.0, tmp_path / f"{len(weights)}.checkpoint").run()
+        logs.append(state.progress.log[0])
+    assert "l1" not in logs[0] and logs[1]["l1"] > 0
+    assert totals[1] == pytest.approx(totals[0] + 0.5 * logs[1]["l1"], rel=1e-4)
+
+
 def test_reconstruction_improves(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     assert training.run([folder], path, settings_of("looc", steps=120, batch=4), resume=False)
@@ -148,6 +168,8 @@ def test_settings_that_do_not_fit_are_refused() -> None:
         ({"quantizer": "pq", "network": "vqgan", "rows": 4}, "rows are for network vqvae, not vqgan"),
         ({"quantizer": "pq", "rows": 4, "standardised": True}, "leave subpixel, rows or it out"),
         ({"quantizer": "pq", "steps": 0}, "--steps"),
+        ({"quantizer": "vq", "network": "vqvae", "losses": {"l3": 1.0}}, "no loss 'l3'"),
+        ({"quantizer": "sq", "network": "vqvae", "losses": {"l1": 1.0}}, "'sq' has a loss of another kind"),
         ({"quantizer": "pq", "schedule": "linear"}, "schedule 'linear' is unknown; choose one of constant, cosine"),
         ({"quantizer": "pq", "adam_beta2": 1}, "adam_beta2=1 is outside"),
         ({"quantizer": "pq", "network": "vqvae", "match": "near"}, "match 'near'"),

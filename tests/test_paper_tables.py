@@ -7,6 +7,7 @@ import importlib.util
 from vqcodec import quantizers
 from vqcodec.reproduction import paper_tables
 from vqcodec.reproduction.runs import choose, distinct
+from vqcodec.training.pictures.datasets import LARGE
 
 NO_FIGURES = ("methods", "cvq-4a", "cvq-4b", "cvq-fig1", "looc-fig6")
 """Ours, and what was published as a drawing."""
@@ -15,7 +16,8 @@ EXTERNAL = ("fsq", "lfq", "simvq", "rotation")
 
 def test_every_shipped_row_can_be_built() -> None:
     papers = (
-        "cvq-3 cvq-4a cvq-4b cvq-4c cvq-4d cvq-fig1 dual-2 dual-3 looc-1 looc-3 looc-4 looc-5 looc-6 looc-7 looc-fig6"
+        "cvq-2 cvq-3 cvq-4a cvq-4b cvq-4c cvq-4d cvq-fig1 dual-1 dual-2 dual-3 dual-s1 looc-1 looc-10 looc-12 looc-2 "
+        "looc-3 looc-4 looc-5 looc-6 looc-7 looc-9 looc-fig6"
     )
     assert paper_tables.names() == [*papers.split(), "methods"]
     chosen = choose([])
@@ -26,7 +28,7 @@ def test_every_shipped_row_can_be_built() -> None:
         assert entry.table.epochs == 500 and entry.table.title and entry.table.source and entry.table.note
     for run, _ in distinct(chosen).values():
         settings = run.settings
-        network, usual = ("vqgan", 256) if run.dataset == "photos" else ("vqvae", 128)
+        network, usual = ("vqgan", 256) if run.dataset in ("photos", *LARGE) else ("vqvae", 128)
         parts = settings.options.get("local_part", 1) * settings.options.get("global_part", 1)
         # Of unequal halves a file has two of the wider one, three quarters of the channels each.
         usual = {1: usual, 3: 2 * usual * 3 // 4}[parts]
@@ -34,7 +36,7 @@ def test_every_shipped_row_can_be_built() -> None:
         if (settings.quantizer, settings.K) not in (("vq", 1024), ("sq", 1024), ("cvq", 1024), ("gumbel", 1024)):
             assert settings.d == d
         assert (settings.network, settings.seed) == (network, 42)
-        assert settings.channels == (3 if run.dataset in ("cifar10", "photos") else 1)
+        assert settings.channels == (1 if run.dataset in ("mnist", "fashion") else 3)
         if settings.quantizer not in EXTERNAL or importlib.util.find_spec("vector_quantize_pytorch"):
             assert (
                 quantizers.build(settings.quantizer_settings(), settings.options).d == settings.d * settings.subpixel**2
@@ -44,7 +46,7 @@ def test_every_shipped_row_can_be_built() -> None:
 def test_every_row_of_the_papers_tables_on_small_pictures_has_a_quick_one() -> None:
     for name in paper_tables.names():
         for entry in choose([name], pattern=""):
-            if entry.row.variant or entry.run is None or entry.dataset == "photos":
+            if entry.row.variant or entry.run is None or entry.dataset in ("photos", *LARGE):
                 continue
             twins = [e for e in choose([name], [entry.dataset], "quick$") if e.row.label == entry.row.label and e.run]
             assert any(e.run and e.run.settings.K == entry.run.settings.K for e in twins), entry.text
@@ -84,10 +86,10 @@ def test_the_table_of_methods_has_them_all_trained_alike() -> None:
     assert {(s.batch, s.schedule, s.learning_rate, s.adam_beta2) for s in quick} == {(8, "cosine", 1e-3, 0.95)}
     # What the report names as exceptions.
     weights = {settings.quantizer: settings.quantizer_weight for settings in quick}
-    assert {name for name, weight in weights.items() if weight != 4} == {"gumbel", "sq", "lfq", "dual"}
+    assert {name for name, weight in weights.items() if weight != 4} == {"gumbel", "sq", "lfq", "dual", "hqa"}
     assert {s.quantizer for s in quick if s.options.get("learn") == "ema"} == {"vq", "cvq", "pq", "looc", "restart"}
     assert {s.quantizer for s in quick if s.match != "l2"} == {"fsq"}
-    assert {s.quantizer for s in quick if s.standardised} == {"gumbel", "sq"}
+    assert {s.quantizer for s in quick if s.standardised} == {"gumbel", "sq", "hqa", "regvq", "vqwae"}
 
 
 def test_shipped_figures_and_names() -> None:
@@ -95,8 +97,10 @@ def test_shipped_figures_and_names() -> None:
     assert [entry.row.published["cifar10"]["psnr_db"] for entry in looc] == [34.51] * 3
     assert len(distinct(looc)) == 1, "three tables share a run"
     vq = choose(["looc-1", "looc-4", "cvq-3"], ["cifar10"], "(vq-vae|reset) 1024x128$")
-    assert {entry.row.method for entry in vq} == {"VQ-VAE", "VQ with HVQ-VAE's reset", "CVQ-VAE", "A VQ-VAE"}
-    assert len(distinct(vq)) == 3, "A is VQ-VAE"
+    assert {entry.row.method for entry in vq} == {
+        "VQ-VAE", "VQ with HVQ-VAE's reset", "HVQ-VAE", "CVQ-VAE", "A VQ-VAE",
+    }  # fmt: skip
+    assert len(distinct(vq)) == 4, "A is VQ-VAE"
     beta = [entry.run.settings for entry in choose(["looc-6"], ["cifar10"], "256x4, beta 4(,|$)") if entry.run]
     ways = {(mode, match) for mode in ("all", "conditional", "smooth") for match in ("l2", "cosine")}
     assert {(settings.mode, settings.match) for settings in beta} == ways and {s.beta for s in beta} == {4}

@@ -32,17 +32,21 @@ SETTINGS = {
     "rq-cosine": settings_of("rq", K=16, m=1, d_star=6, depth=3, match="cosine"),
     "hvq": QuantizerSettings("hvq", K=20, m=1, d_star=6),
     "restart": QuantizerSettings("restart", K=20, m=1, d_star=6),
+    "vqwae": QuantizerSettings("vqwae", K=20, m=1, d_star=6),
 }
 OTHERS = {
     "dual": settings_of("dual", K=16, m=2, d_star=8),
     "gumbel": QuantizerSettings("gumbel", K=20, m=1, d_star=6),
     "sq": QuantizerSettings("sq", K=20, m=1, d_star=6),
+    "hqa": QuantizerSettings("hqa", K=20, m=1, d_star=6),
+    "regvq": QuantizerSettings("regvq", K=20, m=1, d_star=6),
+    "vqct": QuantizerSettings("vqct", K=20, m=1, d_star=6),
     "fsq": QuantizerSettings("fsq", K=60, m=1, d_star=3, match="fsq", levels=(4, 5, 3)),
     "lfq": QuantizerSettings("lfq", K=16, m=1, d_star=4),
     "simvq": QuantizerSettings("simvq", K=20, m=1, d_star=6),
     "rotation": QuantizerSettings("rotation", K=20, m=1, d_star=6),
 }
-"""Quantizers that have a gradient of their own."""
+"""Quantizers that have a gradient of their own, or a codebook that is computed."""
 EXTERNAL = ("fsq", "lfq", "simvq", "rotation")
 
 

@@ -1,4 +1,4 @@
-"""Quantizers that train on soft assignments (gumbel, sq) or on a refined codebook (dual)."""
+"""Quantizers that train on soft assignments (gumbel, sq, hqa, partly regvq) or on a refined codebook (dual)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ CASES: dict[str, tuple[QuantizerSettings, dict[str, Any]]] = {
     "gumbel": (QuantizerSettings("gumbel", K=12, m=1, d_star=4), {}),
     "gumbel-hard": (QuantizerSettings("gumbel", K=12, m=1, d_star=4), {"hard": True}),
     "sq": (QuantizerSettings("sq", K=12, m=1, d_star=4), {}),
+    "hqa": (settings_of("hqa", K=12, m=1, d_star=4), {"interval": 2}),
+    "regvq": (settings_of("regvq", K=12, m=1, d_star=4), {}),
     "dual": (settings_of("dual", K=12, m=2, d_star=4), SMALL),
 }
 
@@ -56,8 +58,7 @@ def test_in_eval_mode_the_quantizer_is_its_table(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_training_hands_on_gradients_and_counts_usage(name: str) -> None:
     quantizer = make(name)
-    z = latents(quantizer).requires_grad_()
-    quantized = quantizer(z)
+    quantized = quantizer(z := latents(quantizer).requires_grad_())
     (quantized.z_q.square().sum() + quantized.loss).backward()
     assert z.grad is not None and float(z.grad.abs().min()) > 0
     assert all(float(parameter.grad.abs().sum()) > 0 for parameter in quantizer.parameters())
@@ -96,9 +97,8 @@ def test_steps_and_runs_differ_in_their_noise_and_the_global_generator_is_left_a
     other.load_state_dict({k: v for k, v in quantizer.state_dict().items() if k != "noise.run"}, strict=False)
     z = latents(quantizer)
     state = torch.get_rng_state()
-    first, second, elsewhere = quantizer(z).z_q, quantizer(z).z_q, other(z).z_q
-    assert torch.equal(torch.get_rng_state(), state)
-    assert not torch.equal(first, second) and not torch.equal(first, elsewhere)
+    first, *others = quantizer(z).z_q, quantizer(z).z_q, other(z).z_q
+    assert torch.equal(torch.get_rng_state(), state) and not any(torch.equal(first, one) for one in others)
 
 
 @pytest.mark.parametrize("name", CASES)

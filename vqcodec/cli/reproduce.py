@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "--work", metavar="FOLDER", type=AnyPath(), default="reproduction", show_default=True,
     help="Folder for models, checkpoints and what was measured of them; what is there is not done again.",
 )  # fmt: skip
-@click.option("--only", metavar="NAME,...", callback=split, help="Data sets: mnist, fashion, cifar10, photos.")
+@click.option("--only", metavar="NAME,...", callback=split, help="Data sets, such as cifar10 or ffhq; see --list.")
 @click.option("--rows", "pattern", metavar="REGEX", default="", help="Only rows whose text, see --list, has a match.")
 @click.option(
     "--budget", metavar="X", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,

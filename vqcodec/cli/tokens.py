@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vqcodec.cli import token_set
 from vqcodec.cli.batch import Batch, batch_flags, run_plan
+from vqcodec.cli.console import STANDARD
 from vqcodec.cli.jobs import Job, Naming, Outcome, make_plan, read_input, takes_files, write_output
 from vqcodec.cli.work import Work
 from vqcodec.errors import SettingsError
+from vqcodec.files import read_file
 from vqcodec.folders import Found, list_folder
 
 if TYPE_CHECKING:
@@ -42,13 +45,22 @@ def command(
     """Write the codebook indices of pictures and .vqc files as NumPy arrays, and with --back the other way.
 
     A .vqc file that vqc wrote comes back the same byte for byte. docs/tokens.md says what the arrays are.
-    With --back the suffix of OUT chooses between a .vqc file and a picture.
+    With --back the suffix of OUT chooses between a .vqc file and a picture. A folder becomes one .npz
+    if OUT is one, and --back makes its .vqc files again, in a folder.
 
     \b
     vqc tokens photo.png -o photo.npz
     vqc tokens photo.vqc -o photo.npz
     vqc tokens --back photo.npz -o photo.vqc
+    vqc tokens photos/ --model cvq.safetensors -o tokens.npz
+    vqc tokens --back tokens.npz --model cvq.safetensors -o again/
     """
+    if not back and token_set.wants_set(inputs, output, NPZ):
+        token_set.write_set(Path(inputs[0]), Path(str(output)), quality, model, force, as_json)
+        return
+    if back and (data := _of_many(inputs)):
+        token_set.write_files(data, Path(inputs[0]), output, model, force, as_json)
+        return
     plan = make_plan(inputs, Naming(VQC if back else NPZ, output, force), recursive, partial(_find_files, back=back))
     work = Work(partial(_convert, quality=quality, model=model, back=back, force=force))
     run_plan(plan, work, Batch(as_json=as_json))
@@ -82,7 +94,7 @@ def _convert(job: Job, quality: float, model: str | None, back: bool, force: boo
     if not back and suffix != NPZ:
         raise SettingsError(f"{job.target_name} is no .npz; indices become a file or picture with --back")
     check_suffix(job.target_name, suffix)
-    codec, encoded, said, notes = _from_npz(data, model) if back else _from_picture(data, job.name, model, quality)
+    codec, encoded, said, notes = _from_npz(data, model) if back else indices_of(data, job.name, model, quality)
     written, more = as_file(codec, encoded, said, suffix)
     write_output(job, written, force)
     planes, height, width = encoded.choice.indices.shape
@@ -100,6 +112,16 @@ def _convert(job: Job, quality: float, model: str | None, back: bool, force: boo
     return Outcome(line, result, (*notes, *more), aside=job.target is None)
 
 
+def _of_many(inputs: tuple[str, ...]) -> bytes:
+    """Return the one .npz that is named where it is of many pictures, or nothing."""
+    from vqcodec.exact import token_sets
+
+    if len(inputs) != 1 or inputs[0] == STANDARD or not Path(inputs[0]).is_file():
+        return b""
+    data = read_file(Path(inputs[0]))
+    return data if token_sets.is_set(data) else b""
+
+
 def _from_npz(data: bytes, model: str | None) -> tuple[Codec, PictureChoice, Ancillary, tuple[str, ...]]:
     from vqcodec.api import load_model
     from vqcodec.exact import model_file, tokens
@@ -109,7 +131,7 @@ def _from_npz(data: bytes, model: str | None) -> tuple[Codec, PictureChoice, Anc
     return codec, tokens.complete(said, codec.metadata, codec.prior), said.ancillary, ()
 
 
-def _from_picture(
+def indices_of(
     data: bytes, name: str, model: str | None, quality: float
 ) -> tuple[Codec, PictureChoice, Ancillary, tuple[str, ...]]:
     """Return the indices of a .vqc file, or of a picture that is compressed first."""

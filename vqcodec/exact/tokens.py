@@ -15,6 +15,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -71,14 +72,24 @@ class Tokens(NamedTuple):
 
 def to_npz(encoded: PictureChoice, metadata: Metadata, prior: Prior, ancillary: Ancillary = NOTHING) -> bytes:
     """Return the .npz of a picture's indices, and of what else its file says of it."""
-    values: dict[str, Any] = {
-        "indices": encoded.choice.indices,
-        **encoded.size._asdict(),
+    file = io.BytesIO()
+    np.savez_compressed(file, **said_of_model(metadata), **said_of_picture(encoded, prior, ancillary))
+    return file.getvalue()
+
+
+def said_of_model(metadata: Metadata) -> dict[str, Any]:
+    """Return what says of which model indices are: its fingerprint, and for people its name and quantizer."""
+    return {
         "fingerprint": metadata.fingerprint,
         "model": metadata.name,
         "method": metadata.quantizer["name"],
         **{key: metadata.quantizer[key] for key in _QUANTIZER},
     }
+
+
+def said_of_picture(encoded: PictureChoice, prior: Prior, ancillary: Ancillary = NOTHING) -> dict[str, Any]:
+    """Return a picture's indices and what else its file says of it, by the names in an .npz."""
+    values: dict[str, Any] = {"indices": encoded.choice.indices, **encoded.size._asdict()}
     if prior.free_classes:
         values["classes"] = encoded.choice.classes
     if ancillary.icc:
@@ -86,9 +97,7 @@ def to_npz(encoded: PictureChoice, metadata: Metadata, prior: Prior, ancillary: 
     others = [section for section in ancillary.sections if section.type not in (ICC_PROFILE, COLOR_SPACE)]
     if others:
         values["sections"] = np.frombuffer(pack_sections(others), np.uint8)
-    file = io.BytesIO()
-    np.savez_compressed(file, **values)
-    return file.getvalue()
+    return values
 
 
 def from_npz(data: bytes) -> Tokens:
@@ -101,9 +110,9 @@ def from_npz(data: bytes) -> Tokens:
                     _check_head(file, name)
             values = {name: _read(file, name) for name in _SMALL if f"{name}.npy" in file.namelist()}
             said = {name: value if value.ndim else value.item() for name, value in values.items()}
-            size = _size(said)
+            _size(said)
             values |= {name: _read(file, name) for name in _LARGE if f"{name}.npy" in file.namelist()}
-        indices, fingerprint = values["indices"], bytes.fromhex(str(said["fingerprint"]))
+        return from_values({**values, **said})
     except KeyError as error:
         raise FormatError(f"the .npz holds no {error.args[0]}; docs/tokens.md lists what it needs") from error
     except FormatError:
@@ -111,9 +120,14 @@ def from_npz(data: bytes) -> Tokens:
     # What a damaged archive makes of zipfile, zlib and NumPy's parser is more than can be listed.
     except Exception as error:
         raise FormatError(f"the .npz cannot be read ({error}); it is damaged or not one of vqc tokens") from error
+
+
+def from_values(values: Mapping[str, Any]) -> Tokens:
+    """Return what the values of one picture say, by their names in an .npz; KeyError where one is missing."""
+    size, fingerprint = _size(values), bytes.fromhex(str(values["fingerprint"]))
     icc, sections = (_bytes(name, values.get(name)) for name in ("icc", "sections"))
     kept = unpack_sections(_sections(sections or b""), size.height, size.width)
-    return Tokens(indices, values.get("classes"), size, fingerprint, replace(kept, icc=icc))
+    return Tokens(values["indices"], values.get("classes"), size, fingerprint, replace(kept, icc=icc))
 
 
 def complete(tokens: Tokens, metadata: Metadata, prior: Prior) -> PictureChoice:
@@ -174,7 +188,7 @@ def _check_head(file: zipfile.ZipFile, name: str) -> None:
         raise FormatError(f"the .npz has {name} of shape {shape}; no picture needs so many")
 
 
-def _size(said: dict[str, Any]) -> Size:
+def _size(said: Mapping[str, Any]) -> Size:
     size = Size(_whole(said["width"]), _whole(said["height"]), float(said["quality"]), _whole(said.get("tile", 0)))
     if not 1 <= size.quality <= 100 or size.quality % 0.5:
         raise FormatError(f"the .npz says quality={size.quality:g}; choose 1..100 in half steps")

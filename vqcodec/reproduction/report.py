@@ -28,20 +28,26 @@ from the top left of whatever photographs were at hand; a picture is one tile. T
 without the perceptual and the adversarial part. Published figures are of other pictures, so what can be compared is the
 order of the methods.
 
+**ffhq, imagenet, celebahq, ade20k, coco, cub.** Tables of these have rows for whoever has the sets, laid out as they
+come (`vqcodec/training/pictures/large_sets.py` says how): `vqc reproduce looc-2 --data FOLDER --only ffhq`. A picture
+is read when its batch is asked for; its shorter side is resized to 256, and the middle is shown. Network and loss are
+those of photos. PNG and WebP are of 1,000 test pictures at most. LooC's table 11 is of latent diffusion and is not
+here.
+
 **Epochs.** The papers train for 500. A budget of X is X × 500 epochs of the training pictures at hand, of which there
 may be fewer than in the official set. With fewer epochs PSNR and SSIM are lower bounds of what a method reaches, a
 difference from the paper says little about either, and rows of a large batch have had few steps.
 
-**quick.** Rows of this name are the same network, codebook and loss, trained so that few epochs are enough: the nearest
-codevector, batches of 8, a learning rate of 0.001 that falls along half a cosine, Adam's second moments forgotten
-faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ, LooC and the random restarts codebooks that
-are moving averages of what chose them (`QUICK` in `reproduction/paper_tables.py`). Exceptions: the rows of CVQ-VAE's
-tables 3, 4c and 4d whose anchors or matching are by cosine keep it; PQ as released keeps cosine and its loss; Gumbel,
-SQ-VAE and LFQ keep the weight of their losses; Gumbel and SQ-VAE begin with latents of mean 0 and variance 1 and with
-codevectors among them, the variance of SQ-VAE begins at 20 and moves 20 times as fast, and the sharpness of Gumbel is
-0.1; FSQ has no search; Dual has its loss at the usual weight, a Transformer of 1 layer of width 512, and a local
-codebook of moving averages. These rows compare methods with one another as far as their epochs are the same; the others
-compare with what was published.
+**quick.** Rows of this name are the same network, codebook and loss, trained so that few epochs are enough: the
+nearest codevector, batches of 8, a learning rate of 0.001 that falls along half a cosine, Adam's second moments
+forgotten faster, the quantizer's loss at four times its weight, and in VQ, CVQ, PQ, LooC and the random restarts
+codebooks that are moving averages of what chose them (`QUICK` in `reproduction/paper_tables.py`). Exceptions: the rows
+of CVQ-VAE's tables 3, 4c and 4d whose anchors or matching are by cosine keep it; PQ as released keeps cosine and its
+loss; Gumbel, SQ-VAE, HVQ-VAE and LFQ keep the weight of their losses; Gumbel, SQ-VAE, HVQ-VAE, Reg-VQ and VQ-WAE begin
+with latents of mean 0 and variance 1 and with codevectors among them, the variance of SQ-VAE begins at 20 and moves 20
+times as fast, and the sharpness of Gumbel and Reg-VQ is 0.1; FSQ has no search; Dual has its loss at the usual weight,
+a Transformer of 1 layer of width 512, and a local codebook of moving averages. These rows compare methods with one
+another as far as their epochs are the same; the others compare with what was published.
 
 **quick on photos.** The network has an eighth of the published width, training shows crops of 64 × 64 of the tiles,
 another in each epoch, and all rows begin with the same network: the one that LooC 256 × 4 without beta has after 15
@@ -58,9 +64,9 @@ way less that. LPIPS and rFID are not measured: they need networks whose weights
 of their own, `perplexity` is the mean of theirs.
 
 **Bits.** `bpp, paper` is m h w log2 K over the pixels of a picture; `bpp, decoder` is what a decoder needs at fixed
-length, beta² times as much where beta² indices are stored. All K are powers of two, so whole bits are no more.
-`bpp, file` is the mean .vqc file of a test picture, whole; `bpp, payload` the indices in it, coded by tables that
-were counted on the training pictures. In files this small the header weighs much.
+length, beta² times as much where beta² indices are stored. All K but VQCT's 6,207 are powers of two, of which whole
+bits are no more. `bpp, file` is the mean .vqc file of a test picture, whole; `bpp, payload` the indices in it, coded
+by tables that were counted on the training pictures. In files this small the header weighs much.
 """
 
 Found = dict[str, Values]

@@ -14,14 +14,14 @@ from vqcodec.errors import SettingsError
 from vqcodec.reproduction import paper_tables
 from vqcodec.reproduction.paper_tables import START_ON, PaperTable, Row, quick_on
 from vqcodec.training.papers.settings import AutoencoderSettings
-from vqcodec.training.pictures.datasets import ORIGINS, Name, known_name
+from vqcodec.training.pictures.datasets import LARGE, ORIGINS, Name, known_name
 from vqcodec.training.pictures.photo_tiles import SIDE
 
 NETWORKS: dict[Name, dict[str, Any]] = {
     "mnist": {"network": "vqvae", "d": 128, "channels": 1},
     "fashion": {"network": "vqvae", "d": 128, "channels": 1},
     "cifar10": {"network": "vqvae", "d": 128},
-    "photos": {"network": "vqgan", "d": 256, "crop": SIDE},
+    **{name: {"network": "vqgan", "d": 256, "crop": SIDE} for name in ("photos", *LARGE)},
 }
 """The papers' network for each data set, in settings of AutoencoderSettings, with the channels of its latents."""
 NOT_OF_THE_RUN = {"name", "data", "steps", "seconds", "threads", "checkpoint_minutes"}

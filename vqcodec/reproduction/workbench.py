@@ -34,6 +34,7 @@ from vqcodec.training.papers import export as autoencoder_export
 from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
 from vqcodec.training.pictures.datasets import Name, load_dataset
 from vqcodec.training.pictures.images import Images
+from vqcodec.training.pictures.large_sets import PictureFiles
 
 # Epochs are whole steps: a rounding error must not ask for one more.
 _EPSILON = 1e-9
@@ -44,8 +45,8 @@ _LOG_ENTRIES = 50
 class Split:
     """Pictures uint8 [N, H, W, C] of a data set to train on and to measure; `text` says what they are."""
 
-    train: npt.NDArray[np.uint8]
-    test: npt.NDArray[np.uint8]
+    train: npt.NDArray[np.uint8] | PictureFiles
+    test: npt.NDArray[np.uint8] | PictureFiles
     text: str
 
 
@@ -104,18 +105,19 @@ class Workbench:
         found = results.read_lossless(self.work, dataset)
         if found is not None and found["data"] == split.text:
             return found
+        test = split.test.sample() if isinstance(split.test, PictureFiles) else split.test
         values = {
             "data": split.text,
-            "pictures": len(split.test),
-            "pixels": math.prod(split.test.shape[1:3]),
-            "bytes": mean_bytes(split.test),
+            "pictures": len(test),
+            "pixels": math.prod(test.shape[1:3]),
+            "bytes": mean_bytes(test),
         }
         return results.write_lossless(self.work, dataset, values)
 
     def _split(self, dataset: Name) -> Split:
         if dataset not in self._splits:
             train, test = (load_dataset(self.data, dataset, split) for split in ("train", "test"))
-            pixels = test.pixels[test.exact]
+            pixels = test.pixels if isinstance(test.pixels, PictureFiles) else test.pixels[test.exact]
             crc = _crc(pixels, _crc(train.pixels))
             text = f"{dataset}: {len(train.pixels)} pictures to train on, {len(pixels)} to test, crc {crc:08x}"
             self._splits[dataset] = Split(train.pixels, pixels, text)
@@ -163,7 +165,9 @@ def _thinned(log: list[dict[str, Any]]) -> dict[str, list[float]]:
     return {key: [entry[key] for entry in kept] for key in ("step", "psnr_db", "usage", "perplexity")}
 
 
-def _crc(pixels: npt.NDArray[np.uint8], before: int = 0) -> int:
+def _crc(pixels: npt.NDArray[np.uint8] | PictureFiles, before: int = 0) -> int:
+    if isinstance(pixels, PictureFiles):
+        return pixels.crc(before)
     return zlib.crc32(np.ascontiguousarray(pixels).data, before)
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from vqcodec import networks, quantizers, ranks
+from vqcodec import losses, networks, quantizers, ranks
 from vqcodec.training.begin_from import start_network
 from vqcodec.training.health import CollapseWatch
 from vqcodec.training.papers.settings import AutoencoderSettings
@@ -48,6 +48,7 @@ class Autoencoder:
         self.settings, self.device = settings, device
         self.network = networks.build(settings.network_settings()).to(device)
         self.quantizer = quantizers.build(settings.quantizer_settings(), settings.options).to(device)
+        self.losses = losses.build(settings.losses).to(device) if settings.losses else None
         self.progress = Progress()
         self.base_rates = [settings.learning_rate]
         learning = [p for p in (*self.network.parameters(), *self.quantizer.parameters()) if p.requires_grad]
@@ -173,17 +174,23 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
 
     def _loss(self, batch: Batch, y: Tensor, quantized: quantizers.Quantized) -> Loss:
         mse = F.mse_loss(y, batch.x)
-        total = self._total(mse, quantized, batch.x)
+        others, values = self._others(batch.x, y)
+        total = self._total(mse, quantized, batch.x) + others
         self._seen += quantized.indices.numel() * ranks.count()
-        return Loss(total, total.item(), {"mse": mse.item()}, quantized.usage)
+        return Loss(total, total.item(), {"mse": mse.item(), **values}, quantized.usage)
 
     def _straight(self, batch: Batch) -> Unquantized:
         return Unquantized(self.state.analyze(batch.x))
 
     def _loss_alone(self, batch: Batch, y: Tensor, seen: Unquantized) -> Loss:
         mse = F.mse_loss(y, batch.x)
-        total = 4 * mse / self.variance + _LATENT_WEIGHT * seen.z_q.square().mean()
-        return Loss(total, total.item(), {"mse": mse.item()})
+        others, values = self._others(batch.x, y)
+        total = 4 * mse / self.variance + _LATENT_WEIGHT * seen.z_q.square().mean() + others
+        return Loss(total, total.item(), {"mse": mse.item(), **values})
+
+    def _others(self, x: Tensor, y: Tensor) -> tuple[Tensor | float, dict[str, float]]:
+        """Return the weighted sum of the losses that are added, and the value of each."""
+        return (0.0, {}) if self.state.losses is None else self.state.losses(x, y)
 
     def _begin_codebook(self) -> None:
         """Put codevectors where the latents of the trained network are."""

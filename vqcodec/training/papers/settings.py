@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
+from vqcodec import losses
 from vqcodec.errors import SettingsError
 from vqcodec.networks import NETWORKS
 from vqcodec.networks.vqvae import MOST_SCALE
@@ -47,7 +48,8 @@ class AutoencoderSettings(RunSettings):
     model, by name or path, whose network it begins with; either way codevectors begin among the latents of
     training pictures, where the quantizer can. For `network_share` of the run the network learns alone, without
     quantizing; then codevectors begin in the middle of its latents. `validation_pictures` are held out, at most a fifth
-    of all. A run lasts `steps` batches, or `seconds` if steps is 0.
+    of all. A run lasts `steps` batches, or `seconds` if steps is 0. `losses` are weights, by their names in
+    vqcodec/losses, of what is added to the loss.
     `crop` is the side of training crops of pictures that are larger. Adam's learning_rate is `constant`, or it
     falls to nothing along half a `cosine` after a short rise; adam_beta2 is the decay of its second moments.
     Resumed with other `steps`, a cosine goes on as if they had been said at first.
@@ -81,6 +83,7 @@ class AutoencoderSettings(RunSettings):
     network_share: float = 0.0
     validation_pictures: int = 0
     quantizer_weight: float = 1.0
+    losses: Mapping[str, float] = field(default_factory=dict)
     table_bits: int = 20
     seed: int = 42
 
@@ -98,6 +101,9 @@ class AutoencoderSettings(RunSettings):
             raise SettingsError("standardised latents are those of the network alone; leave subpixel, rows or it out")
         if self.standardised and self.init:
             raise SettingsError("the latents of the model named by init stay as they are; leave standardised out")
+        losses.check(self.losses)
+        if self.losses and method(self.quantizer).kind.likelihood:
+            raise SettingsError(f"quantizer {self.quantizer!r} has a loss of another kind; leave losses out")
         self.quantizer_settings()
 
     @classmethod
@@ -129,4 +135,8 @@ class AutoencoderSettings(RunSettings):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
-        return super().as_dict() | {"levels": list(self.levels), "options": dict(self.options)}
+        return super().as_dict() | {
+            "levels": list(self.levels),
+            "options": dict(self.options),
+            "losses": dict(self.losses),
+        }

@@ -1,4 +1,4 @@
-"""The data sets of the papers' experiments: MNIST, Fashion-MNIST, CIFAR-10, and photographs in tiles of 256 x 256.
+"""The data sets of the papers' experiments: MNIST, Fashion-MNIST, CIFAR-10, and larger pictures of 256 x 256.
 
 Files in, arrays out; images.py makes batches of them.
 """
@@ -14,9 +14,12 @@ import numpy.typing as npt
 
 from vqcodec.errors import InputError, SettingsError
 from vqcodec.training.pictures import dataset_files as files
+from vqcodec.training.pictures.large_sets import LAYOUTS, LargeName, PictureFiles, load_files
 from vqcodec.training.pictures.photo_tiles import load_tiles
 
-Name = Literal["mnist", "fashion", "cifar10", "photos"]
+Name = Literal[
+    "mnist", "fashion", "cifar10", "photos", "ffhq", "celebahq", "imagenet", "ade20k", "coco", "cub", "ffhq-celebahq"
+]
 Split = Literal["train", "test"]
 
 _SHAPES: dict[Name, files.Shape] = {"mnist": (28, 28, 1), "fashion": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -34,8 +37,19 @@ ORIGINS: dict[Name, str] = {
     "fashion": "its four idx files from https://github.com/zalandoresearch/fashion-mnist, in a folder without MNIST's",
     "cifar10": "cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html",
     "photos": "your own photographs, in photos/train and photos/test",
+    "ffhq": LAYOUTS["ffhq"].origin,
+    "celebahq": LAYOUTS["celebahq"].origin,
+    "imagenet": LAYOUTS["imagenet"].origin,
+    "ade20k": LAYOUTS["ade20k"].origin,
+    "coco": LAYOUTS["coco"].origin,
+    "cub": LAYOUTS["cub"].origin,
+    "ffhq-celebahq": "both of ffhq and celebahq",
 }
 """Where the files of a data set come from."""
+LARGE: tuple[Name, ...] = get_args(LargeName)
+"""The data sets whose files are read while they are used."""
+SMALL: tuple[Name, ...] = tuple(name for name in get_args(Name) if name not in LARGE)
+"""The others, which are in memory."""
 _IDX_PREFIX: dict[Split, str] = {"train": "train", "test": "t10k"}
 
 
@@ -43,12 +57,12 @@ _IDX_PREFIX: dict[Split, str] = {"train": "train", "test": "t10k"}
 class Dataset:
     """Pictures in their official order.
 
-    pixels: uint8 [N, H, W, C] with C 1 or 3; labels: uint8 [N] in 0..9, all 0 where there are none;
-    exact: bool [N], False where a copy with loss stands in for a picture, which is to be left out of every
-    lossless comparison.
+    pixels: uint8 [N, H, W, C] with C 1 or 3, of the large sets PictureFiles; labels: uint8 [N] in 0..9, all 0 where
+    there are none; exact: bool [N], False where a copy with loss stands in for a picture, which is to be left out of
+    every lossless comparison.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: npt.NDArray[np.uint8] | PictureFiles
     labels: npt.NDArray[np.uint8]
     exact: npt.NDArray[np.bool_]
 
@@ -66,7 +80,8 @@ def load_dataset(source: Path, name: Name, split: Split) -> Dataset:
     In this order: the packed form NAME_SPLIT.npz, which may hold a part of the set; the idx files of
     MNIST and Fashion-MNIST, plain or .gz; CIFAR-10's binary version and its Python version, each as
     a folder or as the .tar.gz it comes in. The set `photos` is whatever pictures are in the folders photos/train
-    and photos/test, see photo_tiles.py. Raises InputError where there is none, or not a whole one.
+    and photos/test, see photo_tiles.py; of the large ones see large_sets.py. Raises InputError where there is none,
+    or not a whole one.
     """
     if name not in get_args(Name) or split not in get_args(Split):
         raise SettingsError(
@@ -78,6 +93,9 @@ def load_dataset(source: Path, name: Name, split: Split) -> Dataset:
     if name == "photos":
         tiles = load_tiles(source / name / split)
         return _whole(tiles, np.zeros(len(tiles), np.uint8))
+    if name in LARGE:
+        pictures = load_files(source, cast(LargeName, name), split)
+        return _whole(pictures, np.zeros(len(pictures), np.uint8))
     found = _packed(source, name, split) or (_cifar(source, split) if name == "cifar10" else _idx(source, name, split))
     if found is None:
         looked_for = " nor ".join(_looked_for(name, split))
@@ -123,7 +141,7 @@ def _joined(batches: list[bytes], parse: files.Parse, split: Split, source: Path
     return _whole(np.concatenate([pixels for pixels, _ in parts]), np.concatenate([labels for _, labels in parts]))
 
 
-def _whole(pixels: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> Dataset:
+def _whole(pixels: npt.NDArray[np.uint8] | PictureFiles, labels: npt.NDArray[np.uint8]) -> Dataset:
     return Dataset(pixels, labels, np.ones(len(labels), np.bool_))
 
 
