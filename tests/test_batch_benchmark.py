@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 from tiny import picture
 
@@ -14,7 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 batch: Any = importlib.import_module("batch")
 
 
-def test_a_batch_killed_at_a_random_place_is_done_in_the_end(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_batch_killed_at_a_random_place_is_done_in_the_end(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "SAMPLE", 2)
     for number in range(2):
         Image.fromarray(picture(300, 420, number)).save(tmp_path / f"{number}.png")
     model = ["--model", str(tiny_model)]

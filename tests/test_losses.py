@@ -207,8 +207,8 @@ def test_a_weighted_sum_tells_its_parts(losses: dict[str, nn.Module]) -> None:
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({}, "no loss is named; choose from l1, l2, structure, ssimulacra2, features, lpips"),
-        ({"l1": 1, "vgg": 1}, "no loss 'vgg'; choose from l1, l2, structure, ssimulacra2, features, lpips"),
+        ({}, "no loss is named; choose from l1, l2, structure, ssimulacra2, features, semantic, lpips"),
+        ({"l1": 1, "vgg": 1}, "no loss 'vgg'; choose from l1, l2, structure, ssimulacra2, features, semantic, lpips"),
         ({"l1": 0}, "weight of the loss l1 is 0"),
         ({"l1": -1.5}, "weight of the loss l1 is -1.5"),
         ({"l1": math.nan}, "weight of the loss l1 is nan"),
