@@ -176,8 +176,8 @@ def test_thumbnails_have_no_color_that_nobody_sees(tiny_codec: Codec, tiny_model
     kept = Picture(pixels, alpha=alpha)
     data = tiny_codec.compress(kept, 60, 1, parts_of(pixels, alpha))
     small = np.asarray(vqcodec.decompress(data, tiny_model, thumbnail=80))
-    light = small[small[..., 3] > 0][:, :3].astype(int)
-    assert small.shape == (60, 80, 4) and (light[:, 1] - light[:, 0]).max() < 100
+    seen = small[:, :22][small[:, :22, 3] > 16][:, :3].astype(int)  # left of the photograph nothing is green
+    assert small.shape == (60, 80, 4) and (seen[:, 1] - seen[:, 0]).max() < 30
 
 
 def test_a_hostile_overlay_is_refused(overlaid: bytes, tiny_codec: Codec) -> None:
@@ -219,7 +219,7 @@ def test_indices_alone_are_not_all_of_it(overlaid: bytes, tiny_codec: Codec) -> 
 
 
 def test_a_quality_takes_the_smallest_file() -> None:
-    for over_bytes, has_overlay in ((500, True), (STEADY[60] // 2, True), (STEADY[60] // 2 + 2, False)):
+    for over_bytes, has_overlay in ((400, True), (STEADY[60] // 2, True), (STEADY[60] // 2 + 2, False)):
         found = StubCoder().drawn(over_bytes, 0.5, 0.1).seek(Goal(31))
         assert (found.has_overlay, found.quality, found.is_lossless) == (has_overlay, 31, False)
     coder = StubCoder().drawn(100, 0.5, 0.1)
@@ -275,7 +275,7 @@ def test_what_commands_say_of_it(run: Run, drawn: Path, tmp_path: Path, tiny_mod
     assert parsed.overlay is not None
     packed.write_bytes(container.write(parsed.header, parsed.indices, overlay=bytes(4) + parsed.overlay[4:]))
     assert run("info", *options, packed).code == 0
-    for command in (("info", "--check"), ("decompress", "-f")):
+    for command in (("info", "--check"), ("decompress", "-o", tmp_path / "back.png")):
         assert says(run(*command, *options, packed), "the overlay does not match its checksum")
 
 

@@ -141,7 +141,7 @@ class Coder:
     def drawn_parts(self, picture: Picture) -> Drawn | None:
         """Return what of a picture a file may have without loss over its indices; None where that is nothing, or all.
 
-        Nor does `compress` take it by itself.
+        `compress` takes it only where it is given: who counts bytes of indices is not to get others.
         """
         height, width = picture.pixels.shape[:2]
         with memory_errors(Size(width, height, DEFAULT_QUALITY)):

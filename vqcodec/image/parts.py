@@ -30,7 +30,7 @@ def part_with(pixels: Pixels, said: Ancillary, place: tuple[slice, slice]) -> Pi
     """Return the picture of decoded pixels that show what is at `place` in a picture of which a file says this.
 
     Alpha becomes as large as the pixels. These have no weights by it: where it is 0, pixels that were encoded with loss
-    have the colors of what is near; for others there is `stored_part`. Color profile and metadata are those of the
+    have the colors of what is near; for others there is `weighted_part`. Color profile and metadata are those of the
     whole.
     """
     alpha = None if said.alpha is None else resized(said.alpha[place], pixels.shape[:2])
