@@ -1,10 +1,11 @@
 """Pages of text, screens and diagrams: what vqc stores them in, beside AVIF at equal quality and formats without loss.
 
-    python benchmarks/drawn.py [FILE...] [-q 50] [--effort 3] [--model FILE]
+    python benchmarks/drawn.py [FILE...] [--only NAME...] [-q 50] [--effort 3] [--model FILE]
 
-Without files it draws the pictures of drawn_pictures.py. Prints a table for docs/benchmarks.md: the bytes that `vqc
-compress` makes and whether they are without loss, those of `--lossy` with their PSNR, lossless WebP (method 6, quality
-100), optimized PNG, and AVIF 4:4:4 at the lowest quality that has 35, 40 and 45 dB.
+Without files it draws the pictures of drawn_pictures.py, or those that are named. Prints a table for
+docs/benchmarks.md: the bytes that `vqc compress` makes and whether they, or drawn parts, are without loss, those of
+`--lossy` with their PSNR, lossless WebP (method 6, quality 100), optimized PNG, and AVIF 4:4:4 at the lowest quality
+that has 35, 40 and 45 dB.
 """
 
 from __future__ import annotations
@@ -82,10 +83,11 @@ def row(name: str, pixels: Pixels, coder: Coder, quality: float, effort: int) ->
     others = [lossless(pixels, "WEBP", lossless=True, method=6, quality=100), lossless(pixels, "PNG", optimize=True)]
     avifs = Avifs(pixels)
     others += [avifs.reaching(target) for target in TARGETS_DB]
+    parts = ", drawn parts without loss" if ours.has_overlay else ""
     share = "–" if others[3] is None else f"{len(ours.data) / others[3]:.2f}"
     return [
         f"{name}, {pixels.shape[1]} × {pixels.shape[0]}",
-        f"{len(ours.data):,}" + (", without loss" if ours.is_lossless else f", {psnr_db(pixels, copy):.1f} dB"),
+        f"{len(ours.data):,}, " + ("without loss" if ours.is_lossless else f"{psnr_db(pixels, copy):.1f} dB{parts}"),
         f"{len(lossy.data):,}, {psnr_db(pixels, coder.decompress(lossy.data).pixels):.1f} dB",
         *("–" if size is None else f"{size:,}" for size in others),
         share,
@@ -95,13 +97,14 @@ def row(name: str, pixels: Pixels, coder: Coder, quality: float, effort: int) ->
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", type=Path, nargs="*")
+    parser.add_argument("--only", nargs="+", choices=PICTURES, default=list(PICTURES), metavar="NAME")
     parser.add_argument("-q", "--quality", type=float, default=50)
     parser.add_argument("--effort", type=int, default=3)
     parser.add_argument("--model")
     options = parser.parse_args()
     coder = load_coder(options.model)
     pictures = {path.name: partial(lambda path: read_picture(path).pixels, path) for path in options.files}
-    pictures = pictures or {name: partial(pixels_of, name) for name in PICTURES}
+    pictures = pictures or {name: partial(pixels_of, name) for name in options.only}
     print("| " + " | ".join(HEAD) + " |\n|" + "---|" * len(HEAD), flush=True)
     for name, make in pictures.items():
         print("| " + " | ".join(row(name, make(), coder, options.quality, options.effort)) + " |", flush=True)

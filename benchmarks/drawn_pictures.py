@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 Pixels = npt.NDArray[np.uint8]
-PHOTO = Path(__file__).parent.parent / "samples" / "coffee.png"
+SAMPLES = Path(__file__).parent.parent / "samples"
 WORDS = (
     "the of and a to in is that it was for on are as with they at be this from have or by one had not but what all "
     "were when we there can an your which their said if do will each about how up out them then she many some so "
@@ -149,11 +149,28 @@ def article() -> Image.Image:
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 0, 1199, 55), "#24292f")
     draw.text((30, 16), "News of the day", "white", ImageFont.load_default(22))
-    with Image.open(PHOTO) as photo:
-        image.paste(photo.convert("RGB").crop((60, 40, 560, 360)), (640, 90))
+    paste_photo(image, "coffee.png", (60, 40, 560, 360), (640, 90))
     column(draw, (40, 90, 610, 980), 17, "#24292f", 8)
     column(draw, (640, 430, 1150, 980), 17, "#24292f", 9)
     return image
+
+
+def magazine() -> Image.Image:
+    """A page of a magazine on gray paper with two photographs, at no multiple of anything."""
+    image = Image.new("RGB", (1100, 1400), "#fbfaf7")
+    draw = ImageDraw.Draw(image)
+    draw.text((60, 40), "Two views of one day", "#1a1a1a", ImageFont.load_default(40))
+    paste_photo(image, "astronaut.png", (0, 40, 471, 354), (60, 120))
+    paste_photo(image, "chelsea.png", (0, 0, 451, 300), (570, 120))
+    column(draw, (60, 470, 530, 1360), 18, "#202020", 12)
+    column(draw, (570, 450, 1040, 1360), 18, "#202020", 13)
+    return image
+
+
+def paste_photo(image: Image.Image, name: str, box: tuple[int, int, int, int], at: tuple[int, int]) -> None:
+    """Put a box of a sample into a picture."""
+    with Image.open(SAMPLES / name) as photo:
+        image.paste(photo.convert("RGB").crop(box), at)
 
 
 def diagram() -> Image.Image:
@@ -190,9 +207,10 @@ def chart() -> Image.Image:
 
 
 PICTURES: dict[str, Callable[[], Image.Image]] = {
-    drawn.__name__: drawn for drawn in (page, journal, terminal, editor, sheet, desktop, article, diagram, chart)
+    drawn.__name__: drawn
+    for drawn in (page, journal, terminal, editor, sheet, desktop, article, magazine, diagram, chart)
 }
-"""What is drawn, by name: two pages of text, six screens of which one has a photograph, and two diagrams."""
+"""What is drawn, by name: two pages of text, four screens, two pages with photographs, and two diagrams."""
 
 
 def pixels_of(name: str) -> Pixels:

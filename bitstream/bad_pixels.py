@@ -1,15 +1,16 @@
-"""The faulty files among the test vectors that have pixels without loss in the place of indices."""
+"""The faulty files among the test vectors that have pixels without loss, in the place of indices or over them."""
 
 from __future__ import annotations
 
 import lzma
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from bad_vectors import INDEX_CRC, PRIOR, SECTIONS, Fault, patch, seal, section
 
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.bitstream.sections import GRAY, INDICES, PIXELS
+from vqcodec.exact.bitstream.sections import GRAY, INDICES, OVERLAY, PIXELS
 
 WIDTH, HEIGHT = 20, 17
 AREA: Final = WIDTH * HEIGHT
@@ -55,6 +56,54 @@ def _payloads(payload: bytes) -> Iterator[tuple[str, bytes, str]]:
     yield "no_such_color", _packed(2, b"\2" + bytes(AREA - 1) + TWO), "of a color that the palette has not"
     yield "equal_colors", _packed(2, bytes(AREA) + bytes(6)), "with two equal colors in their palette"
     yield "high_color", _packed(2, bytes(AREA) + b"\xff\xff\xff" + b"\0\0\1"), "with a color of 2^24 in their palette"
+
+
+def bad_overlay_files(good: Mapping[str, bytes]) -> Iterator[Fault]:
+    """All bad files with an overlay, in the order of the checks that find them."""
+    data = good["plain_overlay"]
+    parsed = container.read(data)
+    payload = parsed.overlay
+    assert payload is not None
+    header, indices = data[:SECTIONS], section(INDICES, parsed.indices)
+    whole = section(OVERLAY, payload)
+    pixels = container.read(good["plain_pixels"]).pixels
+    assert pixels is not None
+    for name, new, about in (
+        ("two_overlays", indices + whole + whole, "two overlays"),
+        ("overlay_and_pixels", section(PIXELS, pixels) + whole, "an overlay over pixels without loss"),
+        ("overlay_alone", whole, "an overlay and no indices"),
+    ):
+        yield Fault(name, "section", about, seal(header + new))
+    for name, new, about in _overlays(payload):
+        yield Fault(f"overlay_{name}", "overlay", f"an overlay {about}", seal(header + indices + section(OVERLAY, new)))
+    gray = header + indices + whole + section(GRAY, b"")
+    yield Fault("gray_overlay", "overlay", "an overlay of colors, and a gray section", seal(gray))
+    both = header[:INDEX_CRC] + bytes(4) + indices + section(OVERLAY, b"")
+    yield Fault(
+        "overlay_and_index_crc", "index_crc", "a wrong index checksum, which comes before an overlay", seal(both)
+    )
+
+
+def _overlays(payload: bytes) -> Iterator[tuple[str, bytes, str]]:
+    yield "empty", b"", "of no bytes"
+    yield "no_count", payload[:4], "that ends behind its checksum"
+    yield "no_color", payload[:4] + b"\0" + payload[5:], "of no colors"
+    yield "many_colors", payload[:4] + b"\x80\x80\4" + payload[5:], "of 65536 colors"
+    yield "count_long", payload[:4] + b"\x87\0" + payload[5:], "whose number of colors is not in its shortest form"
+    yield "crc", bytes(4) + payload[4:], "of another checksum"
+    yield "not_lzma", payload[:5] + b"\xff" * 40, "that is no LZMA stream"
+    yield "cut", payload[:-1], "whose stream is cut"
+    yield "more", payload + b"\0", "with a byte behind its stream"
+    yield "small", _summed(2, bytes(AREA - 1) + TWO), "of a pixel too few"
+    yield "large", _summed(2, bytes(AREA + 1) + TWO), "of a pixel too many"
+    yield "bomb", _summed(2, bytes(1 << 24) + TWO), "of 2^24 pixels in a picture of 340"
+    yield "no_such_color", _summed(2, b"\3" + bytes(AREA - 1) + TWO), "of a color that the palette has not"
+    yield "equal_colors", _summed(2, bytes(AREA) + bytes(6)), "with two equal colors in its palette"
+    yield "high_color", _summed(2, bytes(AREA) + b"\xff\xff\xff" + b"\0\0\1"), "with a color of 2^24 in its palette"
+
+
+def _summed(colors: int, unpacked: bytes) -> bytes:
+    return zlib.crc32(unpacked).to_bytes(4, "little") + _packed(colors, unpacked)
 
 
 def _packed(colors: int, unpacked: bytes) -> bytes:

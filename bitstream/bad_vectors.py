@@ -140,7 +140,7 @@ def _sections(data: bytes) -> Iterator[Fault]:
         ("no_colour", indices + section(0x82, b""), "a color space without its byte"),
         ("long_colour", indices + section(0x82, b"\1\0"), "a color space of two bytes"),
         ("icc_and_colour", indices + icc + section(0x82, b"\1"), "an ICC profile and a color space"),
-        ("mandatory_unknown", indices + section(0x03, b"new"), "an unknown mandatory section"),
+        ("mandatory_unknown", indices + section(0x04, b"new"), "an unknown mandatory section"),
         ("type_0", indices + section(0x00, b""), "section type 0, which is mandatory and unknown"),
         ("type_only", indices + b"\x81", "the file ends behind a section's type"),
         ("length_cut", indices + b"\x81\x80", "the file ends inside a section's length"),

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from bad_models import bad_models
-from bad_pixels import bad_pixel_files
+from bad_pixels import bad_overlay_files, bad_pixel_files
 from bad_said import bad_said_files
 from bad_tiles import bad_context_files
 from bad_vectors import bad_files, patch
@@ -29,8 +29,8 @@ from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.header import Header
-from vqcodec.exact.bitstream.pixels import pack_pixels
-from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, PIXELS, Section
+from vqcodec.exact.bitstream.pixels import Overlay, pack_overlay, pack_pixels
+from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, OVERLAY, PIXELS, Section
 from vqcodec.exact.indices import index_crc, latent_grid, tiles_crc
 from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.tiles import tiles_of, write_streams
@@ -41,7 +41,10 @@ PROFILE: Final = b"not a real ICC profile"
 
 @dataclass(frozen=True)
 class FilePlan:
-    """One good file: its model, size in pixels, quality and what is special about it; with colors it has no indices."""
+    """One good file: its model, size in pixels, quality and what is special about it; with colors it has no indices.
+
+    `over` is the number of colors of an overlay.
+    """
 
     name: str
     model: str
@@ -54,6 +57,7 @@ class FilePlan:
     extra_first: bool = False
     tile: int = 0
     colors: int = 0
+    over: int = 0
 
 
 MODELS: Final = (
@@ -131,6 +135,20 @@ FILES: Final = (
         colors=300,
     ),
     FilePlan("context_pixels", "context", 20, 40, 50, "pixels of 256 grays, a context prior", extra=GRAY, colors=256),
+    FilePlan("plain_overlay", "plain", 20, 17, 50, "an overlay of seven colors", over=7),
+    FilePlan(
+        "plain_overlay_last",
+        "plain",
+        30,
+        31,
+        50,
+        "an overlay behind all others",
+        extra=METADATA,
+        extra_first=True,
+        over=1,
+    ),
+    FilePlan("wide_overlay", "wide", 300, 3, 80, "an overlay of 255 colors, two tiles", tile=16, over=255),
+    FilePlan("context_overlay", "context", 20, 40, 50, "an overlay of 256 grays, context prior", extra=GRAY, over=256),
     FilePlan("groups_one_tile", "groups", 40, 16, 50, "context prior, the largest tile code, one tile", tile=496),
 )
 
@@ -149,7 +167,7 @@ def make_file(
     rng = np.random.default_rng(list(plan.name.encode()))
     prior = model_file.make_prior(metadata, arrays)
     if plan.colors:
-        pixels = draw_pixels(rng, plan)
+        pixels = draw_pixels(rng, plan, plan.colors)
         payload = pack_pixels(pixels)
         assert payload is not None
         return _sealed(plan, metadata, arrays, zlib.crc32(pixels.tobytes()), Section(PIXELS, payload)), pixels
@@ -165,21 +183,37 @@ def make_file(
         part = drawn.indices * np.uint16(not plan.zeros)
         streams.append((index_crc(part), prior.encode(part, drawn.classes, plan.quality)))
         indices[:, f * tile.top : f * tile.bottom, f * tile.left : f * tile.right] = part
-    coded = Section(INDICES, write_streams(streams) if plan.tile else streams[0][1])
-    return _sealed(plan, metadata, arrays, tiles_crc(streams) if plan.tile else streams[0][0], coded), indices
+    coded = [Section(INDICES, write_streams(streams) if plan.tile else streams[0][1])]
+    if plan.over:
+        payload = pack_overlay(draw_overlay(plan))
+        assert payload is not None
+        coded.append(Section(OVERLAY, payload))
+    return _sealed(plan, metadata, arrays, tiles_crc(streams) if plan.tile else streams[0][0], *coded), indices
 
 
-def draw_pixels(rng: np.random.Generator, plan: FilePlan) -> npt.NDArray[np.uint8]:
+def draw_overlay(plan: FilePlan) -> Overlay:
+    """An overlay of just so many colors, gray where the file says so, on two thirds of a picture."""
+    places = np.arange(plan.width * plan.height).reshape(plan.height, plan.width)
+    pixels = draw_pixels(np.random.default_rng(list(plan.name.encode())), plan, plan.over)
+    return Overlay(pixels, places // 3 % 3 > 0)
+
+
+def draw_pixels(rng: np.random.Generator, plan: FilePlan, count: int) -> npt.NDArray[np.uint8]:
     """Pixels uint8 [height, width, 3] of just so many colors, gray where the file says so."""
-    colors = rng.integers(0, 256, (plan.colors, 3), np.uint8)
+    colors = rng.integers(0, 256, (count, 3), np.uint8)
     if plan.extra == GRAY:
-        colors = np.repeat(np.arange(plan.colors, dtype=np.uint8)[:, None], 3, axis=1)
-    places = np.arange(plan.width * plan.height) // 3 % plan.colors
+        colors = np.repeat(np.arange(count, dtype=np.uint8)[:, None], 3, axis=1)
+    places = np.arange(plan.width * plan.height) // 3 % count
     return colors[places].reshape(plan.height, plan.width, 3)
 
 
+def rgba(overlay: Overlay) -> npt.NDArray[np.uint8]:
+    """An overlay as uint8 [height, width, 4]: 255 behind red, green and blue where it counts, elsewhere only zeros."""
+    return np.dstack([overlay.pixels, np.full(overlay.drawn.shape, 255, np.uint8)]) * overlay.drawn[..., None]
+
+
 def _sealed(
-    plan: FilePlan, metadata: model_file.Metadata, arrays: model_file.Arrays, crc: int, coded: Section
+    plan: FilePlan, metadata: model_file.Metadata, arrays: model_file.Arrays, crc: int, *coded: Section
 ) -> bytes:
     header = Header(
         fingerprint=bytes.fromhex(model_file.fingerprint(metadata, arrays)),
@@ -192,7 +226,7 @@ def _sealed(
         **{name: metadata.quantizer[name] for name in ("K", "m", "d_star", "beta", "mode", "depth")},
         layout=metadata.layout,
     )
-    sections = [*plan.extra, coded] if plan.extra_first else [coded, *plan.extra]
+    sections = [*plan.extra, *coded] if plan.extra_first else [*coded, *plan.extra]
     return container.write_sections(header, sections)
 
 
@@ -210,13 +244,16 @@ def main() -> None:
         files[plan.name], indices = make_file(plan, *models[plan.model])
         (FOLDER / "good" / f"{plan.name}.vqc").write_bytes(files[plan.name])
         np.save(FOLDER / "good" / f"{plan.name}.npy", indices.astype("u1" if plan.colors else "<u2"))
+        if plan.over:
+            np.save(FOLDER / "good" / f"{plan.name}_over.npy", rgba(draw_overlay(plan)))
         good.append({"file": f"good/{plan.name}.vqc", "model": plan.model, "about": plan.about})
     for name, base, change, about in OLD:
         model = next(plan.model for plan in FILES if plan.name == base)
         (FOLDER / "good" / f"{name}.vqc").write_bytes(patch(files[base], *change))
         (FOLDER / "good" / f"{name}.npy").write_bytes((FOLDER / "good" / f"{base}.npy").read_bytes())
         good.append({"file": f"good/{name}.vqc", "model": model, "about": about})
-    for fault in (*bad_files(files), *bad_context_files(files), *bad_said_files(files), *bad_pixel_files(files)):
+    makers = (bad_files, bad_context_files, bad_said_files, bad_pixel_files, bad_overlay_files)
+    for fault in (fault for make in makers for fault in make(files)):
         (FOLDER / "bad" / f"{fault.name}.vqc").write_bytes(fault.data)
         bad.append({"file": f"bad/{fault.name}.vqc", "model": fault.model, "fault": fault.cause, "about": fault.about})
     (FOLDER / "vectors.json").write_text(json.dumps({"good": good, "bad": bad}, indent=1) + "\n")

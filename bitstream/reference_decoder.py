@@ -21,9 +21,9 @@ import numpy.typing as npt
 from reference_context import Context, decode_context
 from reference_cursor import Cursor, in_range
 from reference_model import Model, read_model
-from reference_pixels import unpack_pixels
+from reference_pixels import unpack_overlay, unpack_pixels
 from reference_rans import DecodeError, Indices, Rans, require
-from reference_sections import GRAY, INDICES, PIXELS, read_said, read_sections
+from reference_sections import GRAY, INDICES, OVERLAY, PIXELS, read_said, read_sections
 from reference_static import Static, decode_static
 
 MAGIC: Final = b"\x89VQC\r\n\x1a\n"
@@ -207,10 +207,17 @@ def decode_pixels(header: Header, sections: dict[int, bytes]) -> npt.NDArray[np.
     return pixels
 
 
+def decode_overlay(header: Header, sections: dict[int, bytes]) -> npt.NDArray[np.uint8] | None:
+    """uint8 [height, width, 4] out of the section of an overlay, if there is one; the last is 255 where it counts."""
+    if OVERLAY not in sections:
+        return None
+    return unpack_overlay(sections[OVERLAY], header.height, header.width, GRAY in sections)
+
+
 def decode(vqc_bytes: bytes, model_bytes: bytes) -> Indices | npt.NDArray[np.uint8]:
     """The indices uint16 [P, h', w'] of a .vqc file, or its pixels uint8 [height, width, 3] where it has no indices.
 
-    A DecodeError for every fault of file or model.
+    A DecodeError for every fault of file or model, also of an overlay, which `decode_overlay` returns.
     """
     header, sections = read_container(vqc_bytes)
     model, prior = read_model(model_bytes)
@@ -220,6 +227,7 @@ def decode(vqc_bytes: bytes, model_bytes: bytes) -> Indices | npt.NDArray[np.uin
         found = decode_pixels(header, sections)
     else:
         found = decode_indices(header, model, prior, sections[INDICES])
+    decode_overlay(header, sections)
     read_said(sections, header.height, header.width)
     return found
 

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from fuzz_drawn import drawn_picture, overlaid, with_overlay_crc
 from fuzz_targets import FINGERPRINTS, MODELS, models_for
 
 from vqcodec.errors import VqcError
@@ -23,7 +24,6 @@ from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.header import read_header, read_version
 from vqcodec.exact.bitstream.pixels import unpack_pixels
 from vqcodec.exact.model_settings import DTYPES
-from vqcodec.exact.stored import encode_pixels
 
 reference_model: Any = import_module("reference_model")
 
@@ -46,7 +46,7 @@ def mutate_file(data: bytes, most: int, seed: int, mutate: Mutate) -> bytes:
     if rng.random() < 0.1:
         return _other_picture(data, rng)[:most]
     body = data[:HEAD_BYTES] + mutate(data[HEAD_BYTES:-CRC_BYTES], most - HEAD_BYTES - CRC_BYTES)
-    return _sealed(_with_index_crc(body) if rng.random() < 0.5 else body)
+    return _sealed(with_overlay_crc(_with_index_crc(body)) if rng.random() < 0.5 else body)
 
 
 def _sealed(body: bytes) -> bytes:
@@ -65,18 +65,11 @@ def _other_picture(data: bytes, rng: random.Random) -> bytes:
         if width * height > 1 << 16:
             return data
         if parsed.pixels is not None or rng.random() < 0.1:
-            return _drawn_picture(rng, size._replace(tile=0), ours) or data
-        return indices.pack(tokens.sample(rng.getrandbits(32), size, *ours), *ours, parsed.ancillary)
+            return drawn_picture(rng, size._replace(tile=0), ours) or data
+        file = indices.pack(tokens.sample(rng.getrandbits(32), size, *ours), *ours, parsed.ancillary)
+        return file if parsed.overlay is None else overlaid(container.read(file), rng)
     except VqcError:
         return data
-
-
-def _drawn_picture(rng: random.Random, size: indices.Size, ours: Any) -> bytes | None:
-    """Draw the pixels of a picture without loss, of few colors or of many."""
-    numbers = np.random.default_rng(rng.getrandbits(32))
-    colors = numbers.integers(0, 256, (rng.choice([1, 2, 7, 256, 257, 2000]), 3), np.uint8)
-    places = numbers.integers(0, len(colors), (size.height, size.width))
-    return encode_pixels(colors[places], size, *ours)
 
 
 def _with_index_crc(body: bytes) -> bytes:

@@ -19,7 +19,7 @@ from vqcodec.exact import accounting, indices, model_file, tokens
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
-from vqcodec.exact.stored import decode_pixels
+from vqcodec.exact.stored import decode_overlay, decode_pixels
 from vqcodec.exact.tiles import tiles_of
 
 ROOT = Path(__file__).parent.parent
@@ -79,19 +79,20 @@ def their_container(data: bytes) -> Any:
 def check_decoded(parsed: container.Container, theirs: Any, ours: Ours, other: Theirs) -> str:
     """Decode a parsed file of a model with both decoders, and return what it is."""
     header, sections = theirs
-    cause, found, stored = "", None, parsed.pixels
+    cause, found, over, stored = "", None, None, parsed.pixels
     try:
         reference.check_match(header, other[0])
         if reference.PIXELS in sections:
             found = reference.decode_pixels(header, sections)
         else:
             found = reference.decode_indices(header, *other, sections[reference.INDICES])
+        over = reference.decode_overlay(header, sections)
         said = reference.read_said(sections, header.height, header.width)
     except reference.DecodeError as fault:
         cause = fault.cause
     try:
         decoded = indices.unpack(parsed, *ours).choice.indices if stored is None else decode_pixels(parsed, ours[0])
-        ancillary = parsed.ancillary
+        overlay, ancillary = decode_overlay(parsed), parsed.ancillary
     except (FormatError, ModelError) as error:
         assert cause, f"only the package refuses the file: {error}"
         check_parts(parsed, ours)
@@ -100,6 +101,10 @@ def check_decoded(parsed: container.Container, theirs: Any, ours: Ours, other: T
         return WRONG
     assert not cause, f"only the second decoder refuses the file: {cause}"
     np.testing.assert_array_equal(decoded, found)
+    assert (overlay is None) == (over is None)
+    if overlay is not None:
+        np.testing.assert_array_equal(overlay.drawn, over[..., 3] == 255)
+        np.testing.assert_array_equal(overlay.pixels, over[..., :3])
     np.testing.assert_array_equal(ancillary.alpha, said.alpha)
     assert (ancillary.exif, ancillary.xmp, ancillary.is_gray) == (said.exif, said.xmp, said.gray)
     accounting.analyze(parsed, *ours)

@@ -48,7 +48,7 @@ def test_limits_are_kept_and_the_best_file_made_is_returned(seed: int, effort: i
     for limit in LIMITS[40::7]:
         found = coder.seek(Goal(max_bytes=limit), effort)
         assert len(found.data) <= limit
-        made = [(e == effort, q) for q, e in coder.made if coder.size_bytes(QUALITIES.index(q), e) <= limit]
+        made = [(e == effort, q) for q, e, _ in coder.made if coder.size_bytes(QUALITIES.index(q), e) <= limit]
         assert (found.effort == effort, found.quality) == max(made)
         found = coder.seek(Goal(target_bpp=bpp(limit)), effort)
         assert len(found.data) <= 1.005 * limit
@@ -145,7 +145,7 @@ def test_an_expensive_effort_uses_the_room_that_it_frees(effort: int) -> None:
         assert found.quality == max(q for q, size in zip(QUALITIES, sizes, strict=True) if size <= limit)
         assert found.effort == effort
         assert coder.count(effort) <= MAX_EXPENSIVE
-        assert {e for _, e in coder.made} == {effort, SCOUT_EFFORT}
+        assert {e for _, e, _ in coder.made} == {effort, SCOUT_EFFORT}
     assert coder.seek(Goal(target_psnr_db=coder.psnr_db(60)), effort).quality == QUALITIES[60]
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_overlay import article
 from tiny import picture
 
 import vqcodec
+from vqcodec.api import load_coder
 from vqcodec.codec import Codec
 from vqcodec.coder import quick_coder
 from vqcodec.decoder import Part
@@ -34,6 +36,17 @@ def test_a_sketch_looks_like_the_whole_made_smaller(photo_file: bytes, box: Box 
     shown = vqcodec.decompress(photo_file, crop=box, thumbnail=max(whole.size) // divisor)
     wanted = np.asarray(whole.resize(shown.size, Image.Resampling.LANCZOS), np.float64)
     assert 10 * np.log10(255**2 / np.square(np.asarray(shown) - wanted).mean()) > 32
+
+
+def test_a_sketch_has_what_is_drawn_over_the_picture_too() -> None:
+    page = Picture(article())
+    codec = load_coder()
+    data = codec.compress(page, 50, 0, codec.drawn_parts(page))
+    assert container.read(data).overlay is not None
+    shown = np.asarray(vqcodec.decompress(data, thumbnail=80), int)
+    small = Image.fromarray(codec.decompress(data).pixels).resize((80, 60), Image.Resampling.LANCZOS)
+    assert np.abs(shown - np.asarray(small))[:12].max() <= 2
+    assert np.square(shown - np.asarray(small)).mean() < 40
 
 
 def test_a_sketch_runs_neither_the_synthesis_nor_more_groups_than_it_needs(

@@ -67,8 +67,9 @@ def compress(
     See vqcodec.goals.
 
     A drawn picture (a flat color, a page of text, a screen, a diagram) is stored without loss where that takes at
-    most 16 bytes more, or keeps the size that is asked for; with `lossy` it never is, so that a file always has
-    indices.
+    most 16 bytes more, or keeps the size that is asked for. Drawn parts around a photograph, as on a page of the web,
+    are stored so over the indices of the rest where that takes fewer bytes. With `lossy` neither is done, so that a
+    file has indices, and nothing else for pixels.
 
     Transparency is kept, or laid over a `background` color such as "white" or "#204060". `strip`: "all" leaves out EXIF
     and XMP, "gps" the places in them; "none" keeps all.

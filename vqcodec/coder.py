@@ -41,11 +41,13 @@ from vqcodec.decoder import (
 )
 from vqcodec.encoder import ContextEncoder, Encoder
 from vqcodec.encoder.proximal import Distortion, refine, step_sizes
+from vqcodec.errors import InputError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.container import NOTHING, Container
 from vqcodec.exact.indices import (
+    Parts,
     PictureChoice,
     Size,
     assemble,
@@ -61,7 +63,7 @@ from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.stored import encode_pixels
 from vqcodec.exact.tiles import Rectangle, Tile, tiles_of
 from vqcodec.heap import trim
-from vqcodec.image import Picture, drawn_pixels, picture_with
+from vqcodec.image import Drawn, Picture, drawn_parts, drawn_pixels, picture_with
 from vqcodec.runtime.transform import PhotoTransform
 from vqcodec.transform import Array, Transform
 
@@ -84,33 +86,45 @@ class Coder:
         self.metadata, self.prior, self.encoder, self.transform = metadata, prior, encoder, transform
         self.rate_weight = RATE_WEIGHT if metadata.rate_weight is None else metadata.rate_weight
 
-    def compress(self, picture: Picture, quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT) -> bytes:
+    def compress(
+        self,
+        picture: Picture,
+        quality: float = DEFAULT_QUALITY,
+        effort: int = DEFAULT_EFFORT,
+        drawn: Drawn | None = None,
+    ) -> bytes:
         """Return the .vqc file of a picture at a quality of 1..100 in steps of 0.5.
 
         effort 0..9: more of it takes longer; 1 makes the file smaller than 0, and from there on the picture is better
         at the same quality. Pictures of more than TILED_LATENTS latents are cut into tiles, unless the analysis sees
-        the whole picture.
+        the whole picture. drawn: what `drawn_parts` returns of the picture, which the file then has without loss.
         """
         size = self._size(picture.pixels, quality, TILED_LATENTS)
         with memory_errors(size):
-            chosen = self._choose_tiles(picture.pixels, size, check_effort(effort))
-            return encode_tiles(chosen, size, self.metadata, self.prior, picture.ancillary)
+            chosen = self._choose_tiles(_under(picture, drawn), size, check_effort(effort))
+            return self._file(chosen, size, picture, drawn)
 
-    def trial(self, picture: Picture, quality: float, effort: int) -> tuple[bytes, Callable[[], Picture]]:
+    def trial(
+        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None
+    ) -> tuple[bytes, Callable[[], Picture]]:
         """Return the file that `compress` makes, and what returns its picture, from codes that are still in memory."""
         size, codes = self._size(picture.pixels, quality, TILED_LATENTS), []
 
         def kept() -> Iterator[tuple[Tile, Choice]]:
-            for tile, choice in self._choose_tiles(picture.pixels, size, check_effort(effort)):
+            for tile, choice in self._choose_tiles(_under(picture, drawn), size, check_effort(effort)):
                 codes.append((tile, choice.codes))
                 yield tile, choice
 
         def shown() -> Picture:
             with memory_errors(size):
-                return picture_with(self._shower(quality).show(codes, whole(size), size), picture.ancillary)
+                window = whole(size)
+                pixels = self._shower(quality).show(codes, window, size)
+                if drawn is not None:
+                    drawn.overlay.lay(pixels, window.slices())
+                return picture_with(pixels, picture.ancillary)
 
         with memory_errors(size):
-            return encode_tiles(kept(), size, self.metadata, self.prior, picture.ancillary), shown
+            return self._file(kept(), size, picture, drawn), shown
 
     def without_loss(self, picture: Picture, quality: float = DEFAULT_QUALITY) -> bytes | None:
         """Return a file of the pixels themselves in the place of indices; None where the picture is not drawn.
@@ -124,6 +138,15 @@ class Coder:
         with memory_errors(size):
             pixels = drawn_pixels(picture)
             return None if pixels is None else encode_pixels(pixels, size, self.metadata, self.prior, picture.ancillary)
+
+    def drawn_parts(self, picture: Picture) -> Drawn | None:
+        """Return what of a picture a file may have without loss over its indices; None where that is nothing, or all.
+
+        `compress` takes it only where it is given: who counts bytes of indices is not to get others.
+        """
+        height, width = picture.pixels.shape[:2]
+        with memory_errors(Size(width, height, DEFAULT_QUALITY)):
+            return drawn_parts(picture)
 
     def decompress(self, data: bytes) -> Picture:
         """Return the picture in a .vqc file; FormatError or ModelError where it cannot be decoded."""
@@ -163,7 +186,11 @@ class Coder:
         return pack(encoded, self.metadata, self.prior, ancillary)
 
     def unpack(self, parsed: Container) -> PictureChoice:
-        """Return the indices in a parsed .vqc file; see indices.unpack."""
+        """Return the indices in a parsed .vqc file; see indices.unpack. InputError where they are not all of it."""
+        if parsed.overlay is not None:
+            raise InputError(
+                "the file has drawn parts without loss over its indices, which these do not say; compress with --lossy"
+            )
         return unpack(parsed, self.metadata, self.prior)
 
     def useful_effort(self, effort: int) -> int:
@@ -179,6 +206,11 @@ class Coder:
         h, w = latent_grid(height, width, self.transform.stride)
         is_cut = self.transform.analysis_margin is not None and h * w > most
         return Size(width, height, check_quality(quality), TILE if is_cut else 0)
+
+    def _file(self, parts: Parts, size: Size, picture: Picture, drawn: Drawn | None) -> bytes:
+        """Return the file of a picture's tiles."""
+        packed = None if drawn is None else drawn.packed
+        return encode_tiles(parts, size, self.metadata, self.prior, picture.ancillary, packed)
 
     def _choose_tiles(self, pixels: npt.NDArray[np.uint8], size: Size, effort: int) -> Iterator[tuple[Tile, Choice]]:
         """Return the tiles of pixels uint8 [H, W, 3] with what is chosen for each; a whole picture is one tile."""
@@ -244,6 +276,11 @@ class Coder:
         x = np.moveaxis(pixels, 2, 0).astype(np.float32, order="C")
         x /= np.float32(255)
         return np.pad(x, ((0, 0), (0, -height % stride), (0, -width % stride)), mode="edge")
+
+
+def _under(picture: Picture, drawn: Drawn | None) -> npt.NDArray[np.uint8]:
+    """Return the pixels uint8 [H, W, 3] that indices are chosen for."""
+    return picture.pixels if drawn is None else drawn.under
 
 
 def _with_bar(choices: Iterator[Choice], tiles: int) -> Iterator[Choice]:

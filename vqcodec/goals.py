@@ -9,7 +9,8 @@
     one more, max_bytes   that file if it keeps the limit, else a lower quality, as far as needed
 
 Of a drawn picture a file without loss takes the place of one of a quality, or with a score, that is not smaller by more
-than 16 bytes. Where a size is all that is asked for it is the answer if it keeps that, since no other is better.
+than 16 bytes. Where a size is all that is asked for it is the answer if it keeps that, since no other is better. Of a
+picture with drawn parts files are made with these without loss over indices, and without; the better one is chosen.
 
 Scores are of what is seen: of pictures with transparency both are laid over white, as `vqc verify` does.
 """
@@ -88,6 +89,7 @@ class Trial:
     """A .vqc file and what made it; its score if the goal has one, and sentences on what was not met.
 
     is_lossless: whether it has the pixels themselves and no indices, so that quality and effort changed nothing.
+    has_overlay: whether it has drawn parts without loss over its indices.
     """
 
     quality: float
@@ -96,3 +98,4 @@ class Trial:
     score: float | None = None
     notes: tuple[str, ...] = ()
     is_lossless: bool = False
+    has_overlay: bool = False

@@ -7,7 +7,8 @@ all that were made. Where a file reaches a score by so little that the line says
 made.
 
 Of a drawn picture a file without loss is made first; where a score is wanted others count only if they are smaller
-by more than a few bytes.
+by more than a few bytes. Of a picture with drawn parts there are two kinds of files with indices, and each is looked
+through: which is the smaller one depends on the quality.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 from vqcodec.choices import DEFAULT_EFFORT, check_effort
 from vqcodec.errors import TargetError
 from vqcodec.goals import QUALITIES, Goal, Trial
-from vqcodec.image import Picture, shown
+from vqcodec.image import Drawn, Picture, shown
 
 SCOUT_EFFORT, MAX_SCOUTS = 1, 4
 EXPENSIVE_EFFORT, MAX_EXPENSIVE = 7, 4
@@ -42,11 +43,16 @@ _WORTH_BYTES = 16
 class Compressor(Protocol):
     """What rate control needs of a Coder."""
 
-    def compress(self, picture: Picture, quality: float, effort: int) -> bytes:
-        """Return the .vqc file of a picture."""
+    def compress(self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None) -> bytes:
+        """Return the .vqc file of a picture, whose drawn parts may be without loss."""
 
-    def trial(self, picture: Picture, quality: float, effort: int) -> tuple[bytes, Callable[[], Picture]]:
+    def trial(
+        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None
+    ) -> tuple[bytes, Callable[[], Picture]]:
         """Return the same, and what returns the picture in it, for which more is kept in memory."""
+
+    def drawn_parts(self, picture: Picture) -> Drawn | None:
+        """Return the drawn parts of a picture, or None where there are none."""
 
     def without_loss(self, picture: Picture, quality: float) -> bytes | None:
         """Return a file that has the picture's pixels without loss, or None where it is not drawn."""
@@ -64,7 +70,7 @@ def seek(
     """Return the file of a picture that meets a goal best; TargetError where none does, SettingsError without an extra.
 
     Files are made one after the other; `on_trial` is called after each that has indices. The result has effort 1 where
-    no file of the wanted effort keeps the limit and one of that does. With `lossy` it always has indices.
+    no file of the wanted effort keeps the limit and one of that does. With `lossy` it has indices, nothing over them.
     """
     check_effort(effort)
     goal.measure.check_extra()
@@ -72,23 +78,22 @@ def seek(
     if exact is not None and goal.start is None and goal.least is None:
         return exact
     trials = _Trials(coder, picture, goal, on_trial, exact)
+    kinds = trials.kinds(lossy)
     count = len(QUALITIES)
     if goal.start is not None:
         count = goal.start
-        asked = trials.trial(count, effort)
+        asked = min((trials.trial(count, effort, drawn) for drawn in kinds), key=lambda trial: len(trial.data))
         if exact is not None and len(exact.data) <= len(asked.data) + _WORTH_BYTES:
             return exact
         if not trials.too_much(asked):
             return asked
-    place = count // 2
-    if effort > SCOUT_EFFORT:
-        place = trials.scouted(count, place)
-    trials.bracket(count, effort, place, _most(effort), lambda rises: 0 <= rises <= _SURE)
+    for drawn in kinds:
+        _Search(trials, drawn).run(count, effort)
     return trials.best(effort)
 
 
 def max_trials(goal: Goal, effort: int) -> int:
-    """Return how many files `seek` makes at most, not counting one without loss."""
+    """Return how many files `seek` makes at most, not counting one without loss; of drawn parts twice as many."""
     if goal.start is not None and goal.max_bytes is None:
         return 1
     scouts = MAX_SCOUTS if effort > SCOUT_EFFORT else 0
@@ -124,34 +129,39 @@ class _Seen(NamedTuple):
 
 
 class _Trials:
-    """The files made so far, by place in QUALITIES and effort, and what the goal says of them and of an exact one."""
+    """The files made so far, by place in QUALITIES, effort and kind, an exact one, and what the goal says of all."""
 
     def __init__(
         self, coder: Compressor, picture: Picture, goal: Goal, on_trial: Callable[[], object], exact: Trial | None
     ) -> None:
         self.coder, self.picture, self.goal, self.on_trial, self.exact = coder, picture, goal, on_trial, exact
-        self.trials: dict[tuple[int, int], Trial] = {}
-        self.rise: dict[str, float] = {}
+        self.trials: dict[tuple[int, int, bool], Trial] = {}
         self.bytes_per_bpp = _area(picture) / 8
         self.score_of = goal.measure.load()
         self.limit_bytes = goal.limit_bytes(_area(picture))
         if exact is not None and goal.least is not None:
             self.limit_bytes = max(1, len(exact.data) - 1 - _WORTH_BYTES)  # which has a logarithm
 
-    def trial(self, place: int, effort: int) -> Trial:
-        """Return the file of one quality, made only once."""
-        key = place, effort
+    def kinds(self, lossy: bool) -> tuple[Drawn | None, ...]:
+        """Return what files may have over their indices: nothing, and drawn parts where there are some."""
+        drawn = None if lossy else self.coder.drawn_parts(self.picture)
+        return (None,) if drawn is None else (None, drawn)
+
+    def trial(self, place: int, effort: int, drawn: Drawn | None) -> Trial:
+        """Return the file of one quality and kind, made only once."""
+        key = place, effort, drawn is not None
         if key not in self.trials:
-            self.trials[key] = self._made(QUALITIES[place], effort)
+            self.trials[key] = self._made(QUALITIES[place], effort, drawn)
             self.on_trial()
         return self.trials[key]
 
-    def _made(self, quality: float, effort: int) -> Trial:
+    def _made(self, quality: float, effort: int, drawn: Drawn | None) -> Trial:
         if self.goal.least is None:
-            return Trial(quality, effort, self.coder.compress(self.picture, quality, effort))
-        data, decoded = self.coder.trial(self.picture, quality, effort)
-        is_kept = len(data) <= self.limit_bytes
-        return Trial(quality, effort, data, self.score_of(*shown(self.picture, decoded())) if is_kept else None)
+            data = self.coder.compress(self.picture, quality, effort, drawn)
+            return Trial(quality, effort, data, has_overlay=drawn is not None)
+        data, decoded = self.coder.trial(self.picture, quality, effort, drawn)
+        score = self.score_of(*shown(self.picture, decoded())) if len(data) <= self.limit_bytes else None
+        return Trial(quality, effort, data, score, has_overlay=drawn is not None)
 
     def too_much(self, trial: Trial) -> bool:
         """Whether a lower quality is to be tried next: the file is too large, or its score high enough."""
@@ -160,6 +170,71 @@ class _Trials:
     def reaches(self, trial: Trial) -> bool:
         """Whether a file has the score that is the target; False where there is no such target."""
         return self.goal.least is not None and trial.score is not None and trial.score >= self.goal.least
+
+    def best(self, effort: int) -> Trial:
+        """Return the best file that keeps the limit, or the exact one; TargetError where there is none."""
+        within = [trial for trial in self.trials.values() if len(trial.data) <= self.limit_bytes]
+        kinds = [[trial for trial in within if trial.has_overlay == kind] for kind in (False, True)]
+        bests = (max(kind, key=lambda trial: self._rank(trial, effort)) for kind in kinds if kind)
+        best = max(bests, key=lambda trial: self._rank_of_kind(trial, effort), default=None)
+        missed = self.goal.least is not None and (best is None or not self.reaches(best))
+        if missed and self.exact is not None:
+            return self.exact
+        if best is None:
+            raise TargetError(self._too_large())
+        if missed and len(within) == len(self.trials):
+            raise TargetError(self._too_low(max(trial.score for trial in within if trial.score is not None)))
+        if missed or self.goal.quality is not None:
+            note = f"the quality is lower than asked for, to keep within {self.goal.max_bytes:,} bytes"
+            return replace(best, notes=(note,))
+        return best
+
+    def _rank(self, trial: Trial, effort: int) -> tuple[Any, ...]:
+        """Return what makes one file that keeps the limit better than another of its kind: larger is better."""
+        finished = trial.effort == effort  # at the same quality more effort gives a better picture
+        size_bytes = len(trial.data)
+        if self.goal.target_bpp is not None:
+            return finished, -abs(size_bytes - self.goal.target_bpp * self.bytes_per_bpp)
+        if self.goal.least is not None:
+            reaches = self.reaches(trial)
+            return reaches, finished, -size_bytes if reaches else trial.score
+        return finished, trial.quality
+
+    def _rank_of_kind(self, trial: Trial, effort: int) -> tuple[Any, ...]:
+        """Return the same of the best files of both kinds, which where a size is the target are both near it."""
+        if self.goal.least is not None:
+            return self._rank(trial, effort)
+        return trial.effort == effort, trial.quality, -len(trial.data)
+
+    def _too_low(self, highest: float) -> str:
+        measure = self.goal.measure
+        wanted, reachable = measure.wanted.format(self.goal.least), measure.said.format(math.floor(100 * highest) / 100)
+        return f"no quality reaches {wanted}; the highest is {reachable}"
+
+    def _too_large(self) -> str:
+        smallest_bytes = min(len(trial.data) for trial in self.trials.values())
+        if self.limit_bytes == self.goal.max_bytes:
+            return f"no quality keeps within {self.limit_bytes:,} bytes; the smallest file has {smallest_bytes:,} bytes"
+        smallest_bpp = math.ceil(1000 * smallest_bytes / self.bytes_per_bpp) / 1000
+        return (
+            f"no quality keeps within {self.goal.target_bpp:g} bits per pixel; "
+            f"the smallest file has {smallest_bpp:.3f} ({smallest_bytes:,} bytes)"
+        )
+
+
+class _Search:
+    """The way through the files of one kind, as far as these are not known yet."""
+
+    def __init__(self, trials: _Trials, drawn: Drawn | None) -> None:
+        self.trials, self.goal, self.drawn = trials, trials.goal, drawn
+        self.rise: dict[str, float] = {}
+
+    def run(self, count: int, effort: int) -> None:
+        """Make what finds the last of the first `count` qualities that is not too much."""
+        place = count // 2
+        if effort > SCOUT_EFFORT:
+            place = self.scouted(count, place)
+        self.bracket(count, effort, place, _most(effort), lambda rises: 0 <= rises <= _SURE)
 
     def scouted(self, count: int, place: int) -> int:
         """Return where the wanted effort should begin, as files of the scouts' effort say."""
@@ -180,9 +255,9 @@ class _Trials:
             if high - low <= 1:
                 break
             place = min(max(place, low + 1), high - 1)
-            trial = self.trial(place, effort)
+            trial = self.trials.trial(place, effort, self.drawn)
             seen.append(_Seen(place, *self._excess(trial)))
-            if self.too_much(trial):
+            if self.trials.too_much(trial):
                 high = place
             else:
                 low = place
@@ -210,46 +285,4 @@ class _Trials:
         """Return how much a file is too much, in the logarithm of bytes or in the score, below 0 where it is not."""
         if self.goal.least is not None and trial.score is not None:
             return "score", trial.score - self.goal.least
-        return "bytes", math.log(len(trial.data) / self.limit_bytes)
-
-    def best(self, effort: int) -> Trial:
-        """Return the best file that keeps the limit, or the exact one; TargetError where there is none."""
-        within = [trial for trial in self.trials.values() if len(trial.data) <= self.limit_bytes]
-        best = max(within, key=lambda trial: self._rank(trial, effort), default=None)
-        missed = self.goal.least is not None and (best is None or not self.reaches(best))
-        if missed and self.exact is not None:
-            return self.exact
-        if best is None:
-            raise TargetError(self._too_large())
-        if missed and len(within) == len(self.trials):
-            raise TargetError(self._too_low(max(trial.score for trial in within if trial.score is not None)))
-        if missed or self.goal.quality is not None:
-            note = f"the quality is lower than asked for, to keep within {self.goal.max_bytes:,} bytes"
-            return replace(best, notes=(note,))
-        return best
-
-    def _rank(self, trial: Trial, effort: int) -> tuple[Any, ...]:
-        """Return what makes one file that keeps the limit better than another: larger is better."""
-        finished = trial.effort == effort  # at the same quality more effort gives a better picture
-        size_bytes = len(trial.data)
-        if self.goal.target_bpp is not None:
-            return finished, -abs(size_bytes - self.goal.target_bpp * self.bytes_per_bpp)
-        if self.goal.least is not None:
-            reaches = self.reaches(trial)
-            return reaches, finished, -size_bytes if reaches else trial.score
-        return finished, trial.quality
-
-    def _too_low(self, highest: float) -> str:
-        measure = self.goal.measure
-        wanted, reachable = measure.wanted.format(self.goal.least), measure.said.format(math.floor(100 * highest) / 100)
-        return f"no quality reaches {wanted}; the highest is {reachable}"
-
-    def _too_large(self) -> str:
-        smallest_bytes = min(len(trial.data) for trial in self.trials.values())
-        if self.limit_bytes == self.goal.max_bytes:
-            return f"no quality keeps within {self.limit_bytes:,} bytes; the smallest file has {smallest_bytes:,} bytes"
-        smallest_bpp = math.ceil(1000 * smallest_bytes / self.bytes_per_bpp) / 1000
-        return (
-            f"no quality keeps within {self.goal.target_bpp:g} bits per pixel; "
-            f"the smallest file has {smallest_bpp:.3f} ({smallest_bytes:,} bytes)"
-        )
+        return "bytes", math.log(len(trial.data) / self.trials.limit_bytes)

@@ -63,7 +63,7 @@ SUFFIX = ".vqc"
     "--strip", type=click.Choice(("none", "gps", "all")), default="none", show_default=True,
     help="Leave out EXIF and XMP (all), or the places in them (gps).",
 )  # fmt: skip
-@click.option("--lossy", is_flag=True, help="Store drawn pictures with loss too, even where the file gets larger.")
+@click.option("--lossy", is_flag=True, help="Store what is drawn with loss too, even where the file gets larger.")
 @keeping_flags
 @click.option("--psnr", is_flag=True, help="Measure the PSNR of each file for the --manifest.")
 @collection_options
@@ -88,7 +88,8 @@ def command(
     few times to find its quality.
 
     A drawn picture (a flat color, a page of text, a screen, a diagram) is stored without loss where that takes at
-    most 16 bytes more, or keeps the size that is asked for.
+    most 16 bytes more, or keeps the size that is asked for; so are drawn parts around a photograph, where that
+    takes fewer bytes.
 
     \b
     vqc compress photo.png -o photo.vqc
@@ -184,6 +185,8 @@ def _convert(name: str, data: bytes, goal: Goal, options: _Options, psnr: bool) 
         facts[goal.measure.name] = found.score
     if found.is_lossless:
         facts["lossless"] = True
+    if found.has_overlay:
+        facts["overlay"] = True
     if psnr:
         facts["psnr_db"] = round(psnr_db(*shown(picture, coder.decompress(found.data))), 3)
     return found.data, facts | ({"notes": picture.notes} if picture.notes else {})
@@ -211,6 +214,7 @@ def _compress(job: Job, goal: Goal, options: _Options) -> Outcome:
         "quality": found.quality,
         "effort": found.effort,
         "lossless": found.is_lossless,
+        "overlay": found.has_overlay,
         **({} if found.score is None else {goal.measure.name: found.score}),
         "input_bytes": input_bytes,
         "bytes": len(found.data),
@@ -246,4 +250,5 @@ def _found(goal: Goal, found: Trial) -> str:
     if found.is_lossless:
         return ", without loss"
     quality = f", quality {found.quality:g}" if max_trials(goal, found.effort) > 1 else ""
-    return quality if found.score is None else f"{quality}, {goal.measure.said.format(found.score)}"
+    drawn = ", drawn parts without loss" if found.has_overlay else ""
+    return drawn + (quality if found.score is None else f"{quality}, {goal.measure.said.format(found.score)}")

@@ -69,7 +69,7 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
     pixels = facts["width"] * facts["height"]
     beta = f"beta = {facts['beta']}" + (f" ({facts['beta_mode']})" if facts["beta"] > 1 else "")
     yield f"{name}: {facts['width']} x {facts['height']}, {facts['bytes']:,} bytes, {facts['bpp']:.4f} bpp"
-    yield _row("quality", "without loss" if facts["lossless"] else f"{facts['quality']:g} of 100")
+    yield _row("quality", _quality(facts))
     raw_bytes, channels = _channels(facts)
     yield _row("smaller than pixels", f"{raw_bytes / facts['bytes']:.1f} times ({raw_bytes:,} bytes of {channels})")
     space = "by its ICC profile" if facts["icc_profile"] else "sRGB"
@@ -95,6 +95,12 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
         return
     yield "storage analysis"
     yield from _describe_storage(facts, pixels)
+
+
+def _quality(facts: dict[str, Any]) -> str:
+    if facts["lossless"]:
+        return "without loss"
+    return f"{facts['quality']:g} of 100" + (", drawn parts without loss" if facts["overlay"] else "")
 
 
 def _channels(facts: dict[str, Any]) -> tuple[int, str]:

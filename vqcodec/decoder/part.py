@@ -13,10 +13,10 @@ from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.indices import Size, decode_codes, size_of
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
-from vqcodec.exact.stored import decode_pixels
+from vqcodec.exact.stored import decode_overlay, decode_pixels
 from vqcodec.exact.tiles import Rectangle
 from vqcodec.heap import trim
-from vqcodec.image import Picture, part_with, resized, stored_part
+from vqcodec.image import Picture, part_with, resized, weighted_part
 
 Box = Sequence[int]
 """Left, upper, right and lower as Pillow has them: right and lower are the first that are not meant."""
@@ -54,8 +54,12 @@ def picture_of_part(parsed: Container, metadata: Metadata, prior: Prior, shower:
         with closing(decode_codes(parsed, metadata, prior, shower.needed(window, size))) as codes:
             pixels = shower.show(codes, window, size)
         trim()  # the last codes, before whoever writes the picture takes as much as it has
-        pixels = resized(pixels, part.grid(window))
-        return part_with(pixels, parsed.ancillary, window.slices())
+        place, grid = window.slices(), part.grid(window)
+        overlay = decode_overlay(parsed)
+        if overlay is not None:
+            overlay.lay(pixels, place)
+            return weighted_part(pixels, parsed.ancillary, place, grid)
+        return part_with(resized(pixels, grid), parsed.ancillary, place)
 
 
 def stored_picture_of_part(parsed: Container, metadata: Metadata, part: Part) -> Picture:
@@ -63,8 +67,8 @@ def stored_picture_of_part(parsed: Container, metadata: Metadata, part: Part) ->
     size = size_of(parsed.header)
     window = part.window(size)
     with memory_errors(size):
-        pixels = decode_pixels(parsed, metadata)
-        return stored_part(pixels, parsed.ancillary, window.slices(), part.grid(window))
+        place = window.slices()
+        return weighted_part(decode_pixels(parsed, metadata)[place], parsed.ancillary, place, part.grid(window))
 
 
 def _check_most(most: int) -> None:

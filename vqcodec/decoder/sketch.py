@@ -15,7 +15,8 @@ from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.indices import decode_first_codes, size_of
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
-from vqcodec.image import Picture, part_with, resized
+from vqcodec.exact.stored import decode_overlay
+from vqcodec.image import Picture, laid_over, part_with, resized
 from vqcodec.transform import Array, LinearPath
 
 _CELLS = (1, 2, 4)
@@ -27,14 +28,15 @@ _LEFT_OUT = 15.0
 def sketch_of_part(parsed: Container, metadata: Metadata, prior: Prior, path: LinearPath, part: Part) -> Picture | None:
     """Return a part of the picture in a parsed file, nearly as it would be; None where it is too large for this.
 
-    Of the tiles that it needs only the first channels are decoded, so that their checksums are not checked.
+    Of the tiles that it needs only the first channels are decoded, so that their checksums are not checked. Under alpha
+    a sketch has no colors that could go with those of an overlay, so then there is none.
     """
     size = size_of(parsed.header)
     window = part.window(size)
     grid = part.grid(window)
     stride = path.basis.shape[2]
     cells = next((n for n in _CELLS if max(grid) * stride <= n * max(window.grid)), None)
-    if cells is None:
+    if cells is None or (parsed.overlay is not None and parsed.has_alpha):
         return None
     with memory_errors(size):
         held = window.covered(stride)
@@ -44,7 +46,10 @@ def sketch_of_part(parsed: Container, metadata: Metadata, prior: Prior, path: Li
         drawn = _drawn(codes, _means(path.basis, finer)[: len(codes)] / np.float32(prior.codes_per_step))
         box = window.within(held.enlarged(stride))
         left, upper, right, lower = (n * finer / stride for n in (box.left, box.top, box.right, box.bottom))
-        return part_with(resized(drawn, grid, (left, upper, right, lower)), parsed.ancillary, window.slices())
+        pixels, overlay = resized(drawn, grid, (left, upper, right, lower)), decode_overlay(parsed)
+        if overlay is not None:
+            pixels = laid_over(pixels, overlay, window.slices())
+        return part_with(pixels, parsed.ancillary, window.slices())
 
 
 def _channels(path: LinearPath, cells: int) -> int:

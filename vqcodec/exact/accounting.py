@@ -26,7 +26,7 @@ from vqcodec.exact.bitstream.sections import SECTION_NAMES
 from vqcodec.exact.indices import check_model, check_size, decode_tiles, latent_grid
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
-from vqcodec.exact.stored import decode_pixels
+from vqcodec.exact.stored import decode_overlay, decode_pixels
 
 FLOAT_BITS = 32
 
@@ -154,7 +154,7 @@ def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
 
     Without its model (None) its name, the quantizer's and the indices' storage are null; without its prior the entropy
     of the indices. Of a file that has pixels without loss the indices' storage is null, and with its prior they are
-    decoded.
+    decoded, as is an overlay.
     """
     header = parsed.header
     indices, is_lossless = None, parsed.pixels is not None
@@ -164,6 +164,8 @@ def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
         decode_pixels(parsed, metadata)
     elif metadata:
         check_model(header, metadata)
+    if prior:
+        decode_overlay(parsed)
     said = parsed.ancillary
     return {
         "width": header.width,
@@ -182,6 +184,7 @@ def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
         "tile": header.tile,
         "quality": header.quality,
         "lossless": is_lossless,
+        "overlay": parsed.overlay is not None,
         "bytes": parsed.size_bytes,
         "bpp": bits_per_pixel(8 * parsed.size_bytes, header),
         "icc_profile": said.icc is not None,

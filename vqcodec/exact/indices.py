@@ -55,8 +55,18 @@ def pack(encoded: PictureChoice, metadata: Metadata, prior: Prior, ancillary: An
     return encode_tiles(parts, encoded.size, metadata, prior, ancillary)
 
 
-def encode_tiles(parts: Parts, size: Size, metadata: Metadata, prior: Prior, ancillary: Ancillary = NOTHING) -> bytes:
-    """Return the .vqc file of a picture's tiles. Of each only the bytes are kept, so they may come one by one."""
+def encode_tiles(
+    parts: Parts,
+    size: Size,
+    metadata: Metadata,
+    prior: Prior,
+    ancillary: Ancillary = NOTHING,
+    overlay: bytes | None = None,
+) -> bytes:
+    """Return the .vqc file of a picture's tiles. Of each only the bytes are kept, so they may come one by one.
+
+    overlay: what pixels.pack_overlay returns, or None.
+    """
     streams = [
         # The CRC is that of the indices, not of the bytes: a decoder that decodes to other indices must notice.
         (index_crc(choice.indices), prior.encode(choice.indices, choice.classes, size.quality))
@@ -64,7 +74,7 @@ def encode_tiles(parts: Parts, size: Size, metadata: Metadata, prior: Prior, anc
     ]
     crc = tiles_crc(streams) if size.tile else streams[0][0]
     header = make_header(size, metadata, prior, crc)
-    return container.write(header, write_streams(streams) if size.tile else streams[0][1], ancillary)
+    return container.write(header, write_streams(streams) if size.tile else streams[0][1], ancillary, overlay)
 
 
 def make_header(size: Size, metadata: Metadata, prior: Prior, crc: int) -> Header:

@@ -1,4 +1,4 @@
-"""A picture whose file has its pixels without loss in the place of indices; no torch."""
+"""A picture whose file has its pixels without loss in the place of indices, or some of them over these; no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vqcodec.errors import FormatError
 from vqcodec.exact.bitstream import container, raw_lzma
 from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.container import NOTHING, Container
-from vqcodec.exact.bitstream.pixels import Pixels, pack_pixels, unpack_pixels
+from vqcodec.exact.bitstream.pixels import Overlay, Pixels, pack_pixels, unpack_overlay, unpack_pixels
 from vqcodec.exact.bitstream.sections import PIXELS, Section
 from vqcodec.exact.indices import Size, check_model, make_header
 from vqcodec.exact.model_file import Metadata
@@ -40,3 +40,11 @@ def decode_pixels(parsed: Container, metadata: Metadata) -> Pixels:
     if zlib.crc32(pixels.data) != header.index_crc:
         raise FormatError("the pixels do not match their checksum; the file is damaged")
     return pixels
+
+
+def decode_overlay(parsed: Container) -> Overlay | None:
+    """Return what a parsed file has over its indices, or None; FormatError where that is not what was encoded."""
+    header, payload = parsed.header, parsed.overlay
+    if payload is None:
+        return None
+    return unpack_overlay(payload, header.height, header.width, is_gray=parsed.is_gray)

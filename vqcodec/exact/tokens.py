@@ -26,7 +26,15 @@ from vqcodec.errors import FormatError
 from vqcodec.exact.bitstream.ancillary import Ancillary, unpack_sections
 from vqcodec.exact.bitstream.container import NOTHING, pack_sections, read_sections
 from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE, Reader
-from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, MOST_STREAM_BYTES, PIXELS, Section
+from vqcodec.exact.bitstream.sections import (
+    COLOR_SPACE,
+    ICC_PROFILE,
+    INDICES,
+    MOST_STREAM_BYTES,
+    OVERLAY,
+    PIXELS,
+    Section,
+)
 from vqcodec.exact.indices import (
     PictureChoice,
     Size,
@@ -217,7 +225,7 @@ def _bytes(name: str, values: npt.NDArray[Any] | None) -> bytes | None:
 
 def _sections(data: bytes) -> dict[int, Section]:
     sections = {section.type: section for section in read_sections(Reader(data))}
-    if sections.keys() & {INDICES, PIXELS, ICC_PROFILE, COLOR_SPACE}:
+    if sections.keys() & {INDICES, PIXELS, OVERLAY, ICC_PROFILE, COLOR_SPACE}:
         raise FormatError("the .npz has sections that are pixels or have arrays of their own: indices or icc")
     return sections
 

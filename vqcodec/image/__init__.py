@@ -27,10 +27,10 @@ from vqcodec.image import depth, jpeg, plugins
 from vqcodec.image import png as png_file
 from vqcodec.image.alpha import DEFAULT_BACKGROUND, filled, flattened, parse_color, shown, split_alpha
 from vqcodec.image.color import to_rgb
-from vqcodec.image.drawn import drawn_pixels
+from vqcodec.image.drawn import Drawn, drawn_parts, drawn_pixels
 from vqcodec.image.kinds import kind_of
 from vqcodec.image.metadata import STRIP, oriented, other_metadata, stripped
-from vqcodec.image.parts import part_with, resized, stored_part
+from vqcodec.image.parts import laid_over, part_with, resized, weighted_part
 from vqcodec.image.picture import Picture, picture_with
 from vqcodec.image.plugins import missing_note
 from vqcodec.image.png import Png
@@ -39,12 +39,15 @@ from vqcodec.image.writing import LAID_OVER, info_of, output_format, to_pil, wri
 
 __all__ = [
     "STRIP",
+    "Drawn",
     "Picture",
     "check_no_picture",
+    "drawn_parts",
     "drawn_pixels",
     "find_pictures",
     "info_of",
     "is_picture_name",
+    "laid_over",
     "list_pictures",
     "missing_note",
     "output_format",
@@ -54,9 +57,9 @@ __all__ = [
     "read_picture",
     "resized",
     "shown",
-    "stored_part",
     "stripped",
     "to_pil",
+    "weighted_part",
     "write_picture",
 ]
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from vqcodec.exact.bitstream.ancillary import Ancillary
+from vqcodec.exact.bitstream.pixels import Overlay
 from vqcodec.image.picture import Picture, picture_with
 
 Pixels = npt.NDArray[np.uint8]
@@ -29,20 +30,27 @@ def part_with(pixels: Pixels, said: Ancillary, place: tuple[slice, slice]) -> Pi
     """Return the picture of decoded pixels that show what is at `place` in a picture of which a file says this.
 
     Alpha becomes as large as the pixels. These have no weights by it: where it is 0, pixels that were encoded with loss
-    have the colors of what is near; for others there is `stored_part`. Color profile and metadata are those of the
+    have the colors of what is near; for others there is `weighted_part`. Color profile and metadata are those of the
     whole.
     """
     alpha = None if said.alpha is None else resized(said.alpha[place], pixels.shape[:2])
     return picture_with(pixels, replace(said, alpha=alpha))
 
 
-def stored_part(pixels: Pixels, said: Ancillary, place: tuple[slice, slice], grid: tuple[int, int]) -> Picture:
-    """Return the picture of what is at `place`, made smaller to a height and width, in pixels stored without loss.
+def weighted_part(pixels: Pixels, said: Ancillary, place: tuple[slice, slice], grid: tuple[int, int]) -> Picture:
+    """Return the same of pixels uint8 [h, w, 3] that show what is at `place`, made smaller to a height and width.
 
-    pixels: uint8 [H, W, 3], all of them. Pillow weighs them by alpha: where it is 0 they may be of any color.
+    Pillow weighs them by alpha: where it is 0, those that are stored without loss may be of any color.
     """
-    pixels = pixels[place]
     if said.alpha is None or pixels.shape[:2] == grid:
         return part_with(resized(pixels, grid), said, place)
     both = resized(np.dstack([pixels, said.alpha[place]]), grid)
     return picture_with(both[..., :3], replace(said, alpha=both[..., 3]))
+
+
+def laid_over(pixels: Pixels, overlay: Overlay, place: tuple[slice, slice]) -> Pixels:
+    """Return pixels uint8 [h, w, 3], which show what is at `place` made smaller, with an overlay made smaller too."""
+    alpha = overlay.drawn[place].astype(np.uint8) * np.uint8(255)
+    both = resized(np.dstack([overlay.pixels[place], alpha]), pixels.shape[:2])  # Pillow weighs colors by alpha
+    under = Image.fromarray(pixels).convert("RGBA")
+    return np.array(Image.alpha_composite(under, Image.fromarray(both)).convert("RGB"))

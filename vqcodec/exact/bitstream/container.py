@@ -17,6 +17,7 @@ from vqcodec.exact.bitstream.sections import (
     ICC_PROFILE,
     INDICES,
     OPTIONAL,
+    OVERLAY,
     PIXELS,
     SECTION_NAMES,
     Section,
@@ -46,8 +47,12 @@ class Container:
     @property
     def pixels(self) -> bytes | None:
         """The stream of the pixels, or None where the file has indices."""
-        section = self._by_type.get(PIXELS)
-        return None if section is None else section.payload
+        return self._payload(PIXELS)
+
+    @property
+    def overlay(self) -> bytes | None:
+        """What is drawn over the picture that the indices give, packed, or None."""
+        return self._payload(OVERLAY)
 
     @property
     def icc(self) -> bytes | None:
@@ -75,14 +80,19 @@ class Container:
         """Whether the picture has no colors."""
         return GRAY in self._by_type
 
+    def _payload(self, type: int) -> bytes | None:
+        section = self._by_type.get(type)
+        return None if section is None else section.payload
+
     @property
     def _by_type(self) -> dict[int, Section]:
         return {section.type: section for section in self.sections}
 
 
-def write(header: Header, indices: bytes, ancillary: Ancillary = NOTHING) -> bytes:
+def write(header: Header, indices: bytes, ancillary: Ancillary = NOTHING, overlay: bytes | None = None) -> bytes:
     """Return a complete .vqc file; InputError for what is too long for one."""
-    return write_sections(header, [Section(INDICES, indices), *ancillary.sections])
+    drawn = [] if overlay is None else [Section(OVERLAY, overlay)]
+    return write_sections(header, [Section(INDICES, indices), *drawn, *ancillary.sections])
 
 
 def write_sections(header: Header, sections: Iterable[Section]) -> bytes:
@@ -112,11 +122,13 @@ def read(data: bytes | bytearray | memoryview) -> Container:
 
 
 def _check_content(header: Header, types: set[int]) -> None:
-    """Raise FormatError for a file that has not either indices or pixels, or tiles of pixels."""
+    """Raise FormatError for a file that has not either indices or pixels, or beside pixels tiles or an overlay."""
     if not types & {INDICES, PIXELS}:
         raise FormatError("the file has no index section and no pixels; it is damaged")
     if {INDICES, PIXELS} <= types:
         raise FormatError("the file has indices and pixels, of which one is right; it is damaged")
+    if {PIXELS, OVERLAY} <= types:
+        raise FormatError("the file has an overlay over pixels that are without loss already; it is damaged")
     if PIXELS in types and header.tile:
         raise FormatError("the header says tiles, of which pixels without loss have none; the file is damaged")
 
