@@ -105,7 +105,9 @@ def test_a_dry_run_writes_nothing(run: Run, folder: Path, tiny_model: Path, tmp_
 
 def test_a_dry_run_finds_what_exists(run: Run, photo: Path, packed: Path, tiny_model: Path, tmp_path: Path) -> None:
     assert run("compress", photo, "--dry-run", "--model", tiny_model).code == 1
-    result = run("compress", photo, tmp_path / "photo.png", "--dry-run", "--skip-existing", "--model", tiny_model)
+    for path in (photo, packed):
+        path.with_stem("other").write_bytes(path.read_bytes())
+    result = run("compress", photo, tmp_path / "other.png", "--dry-run", "--skip-existing", "--model", tiny_model)
     assert result.code == 0 and "2 skipped" in result.err
 
 

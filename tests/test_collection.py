@@ -154,6 +154,20 @@ def test_originals_and_other_runs_are_safe(
     assert files(photos) == before
 
 
+def test_a_manifest_is_of_one_model_whatever_its_file_is_called(
+    photos: Path, tmp_path: Path, run: Run, tiny_model: Path, context_model: Path
+) -> None:
+    words = ["--model", tmp_path / "model.safetensors", "--manifest"]
+    for model, said in ((tiny_model, ""), (context_model, "is the manifest of another run (fingerprint was")):
+        (tmp_path / "model.safetensors").write_bytes(model.read_bytes())
+        done = run("compress", photos, "-o", tmp_path / "small", "-e", 1, *words, tmp_path / "done.jsonl")
+        assert done.code == (1 if said else 0) and said in done.err
+    back = ("decompress", tmp_path / "small", "-o", tmp_path / "back", *words, tmp_path / "back.jsonl")
+    assert "4 failed" in run(*back).err  # it is the model of none of them
+    (tmp_path / "model.safetensors").write_bytes(tiny_model.read_bytes())
+    assert "is the manifest of another run (fingerprint was" in run(*back).err
+
+
 def test_a_manifest_of_another_version_is_called_so(tmp_path: Path) -> None:
     head = {"vqc": "compress", "lossy": False, "psnr": False}
     path = tmp_path / "m.jsonl"

@@ -64,7 +64,7 @@ def test_a_store_that_does_not_answer(
     assert not (tmp_path / "small").exists()
     (tmp_path / "done.jsonl").unlink()
     assert "memory://none does not exist" in convert("memory://none", tmp_path / "small").err
-    (tmp_path / "done.jsonl").unlink()
+    assert not (tmp_path / "done.jsonl").exists()  # which would be the manifest of a mistake
     assert "Protocol not known" in convert("nowhere://none", tmp_path / "small").err
 
 
@@ -75,4 +75,4 @@ def test_what_is_written_to_a_store_is_there_whole_or_not(store: str) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         stores.write("memory://out/half", Ending(b"abc"))
-    assert not stores.exists("memory://out/half")
+    assert not stores.has_file("memory://out/half")

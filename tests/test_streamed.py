@@ -12,14 +12,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 import torch
 from PIL import Image
+from streaming import levels, png, shards, tar
 from tiny import Run, picture, tiny_settings
-from torch import Tensor
 
-from vqcodec import ranks, stores, training
+from vqcodec import ranks, training
 from vqcodec.errors import InputError, SettingsError
 from vqcodec.exact import model_file
 from vqcodec.training import checkpoint, checkpoint_path
@@ -32,38 +31,6 @@ from vqcodec.training.recipe import make_settings
 CPU = torch.device("cpu")
 AUTOENCODER: dict[str, Any] = {"network": "vqvae", "quantizer": "vq", "K": 16, "d": 8, "steps": 6}
 AUTOENCODER |= {"batch": 4, "crop": 32, "threads": 1}
-
-
-def png(value: int, side: int = 24) -> bytes:
-    data = io.BytesIO()
-    Image.new("L", (side, side), value).save(data, "PNG")
-    return data.getvalue()
-
-
-def tar(members: dict[str, bytes]) -> bytes:
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as archive:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return data.getvalue()
-
-
-def shards(folder: Path, count: int = 4, each: int = 5) -> list[Path]:
-    """Write .tar files of pictures whose gray level is their number, with other files between them."""
-    folder.mkdir(exist_ok=True)
-    paths = []
-    for i in range(count):
-        members = {f"{n:03}.png": png(n) for n in range(i * each, (i + 1) * each)}
-        members |= {"notes.txt": b"of this shard", "__about__/preview.png": b"no picture"}
-        paths.append(folder / f"shard-{i}.tar")
-        paths[-1].write_bytes(tar(members))
-    return paths
-
-
-def levels(pictures: list[Tensor]) -> list[int]:
-    return [int(picture[0, 0, 0]) for picture in pictures]
 
 
 def test_an_epoch_has_every_picture_once(tmp_path: Path) -> None:
@@ -153,9 +120,10 @@ def test_an_index_says_what_would_be_counted(tmp_path: Path) -> None:
     for wrong in (0, "5", None):
         with pytest.raises(InputError, match="make it anew with widsindex"):
             says(5, wrong)
-    index.write_text("{}")
-    with pytest.raises(InputError, match="no index of shards"):
-        find_shards([index])
+    for text in ("{}", "[" * 200_000):
+        index.write_text(text)
+        with pytest.raises(InputError, match="no index of shards"):
+            find_shards([index])
 
 
 def test_a_shard_that_ends_in_the_middle(tmp_path: Path, run: Run) -> None:
@@ -164,7 +132,7 @@ def test_a_shard_that_ends_in_the_middle(tmp_path: Path, run: Run) -> None:
     done = run("train", path, "--stream", "--quantizer", "vq", "-o", tmp_path / "model.safetensors")
     assert done.code == 1 and done.err.startswith(f"vqc: {path} ends in the middle or is damaged; get a whole")
     path.write_bytes(b"no archive at all" * 100)
-    with pytest.raises(InputError, match="cannot be read as a .tar"):
+    with pytest.raises(InputError, match="is no .tar"):
         find_shards([path])
 
 
@@ -193,49 +161,6 @@ def test_of_large_pictures_a_part_is_taken(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(streamed, "_LARGEST_SIDE", 16)
     pictures = StreamedPictures(find_shards(shards(tmp_path, 1))[0], 1, CPU, count=5)
     assert all(each.shape == (3, 16, 16) for each in pictures.at(0, 2).pictures)
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A folder of a store with shards, which is asked again without waiting."""
-    monkeypatch.setattr(stores, "_WAIT_SECONDS", 0.0)
-    for path in shards(tmp_path):
-        stores.write(f"memory://photos/{path.name}", io.BytesIO(path.read_bytes()))
-    return "memory://photos"
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
-    """Let a store fail in the middle of reading, some times."""
-    opened, left = stores.opened, [times]
-
-    class Failing(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            if self.tell() > 3000 and left[0]:
-                left[0] -= 1
-                raise ConnectionError("the connection was reset")
-            return super().read(2000 if size is None else min(size, 2000))
-
-    monkeypatch.setattr(stores, "opened", lambda address: Failing(opened(address).read()))
-
-
-@pytest.mark.parametrize("source", ["memory:/photos", "memory:/photos/shard-{0..3}.tar"])
-def test_shards_of_a_store(store: str, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found, _ = find_shards([Path(source)])
-    assert [shard.count for shard in found] == [5] * 4
-    failing(monkeypatch, 4)
-    assert sorted(levels(StreamedPictures(found, 1, CPU, count=20).at(0, 2).pictures)) == list(range(20))
-
-
-def test_a_store_that_does_not_answer(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found, _ = find_shards([Path(store)])
-    failing(monkeypatch, 10**6)
-    with pytest.raises(InputError, match="cannot be read .the connection was reset"):
-        StreamedPictures(found, 1, CPU, count=20).at(0, 2)
-    with pytest.raises(InputError, match=r"memory://photos/none.tar does not exist; check the address"):
-        find_shards([Path("memory://photos/none.tar")])
-    with pytest.raises(SettingsError, match="Protocol not known"):
-        find_shards([Path("nowhere://photos/none.tar")])
-    fsspec.filesystem("memory").rm("/photos", recursive=True)
 
 
 def test_a_streamed_run_goes_on_as_if_it_had_not_been_interrupted(

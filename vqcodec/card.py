@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import InputError
 from vqcodec.exact.model_file import Metadata
+from vqcodec.files import parsed_json
 
 _TRAINING = ("data", "pictures", "steps", "seconds", "machine")
 _SETTINGS = ("K", "m", "d_star", "beta", "mode", "depth")
@@ -26,7 +26,7 @@ def model_card(metadata: Metadata, size_bytes: int, name: str, results: dict[str
 def read_results(path: Path) -> dict[str, Any]:
     """Return what results.json of `vqc eval` holds; InputError where it does not."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parsed_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -63,6 +63,13 @@ def _training(metadata: Metadata) -> str:
 
 
 def _measured(metadata: Metadata, results: dict[str, Any]) -> str:
+    try:
+        return _checked_measured(metadata, results)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError("the results are damaged; give the results.json that vqc eval writes") from error
+
+
+def _checked_measured(metadata: Metadata, results: dict[str, Any]) -> str:
     codec = next(
         (key for key, said in results["codecs"].items() if said["settings"].get("fingerprint") == metadata.fingerprint),
         None,

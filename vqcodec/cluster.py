@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -19,6 +20,7 @@ R = TypeVar("R")
 _ITEMS_AT_A_TIME = 50_000
 _MOST_OF_A_TASK, _TASKS_OF_AN_ACTOR = 32, 16
 """A task has so many items at most, since they are done again with it, and few enough for so many tasks an actor."""
+_SECONDS_TO_ANSWER = 10
 # An item that takes its process with it would be tried for ever.
 _RETRIES = 3
 
@@ -30,12 +32,13 @@ def in_ray(
 
     They run on the cluster that RAY_ADDRESS names, or on one that is made here. An actor that is lost is replaced, and
     its items are done again, a few times; then VqcError is what comes of them. SettingsError without the extra,
-    VqcError where Ray gives up, and what `prepare` raises.
+    VqcError where no cluster answers or Ray gives up, and what `prepare` raises.
     """
     ray = _ray()
     if prepare is not None:
         prepare()  # what cannot be prepared is said once, and not by every actor
     if not ray.is_initialized():
+        _check_answers(os.environ.get("RAY_ADDRESS", ""))
         quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
         here = {"address": "local", "num_cpus": max(count, cores()), "include_dashboard": False}
         ray.init(**quiet, **({} if "RAY_ADDRESS" in os.environ else here))
@@ -85,6 +88,17 @@ class _Actor:
         """Return the numbers of items with what came of them."""
         came = [pickle.dumps(self.do(pickle.loads(bytes(item)))) for item in batch["item"]]
         return {"number": list(batch["number"]), "came": came}
+
+
+def _check_answers(address: str) -> None:
+    """Raise VqcError where nothing answers at an address of host and port; Ray would ask for minutes, and end."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():  # as "auto" and "local" are
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise VqcError(f"no cluster answers at RAY_ADDRESS={address} ({error}); start it, or unset that") from error
 
 
 def _ray() -> Any:

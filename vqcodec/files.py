@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import stat
@@ -10,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from vqcodec.errors import InputError, OutputError
 
@@ -21,7 +22,7 @@ _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 
 def read_file(path: Path) -> bytes:
     """Return the bytes of a file of at most 1 GiB; InputError where it cannot be read."""
-    with _readable(path), path.open("rb") as file:
+    with readable(path), path.open("rb") as file:
         return read_stream(file, str(path))
 
 
@@ -33,9 +34,17 @@ def read_stream(file: BinaryIO, name: str) -> bytes:
     return data
 
 
+def parsed_json(text: bytes | str) -> Any:
+    """Return what JSON holds; ValueError whatever is wrong with it, brackets without an end among it."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def check_input(path: Path) -> None:
     """Raise InputError where there is no file, or none that can be reached."""
-    with _readable(path):
+    with readable(path):
         path.stat()
 
 
@@ -55,7 +64,7 @@ def check_output(path: Path, force: bool = False) -> None:
 
 def keep_time(source: Path, target: Path) -> None:
     """Give a file the time of change of another; OutputError where that cannot be. Devices and pipes are left alone."""
-    with _readable(source):
+    with readable(source):
         status = source.stat()
     with _writable(target):
         if target.is_file():
@@ -79,6 +88,13 @@ def check_not_input(target: Path, inputs: Identities) -> None:
         )
 
 
+def lies_in(path: Path, folder: Path) -> bool:
+    """Return whether a path, which need not be there yet, is a folder or in it, whatever links lead to either."""
+    path, folder = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    known = identities([folder])
+    return any(above == folder or _identity(above) in known for above in (path, *path.parents))
+
+
 def spelling(path: Path) -> str:
     """Return what spellings of an output have in common that may be one file: links, capitals and accents aside."""
     name = unicodedata.normalize("NFD", os.path.realpath(path)).casefold()
@@ -99,6 +115,21 @@ def are_one_file(first: Path, second: Path) -> bool:
                 Path(folder, first.name).touch()
                 return Path(folder, second.name).exists()
     return False
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say in one sentence why a file cannot be read; InputError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; check the path") from error
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder; name a file in it") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a zero byte
+        raise InputError(f"{path} is not the name of a file; check the path") from error
 
 
 @contextmanager
@@ -167,17 +198,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; check the path") from error
-    except IsADirectoryError as error:
-        raise InputError(f"{path} is a folder; name a file in it") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # a zero byte
-        raise InputError(f"{path} is not the name of a file; check the path") from error

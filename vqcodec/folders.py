@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vqcodec.errors import InputError
 from vqcodec.names import printable
@@ -43,7 +43,7 @@ def list_folder(folder: str | Path, suffixes: Collection[str], recursive: bool =
     _collect(Path(folder), suffixes, recursive, found)
     found.files.sort()
     # Of a hidden name nobody asks why it is left out, so another one is said first.
-    found.left_out.sort(key=lambda path: (path.name.startswith("."), path))
+    found.left_out.sort(key=lambda path: (is_hidden(path.name), path))
     return found
 
 
@@ -54,7 +54,7 @@ def walked(folder: Path, unreadable: Callable[[InputError], None] = lambda _: No
     """
     try:
         with os.scandir(folder) as found:
-            entries = sorted((entry for entry in found if not entry.name.startswith(".")), key=lambda entry: entry.name)
+            entries = sorted((entry for entry in found if not is_hidden(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
         unreadable(_unreadable(folder, error))
         return
@@ -62,6 +62,11 @@ def walked(folder: Path, unreadable: Callable[[InputError], None] = lambda _: No
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from walked(Path(entry.path), unreadable)
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a name in a folder, a store or an archive is hidden, or in a hidden folder."""
+    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
 
 
 def left_out_note(paths: Sequence[Path], hint: str = "") -> str:
@@ -88,7 +93,7 @@ def _unreadable(folder: Path, error: OSError) -> InputError:
 
 
 def _sort_in(entry: os.DirEntry[str], suffixes: Collection[str], recursive: bool, found: Found) -> None:
-    path, hidden = Path(entry.path), entry.name.startswith(".")
+    path, hidden = Path(entry.path), is_hidden(entry.name)
     if entry.is_dir() and not recursive:
         return
     if entry.is_dir(follow_symlinks=False) and not hidden:

@@ -6,21 +6,26 @@ store that answers with an error is asked again a few times, longer apart each t
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
+from vqcodec.folders import is_hidden
 
 T = TypeVar("T")
 # As a path, s3://bucket/key is s3:/bucket/key. One letter is a drive.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/(/?)")
+_HERE = re.compile("(file|local):/+")
 _WAIT_SECONDS = 0.5
+_PROBE = ".vqc"
 # Asking again changes nothing: wrong names, missing packages, and what is not allowed.
 _FINAL = (VqcError, FileNotFoundError, PermissionError, ImportError, ValueError)
 TRIES = 5
@@ -37,15 +42,20 @@ def address_of(path: Path | str) -> str:
     return _ADDRESS.sub(r"\1://", str(path), count=1)
 
 
+def is_here(name: str) -> bool:
+    """Return whether a path or an address, such as file:///x, is on this machine's file system."""
+    return not is_address(name) or _HERE.match(name) is not None
+
+
 def local(path: Path) -> Path:
     """Return the path of a file here that was named by an address, as file:///x is; another one as it is."""
-    text = str(path)
-    return Path("/" + text.removeprefix("file:").lstrip("/")) if text.startswith("file:/") else path
+    return Path(_HERE.sub("/", str(path), count=1))
 
 
 def opened(address: str) -> IO[bytes]:
     """Return a file of a store, open to be read from any place; what it raises is for `patiently` or `one_sentence`."""
-    file: IO[bytes] = _fsspec().open(address, "rb").open()
+    system, path = _located(address)
+    file: IO[bytes] = system.open(path, "rb")
     return file
 
 
@@ -75,9 +85,29 @@ def write(address: str, file: IO[bytes]) -> None:
     patiently(lambda: _write(address, file), address, writes=True)
 
 
-def exists(address: str) -> bool:
+def lies_in(address: str, folder: str) -> bool:
+    """Return whether an address is a folder of a store or in it, however both are written."""
+    (system, path), (other, root) = (patiently(lambda name=name: _located(name), name) for name in (address, folder))  # type: ignore[misc]
+    return bool(system == other) and f"{_plain(path)}/".startswith(f"{_plain(root)}/")
+
+
+def has_files(address: str) -> bool:
+    """Return whether a folder of a store has a file that is not hidden; InputError where the store does not answer."""
+    return patiently(lambda: _is_folder(address), address) and not all(is_hidden(name) for name, _ in listed(address))
+
+
+def has_file(address: str) -> bool:
     """Return whether a store has a file of that name; InputError where it does not answer."""
-    return patiently(lambda: bool(_file_system(address).exists(address)), address)
+    return patiently(lambda: _has_file(address), address)
+
+
+def check_writable(address: str) -> None:
+    """Raise OutputError where a store takes no files below an address: an empty one is written and removed again."""
+    probe = f"{address}/{_PROBE}"
+    write(probe, BytesIO())
+    with suppress(Exception):  # who may write need not be allowed to remove
+        system, path = _located(probe)
+        system.rm_file(path)
 
 
 def listed(address: str) -> Iterator[tuple[str, str]]:
@@ -85,19 +115,18 @@ def listed(address: str) -> Iterator[tuple[str, str]]:
 
     InputError where there is no such folder, or the store does not answer.
     """
-    system = _file_system(address)
-    root = str(system._strip_protocol(address)).rstrip("/")
-    folders = [address.rstrip("/")]
+    system, root = patiently(lambda: _located(address), address)
+    root, folders = root.rstrip("/"), [root]
     while folders:
         folder = folders.pop()
         deeper: list[str] = []
-        entries = patiently(lambda folder=folder: system.ls(folder, detail=True), folder)  # type: ignore[misc]
+        entries = patiently(lambda folder=folder: system.ls(folder, detail=True), _below(address, root, folder))  # type: ignore[misc]
         for entry in sorted(entries, key=lambda entry: str(entry["name"])):
-            name, found = str(entry["name"]), str(system.unstrip_protocol(entry["name"]))
+            path = str(entry["name"])
             if entry["type"] == "directory":
-                deeper.append(found)
-            elif name != system._strip_protocol(folder):  # some stores list a folder in itself
-                yield name.removeprefix(root).lstrip("/"), found
+                deeper.append(path)
+            elif path.rstrip("/") != folder.rstrip("/"):  # some stores list a folder in itself
+                yield path.removeprefix(root).lstrip("/"), _below(address, root, path)
         folders.extend(reversed(deeper))
 
 
@@ -107,11 +136,16 @@ def patiently(work: Callable[[], T], name: str, writes: bool = False) -> T:
         try:
             return work()
         except Exception as error:  # a store's package raises errors of its own
-            if isinstance(error, _FINAL) or again + 1 == TRIES:
+            if is_final(error) or again + 1 == TRIES:
                 with one_sentence(name, writes):
                     raise
             wait(again)
     raise AssertionError
+
+
+def is_final(error: Exception) -> bool:
+    """Return whether a store that raises an error would raise it again."""
+    return isinstance(error, _FINAL)
 
 
 def wait(tries: int) -> None:
@@ -132,8 +166,9 @@ def one_sentence(name: str, writes: bool = False) -> Iterator[None]:
     except (ImportError, ValueError) as error:
         raise SettingsError(f"{name}: {error}") from error
     except Exception as error:
-        said = str(error) or type(error).__name__
-        raise error_of(f"{name} cannot be {'written' if writes else 'read'} ({said}); try again later") from error
+        said = f"{name} cannot be {'written' if writes else 'read'} ({str(error) or type(error).__name__})"
+        refused = isinstance(error, PermissionError)
+        raise error_of(f"{said}; {'check what you may do there' if refused else 'try again later'}") from error
 
 
 def _read(address: str) -> bytes:
@@ -150,16 +185,46 @@ def _copy(address: str, file: IO[bytes]) -> None:
 
 def _write(address: str, file: IO[bytes]) -> None:
     # A file system that has folders needs them first.
-    system = _file_system(address)
-    system.makedirs(system._parent(system._strip_protocol(address)), exist_ok=True)
+    system, path = _located(address)
+    system.makedirs(system._parent(path), exist_ok=True)
     file.seek(0)
-    system.pipe_file(system._strip_protocol(address), file.read())
+    system.pipe_file(path, file.read())
 
 
-def _file_system(address: str) -> Any:
-    with one_sentence(address):
-        system, _ = _fsspec().core.url_to_fs(address)
-        return system
+def _is_folder(address: str) -> bool:
+    """Return whether a store has a folder; fsspec's own `exists` says no as well where it cannot be asked."""
+    system, path = _located(address)
+    try:
+        system.ls(path, detail=True)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _has_file(address: str) -> bool:
+    system, path = _located(address)
+    try:
+        return bool(system.info(path)["type"] == "file")
+    except FileNotFoundError:
+        return False
+
+
+def _below(address: str, root: str, path: str) -> str:
+    """Return the address of a path below a folder with an address and the path `root`; its host is kept."""
+    return address.rstrip("/") + path.removeprefix(root)
+
+
+def _plain(path: str) -> str:
+    return posixpath.normpath(f"/{path.lstrip('/')}").rstrip("/")
+
+
+def _located(address: str) -> tuple[Any, str]:
+    """Return the file system of an address and its path there.
+
+    Two colons, which fsspec takes for a chain of file systems, are those of a name here.
+    """
+    kind = _fsspec().get_filesystem_class(address.partition("://")[0])
+    return kind(**kind._get_kwargs_from_urls(address)), str(kind._strip_protocol(address))
 
 
 def _fsspec() -> Any:

@@ -6,7 +6,6 @@ becomes a file of the same name with a suffix more or less, a shard of files a s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -17,15 +16,15 @@ import click
 
 from vqcodec import stores
 from vqcodec.cli.batch import Batch
-from vqcodec.cli.console import AnyPath, print_error, print_note, print_result
+from vqcodec.cli.console import STANDARD, AnyPath, print_error, print_note, print_result
 from vqcodec.cli.engines import ENGINES, PROCESSES
-from vqcodec.cli.items import Aside, Convert, Kind, done, has_files, items_of
+from vqcodec.cli.items import Aside, Convert, Kind, done, items_of
 from vqcodec.cli.jobs import C
 from vqcodec.cli.manifest import Manifest, is_begun
+from vqcodec.cli.places import check_apart, check_output, check_source, has_files, place_of
 from vqcodec.cli.work import Work
 from vqcodec.errors import InputError, OutputError, VqcError
 from vqcodec.folders import counted_note
-from vqcodec.tars import TAR
 
 
 @dataclass(frozen=True)
@@ -61,24 +60,20 @@ class Collection:
         for flag, given in (flags | {"preserve": preserve}).items():
             if given:
                 raise click.UsageError(f"--manifest leaves no room for --{flag.replace('_', '-')}; leave that out")
-        return cls(_place(inputs[0]), _place(output), manifest, engine, batch)
+        if STANDARD in (str(manifest), output, *inputs) or stores.is_address(manifest):
+            raise click.UsageError("a collection and its --manifest are files that a run goes on from; name them")
+        return cls(place_of(inputs[0]), place_of(output), manifest, engine, batch)
 
     def check(self) -> None:
-        """Raise OutputError where an output could replace what is there, or become a part of the input."""
-        folder = self.source.rpartition("/")[0] if self.source.endswith(TAR) else self.source
-        if self.output == folder or (folder == self.source and self.output.startswith(folder + "/")):
-            raise OutputError(f"{self.output} is in {folder}, of which it would become a part; name a folder beside it")
+        """Raise InputError without an input; OutputError where an output could replace what is there, or is refused."""
+        check_apart(self.source, self.output)
+        check_source(self.source)
         if not is_begun(self.manifest) and not self.batch.force and has_files(self.output):
             raise OutputError(
                 f"{self.output} has files, and {self.manifest} does not exist that would say of what; "
                 "name the manifest of the run that made them, or use -f to replace them"
             )
-
-
-def _place(name: str) -> str:
-    """Return the one name of a folder here, whatever links and dots lead to it, or an address."""
-    path = str(stores.local(Path(name)))
-    return stores.address_of(name).rstrip("/") if stores.is_address(path) else os.path.realpath(path)
+        check_output(self.output)
 
 
 def collection_options(command: C) -> C:

@@ -17,13 +17,12 @@ from vqcodec.cli.items import Kind
 from vqcodec.cli.jobs import (
     Job,
     Outcome,
-    check_preserve,
-    keeping_flags,
     make_plan,
     read_input,
     takes_files,
     write_output,
 )
+from vqcodec.cli.keeping import check_preserve, keeping_flags
 from vqcodec.cli.work import Work
 from vqcodec.errors import SettingsError
 
@@ -108,10 +107,10 @@ def command(
     goal = _goal(**wanted)
     prepare = partial(_open_model, model)
     if collection is not None:
-        model_file.resolve(model)
         convert = partial(_convert, goal=goal, options=options, psnr=psnr)
         kept = {name: getattr(options, name) for name in ("model", "effort", "background", "strip", "lossy")}
-        said = {"vqc": "compress", **asdict(goal), **kept, "psnr": psnr}
+        fingerprint = model_file.read_metadata(model_file.resolve(model)).fingerprint
+        said = {"vqc": "compress", **asdict(goal), **kept, "fingerprint": fingerprint, "psnr": psnr}
         run_collection(collection, Kind(is_picture_name, _with_suffix), convert, prepare, said)
         return
     if psnr:

@@ -18,13 +18,12 @@ from vqcodec.cli.items import Kind
 from vqcodec.cli.jobs import (
     Job,
     Outcome,
-    check_preserve,
-    keeping_flags,
     make_plan,
     read_input,
     takes_files,
     write_output,
 )
+from vqcodec.cli.keeping import check_preserve, keeping_flags
 from vqcodec.cli.parts import part_options
 from vqcodec.cli.work import Work
 from vqcodec.errors import OutputError
@@ -66,6 +65,7 @@ def command(
     vqc decompress photo.vqc --thumbnail 256 -o small.png
     vqc decompress small/ -o back/ --manifest back.jsonl -j 4
     """
+    from vqcodec.exact import model_file
     from vqcodec.image import output_format
 
     suffix = "." + (format_name or DEFAULT_FORMAT).removeprefix(".")
@@ -75,7 +75,8 @@ def command(
         settings = _Options(format_name, model, False, **options)
         convert, kind = partial(_convert, suffix=suffix, options=settings), partial(_with_format, suffix=suffix)
         kept = {name: getattr(settings, name) for name in ("model", "background", "crop", "thumbnail")}
-        said = {"vqc": "decompress", "format": suffix, **kept}
+        fingerprint = model and model_file.read_metadata(model_file.resolve(model)).fingerprint
+        said = {"vqc": "decompress", "format": suffix, **kept, "fingerprint": fingerprint}
         run_collection(collection, Kind(_is_vqc, kind), convert, _nothing_to_prepare, said)
         return
     _check_format(format_name, inputs, output)

@@ -15,10 +15,10 @@ from typing import IO, Any, NamedTuple
 
 from vqcodec import stores, tars
 from vqcodec.errors import InputError, OutputError, VqcError
-from vqcodec.files import atomic_write, check_input, check_not_input, identities, read_file
-from vqcodec.folders import walked
+from vqcodec.files import atomic_write, check_not_input, identities, read_file, readable
+from vqcodec.folders import is_hidden, walked
 from vqcodec.names import printable
-from vqcodec.tars import TAR
+from vqcodec.tars import is_tar_name
 
 Convert = Callable[[str, bytes], tuple[bytes, dict[str, Any]]]
 """A file's name and bytes -> the bytes of what it becomes, and facts for the manifest."""
@@ -55,44 +55,44 @@ class Aside:
 def items_of(source: str, output: str, kind: Kind, aside: Aside) -> Iterator[Item]:
     """Yield the wanted files and the shards of a folder or store, or the shards that an address with braces names."""
     for name, place in _found(source, aside):
-        if not (name.endswith(TAR) or kind.wanted(name)):
+        if is_hidden(name) or not (is_tar_name(name) or kind.wanted(name)):
             aside.left_out(place)
-        elif ".." in PurePosixPath(name).parts or name.startswith("/"):  # a key of a store may be anything
+        elif _leads_out(name):
             aside.failed(name, InputError(f"{place} would be written outside of {output}; rename it"))
         else:
-            yield Item(name, place, f"{output.rstrip('/')}/{name if name.endswith(TAR) else kind.renamed(name)}")
+            yield Item(name, place, f"{output.rstrip('/')}/{name if is_tar_name(name) else kind.renamed(name)}")
 
 
 def _found(source: str, aside: Aside) -> Iterator[tuple[str, str]]:
-    if source.endswith(TAR):
-        return _with_names(stores.expanded(source))
+    if is_tar_name(source):
+        return shards_of(source)
     if stores.is_address(source):
         return stores.listed(source)
-    if not os.path.isdir(source):
-        raise InputError(f"{printable(source)} is no folder, shard or address in a store, of which a manifest can be")
     paths = walked(Path(source), lambda error: aside.failed(source, error))
     return ((path.relative_to(source).as_posix(), str(path)) for path in paths)
 
 
-def _with_names(addresses: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield addresses with what differs in them: their names, and the folders above as far as these differ."""
+def shards_of(source: str) -> Iterator[tuple[str, str]]:
+    """Yield the names and places of the shards that a place with braces stands for.
+
+    Names are what differs in them, and the folders above as far as these differ.
+    """
+    places = stores.expanded(source)
     # Either takes one of the slashes of an address.
-    folder = os.path.commonpath([address.rpartition("/")[0] for address in addresses])
-    yield from ((PurePosixPath(address).relative_to(folder).as_posix(), address) for address in addresses)
+    folder = os.path.commonpath([place.rpartition("/")[0] for place in places])
+    yield from ((PurePosixPath(place).relative_to(folder).as_posix(), place) for place in places)
 
 
-def has_files(output: str) -> bool:
-    """Return whether there is a file in a folder or store."""
-    if not stores.is_address(output):
-        return next(walked(Path(output)), None) is not None if os.path.isdir(output) else os.path.exists(output)
-    return stores.exists(output) and next(stores.listed(output), None) is not None
+def _leads_out(name: str) -> bool:
+    """Return whether a name, which may be anything in a store or an archive, leads out of the folder it is in."""
+    return ".." in PurePosixPath(name).parts or name.startswith("/")
 
 
 def done(item: Item, kind: Kind, convert: Convert) -> list[dict[str, Any]]:
     """Do an item, and return the lines of the manifest, of which a shard's is the last."""
     if not stores.is_address(item.target) and not stores.is_address(item.source):
         check_not_input(Path(item.target), identities([Path(item.source)]))
-    if item.name.endswith(TAR):
+    if is_tar_name(item.name):
         return _done_shard(item, kind, convert)
     data = stores.read(item.source) if stores.is_address(item.source) else read_file(Path(item.source))
     made, facts = convert(item.name, data)
@@ -102,18 +102,15 @@ def done(item: Item, kind: Kind, convert: Convert) -> list[dict[str, Any]]:
 
 def _done_shard(item: Item, kind: Kind, convert: Convert) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
-    left_out = 0
+    left_out: list[str] = []
     with tempfile.SpooledTemporaryFile(_SPOOLED_BYTES) as spooled:
-        with tarfile.open(fileobj=spooled, mode="w") as made, _readable(item.source) as file:
-            for name, data in tars.contents(file, item.source, lambda _: True):
-                if kind.wanted(name):
-                    lines.append(_done_member(item.name, name, data, kind, convert, made))
-                    made.members = []  # type: ignore[attr-defined]
-                else:
-                    left_out += 1
+        with tarfile.open(fileobj=spooled, mode="w") as made:
+            for name, data in _members(item.source, kind, left_out.append):
+                lines.append(_done_member(item.name, name, data, kind, convert, made))
+                made.members = []  # type: ignore[attr-defined]
         _write(item.target, spooled)
     failed = sum("error" in line for line in lines)
-    own = {"name": item.name, "files": len(lines) - failed, "failed": failed, "left_out": left_out}
+    own = {"name": item.name, "files": len(lines) - failed, "failed": failed, "left_out": len(left_out)}
     return [*lines, own]
 
 
@@ -121,6 +118,8 @@ def _done_member(
     shard: str, name: str, data: bytes, kind: Kind, convert: Convert, made: tarfile.TarFile
 ) -> dict[str, Any]:
     line: dict[str, Any] = {"name": f"{shard}/{name}", "shard": shard}
+    if _leads_out(name):
+        return line | {"error": f"{printable(name)} would be unpacked outside of its folder; rename it"}
     try:
         content, facts = convert(name, data)
     except VqcError as error:
@@ -131,12 +130,19 @@ def _done_member(
     return line | {"input_bytes": len(data), "bytes": len(content), **facts}
 
 
+def _members(source: str, kind: Kind, left_out: Callable[[str], None]) -> Iterator[tuple[str, bytes]]:
+    """Yield names and bytes of the files of a shard that are to be done."""
+    with _opened(source) as file:
+        yield from tars.contents(
+            file, source, lambda name: kind.wanted(name) and not is_hidden(name), left_out=left_out
+        )
+
+
 @contextmanager
-def _readable(source: str) -> Iterator[IO[bytes]]:
+def _opened(source: str) -> Iterator[IO[bytes]]:
     """Open a file to be read; of one in a store a copy, which is there to the end."""
     if not stores.is_address(source):
-        check_input(Path(source))
-        with Path(source).open("rb") as file:
+        with readable(Path(source)), Path(source).open("rb") as file:
             yield file
         return
     with tempfile.TemporaryFile() as copied:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,27 +44,6 @@ def takes_files(command: C) -> C:
     )(command)
     kind = AnyPath(None)
     return click.argument("inputs", metavar="IN...", nargs=-1, required=True, type=kind)(command)
-
-
-def keeping_flags(command: C) -> C:
-    """Give a command the flags that say what of a picture is kept: --background and --preserve."""
-    command = click.option("--preserve", is_flag=True, help="Give outputs the time of change of their inputs.")(command)
-    return click.option(
-        "--background", metavar="COLOR", callback=color_option,
-        help="Lay what is transparent over a color (white, #204060 ...) instead of keeping it so.",
-    )(command)  # fmt: skip
-
-
-def color_option(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Return the value of an option that names a color; the callback of such options."""
-    if value is not None:
-        from vqcodec.image import parse_color
-
-        try:
-            parse_color(value)
-        except SettingsError as error:
-            raise click.BadParameter(str(error)) from error
-    return value
 
 
 @dataclass(frozen=True)
@@ -172,8 +151,7 @@ def make_plan(inputs: tuple[str, ...], naming: Naming, recursive: bool, find: Fi
     single = len(inputs) == 1 and not os.path.isdir(inputs[0])
     found = _expand_all(inputs, recursive, find, plan)
     known = _Known(identities(source for source, _ in found))
-    for source, folder in found:
-        job = Job(source, naming.target(source, folder, single))
+    for job in _once(Job(source, naming.target(source, folder, single)) for source, folder in found):
         try:
             was_made = _check(job, known, naming)
         except VqcError as error:
@@ -201,12 +179,6 @@ def write_output(job: Job, data: bytes, force: bool, preserve: bool = False) -> 
         file.write(data)
     if preserve and job.source is not None:
         keep_time(job.source, job.target)
-
-
-def check_preserve(plan: Plan, preserve: bool) -> None:
-    """Raise SettingsError where times are to be kept and an input or output is a stream, which has none."""
-    if preserve and any(None in (job.source, job.target) for job in plan.jobs):
-        raise SettingsError("--preserve needs files, since '-' has no time of change; leave it out")
 
 
 def _stream_plan(inputs: tuple[str, ...], naming: Naming) -> Plan:
@@ -244,6 +216,20 @@ def _expand_all(
                 why = left_out_note(inside.left_out, inside.hint) if inside.left_out else "check the path"
                 plan.errors.append(InputError(f"{name_of(path)} holds no files to work on; {why}"))
     return found
+
+
+def _once(jobs: Iterable[Job]) -> list[Job]:
+    """Return jobs without those of the same input and output, whatever links to their folders lead to either."""
+    first: dict[tuple[Path, Path], Job] = {}
+    for job in jobs:
+        first.setdefault((_in_folder(job.source), _in_folder(job.target)), job)
+    return list(first.values())
+
+
+def _in_folder(path: Path | None) -> Path:
+    """Return a path by its real folder; a link to a file is an input of its own, with an output of its name."""
+    assert path is not None
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from vqcodec.errors import InputError, OutputError, SettingsError
-from vqcodec.files import atomic_write
+from vqcodec.files import atomic_write, check_output, parsed_json
 
 Facts = Mapping[str, Any]
 """`name`, and what came of it, or an `error`; of a file in a shard the `shard` too, whose own line follows."""
@@ -40,10 +41,11 @@ class Manifest:
     def __init__(self, path: Path, head: Facts) -> None:
         self.path, self.head = path, json.loads(json.dumps(head))
         self.done: set[str] = set()
-        if path.is_file():
-            with _locked(path):  # another run has it for as long as it goes on
-                self._open()
-        else:
+        check_output(path, force=True)
+        if path.exists() and not path.is_file():  # a device
+            self._open()
+            return
+        with _locked(Path(os.path.realpath(path))):  # another run has it for as long as it goes on
             self._open()
 
     def _open(self) -> None:
@@ -90,7 +92,10 @@ class Manifest:
 
 
 def _line(facts: Facts) -> bytes:
-    return json.dumps(facts, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+    try:
+        return json.dumps(facts, ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n"
+    except UnicodeEncodeError:  # half a character, which is no byte of a name
+        return json.dumps(facts).encode() + b"\n"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -108,7 +113,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _facts(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        return dict(json.loads(line.decode("utf-8", "surrogateescape")))
+        return dict(parsed_json(line.decode("utf-8", "surrogateescape")))
     except (ValueError, TypeError) as error:
         raise _no_line(path, number) from error
 
@@ -121,7 +126,8 @@ def _checked(path: Path, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, 
 
 
 def _no_line(path: Path, number: int) -> InputError:
-    return InputError(f"line {number} of {path} is none of a manifest; name another file")
+    advice = "remove it, and what it said is done again" if number > 1 else "name another file"
+    return InputError(f"line {number} of {path} is none of a manifest; {advice}")
 
 
 def _finished(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -139,23 +145,50 @@ def _finished(lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a manifest that is there while a block runs."""
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    with file:
-        _lock(file.fileno(), path)
+    """Hold the lock of a manifest while a block runs; one that is not there yet is made, and gone if the block fails.
+
+    A system without flock has no lock.
+    """
+    if sys.platform == "win32":
         yield
+        return
+    try:
+        descriptor, is_new = _descriptor(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be opened: {error.strerror}") from error
+    try:
+        _lock(descriptor, path)
+        # Who waited for the end of another's block has a file that has lost its name.
+        if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+            raise _written(path)
+        try:
+            yield
+        except BaseException:
+            if is_new:
+                path.unlink(missing_ok=True)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _descriptor(path: Path) -> tuple[int, bool]:
+    """Return a file that is open to be read, and whether it was made for that."""
+    with suppress(FileExistsError):
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666), True
+    return os.open(path, os.O_RDONLY), False
 
 
 def _lock(descriptor: int, path: Path) -> None:
     """Lock an open file until it is closed, where the system has flock; OutputError where another run has it."""
-    try:
-        import fcntl
-    except ImportError:
+    if sys.platform == "win32":
         return
+    import fcntl
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise OutputError(f"{path} is being written by another run; wait for it, or name another file") from error
+        raise _written(path) from error
+
+
+def _written(path: Path) -> OutputError:
+    return OutputError(f"{path} is being written by another run; wait for it, or name another file")

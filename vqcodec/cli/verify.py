@@ -10,7 +10,8 @@ import click
 
 from vqcodec.cli.batch import Batch, run_plan
 from vqcodec.cli.console import STANDARD, AnyPath
-from vqcodec.cli.jobs import Job, Outcome, Plan, color_option, read_input
+from vqcodec.cli.jobs import Job, Outcome, Plan, read_input
+from vqcodec.cli.keeping import color_option
 from vqcodec.cli.work import Work
 from vqcodec.errors import InputError, SettingsError, VqcError
 

@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from vqcodec import tars
 from vqcodec.errors import InputError
-from vqcodec.files import check_input
-from vqcodec.folders import Found, left_out_note
+from vqcodec.files import readable
+from vqcodec.folders import Found, is_hidden, left_out_note
 from vqcodec.image import list_pictures, missing_note, read_picture
 from vqcodec.names import printable
-from vqcodec.tars import TAR
+from vqcodec.tars import TAR, is_tar_name
 from vqcodec.training.pictures.augmentation import Augmentation
 
 UNCHANGED = Augmentation()
@@ -146,10 +146,10 @@ def _picture_data(sources: list[Path], pattern: str | None) -> Iterator[tuple[st
             raise InputError(f"{source} does not exist; name folders or .tar files of images")
         if source.is_dir():
             files = _listing(source).checked()
-            pictures = (path for path in files if path.suffix.lower() != TAR and _fits(path.name, pattern))
+            pictures = (path for path in files if not is_tar_name(path.name) and _fits(path.name, pattern))
             yield from ((str(path), path) for path in pictures)
-            yield from (pair for path in files if path.suffix.lower() == TAR for pair in _members(path, pattern))
-        elif source.suffix.lower() == TAR:
+            yield from (pair for path in files if is_tar_name(path.name) for pair in _members(path, pattern))
+        elif is_tar_name(source.name):
             yield from _members(source, pattern)
         else:
             yield str(source), source
@@ -159,12 +159,15 @@ def _fits(name: str, pattern: str | None) -> bool:
     return pattern is None or fnmatch(name, pattern)
 
 
+def _is_meant(name: str, pattern: str | None) -> bool:
+    return _fits(PurePosixPath(name).name, pattern) and not is_hidden(name)
+
+
 def _listing(folder: Path) -> Found:
     return list_pictures(folder, (TAR,))
 
 
 def _members(shard: Path, pattern: str | None) -> Iterator[tuple[str, bytes]]:
-    check_input(shard)
-    with shard.open("rb") as file:
-        for name, data in tars.contents(file, str(shard), lambda name: _fits(PurePosixPath(name).name, pattern)):
+    with readable(shard), shard.open("rb") as file:
+        for name, data in tars.contents(file, str(shard), lambda name: _is_meant(name, pattern)):
             yield f"{shard}:{name}", data

@@ -6,7 +6,6 @@ said by an index as webdataset's `widsindex` writes it: a .json with `shardlist`
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -18,11 +17,11 @@ from tqdm import tqdm
 
 from vqcodec import stores, tars
 from vqcodec.errors import InputError
-from vqcodec.files import read_file
-from vqcodec.folders import Found
+from vqcodec.files import parsed_json, read_file, readable
+from vqcodec.folders import Found, is_hidden
 from vqcodec.image import is_picture_name, list_pictures
 from vqcodec.names import printable
-from vqcodec.tars import TAR
+from vqcodec.tars import TAR, is_tar_name
 
 P = TypeVar("P", str, Path)
 INDEX = ".json"
@@ -66,15 +65,15 @@ def find_shards(sources: Iterable[Path]) -> tuple[list[Shard], Found]:
     found, files, archives, shards = Found(), list[Path](), list[str](), list[Shard]()
     for source in map(stores.local, sources):
         if stores.is_address(source):
-            archives += _in_store(stores.address_of(source), shards)
+            archives += _in_store(stores.address_of(source), shards, found)
         elif source.is_dir():
             listing = list_pictures(source, (TAR,))
-            archives += [str(path) for path in listing.checked() if path.suffix.lower() == TAR]
-            files += [path for path in listing.files if path.suffix.lower() != TAR]
+            archives += [str(path) for path in listing.checked() if is_tar_name(path.name)]
+            files += [path for path in listing.files if not is_tar_name(path.name)]
             found.left_out += listing.left_out
         elif source.suffix.lower() == INDEX:
             shards += _by_index(str(source), read_file(source))
-        elif source.suffix.lower() == TAR:
+        elif is_tar_name(source.name):
             archives.append(str(source))
         else:
             files.append(source)
@@ -91,20 +90,31 @@ def _once(named: list[P]) -> list[P]:
     return list({str(name) if stores.is_address(name) else os.path.realpath(name): name for name in named}.values())
 
 
-def _in_store(address: str, shards: list[Shard]) -> list[str]:
-    """Return the .tar files of an address, which may have braces or be a folder; an index adds to `shards`."""
+def _in_store(address: str, shards: list[Shard], found: Found) -> list[str]:
+    """Return the .tar files of an address, which may have braces or be a folder; an index adds to `shards`.
+
+    InputError for a folder without any; what else it holds is left out, pictures too.
+    """
     if address.endswith(INDEX):
         shards += _by_index(address, stores.read(address))
         return []
-    if address.endswith(TAR):
+    if is_tar_name(address):
         return stores.expanded(address)
-    return [found for _, found in stores.listed(address) if found.endswith(TAR)]
+    archives: list[str] = []
+    for name, place in stores.listed(address):
+        if is_tar_name(name) and not is_hidden(name):
+            archives.append(place)
+        else:
+            found.left_out.append(Path(place))
+    if not archives:
+        raise InputError(f"{address} holds no .tar files, of which pictures in a store are read; pack them into some")
+    return archives
 
 
 def _by_index(name: str, data: bytes) -> list[Shard]:
     folder = name.rpartition("/")[0]
     try:
-        listed = [(str(entry["url"]), entry["nsamples"]) for entry in json.loads(data)["shardlist"]]
+        listed = [(str(entry["url"]), entry["nsamples"]) for entry in parsed_json(data)["shardlist"]]
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"{name} is no index of shards, with a shardlist of url and nsamples; make it with widsindex"
@@ -119,7 +129,8 @@ def _counted(name: str) -> int:
     """Return how many pictures a .tar has: of those here the headers are read alone."""
     if stores.is_address(name):
         return stores.patiently(lambda: _count(name), name)
-    return _count(name)
+    with readable(Path(name)):
+        return _count(name)
 
 
 def _count(name: str) -> int:
@@ -136,9 +147,9 @@ def _patient(name: str, start: int, end: int) -> Iterator[tuple[str, bytes]]:
                 yield item
                 start, tries = start + 1, 0
             break
-        except OSError as error:
+        except Exception as error:  # a store's package raises errors of its own
             tries += 1
-            if not stores.is_address(name) or isinstance(error, FileNotFoundError) or tries == stores.TRIES:
+            if not stores.is_address(name) or stores.is_final(error) or tries == stores.TRIES:
                 with stores.one_sentence(name):
                     raise
             stores.wait(tries - 1)
@@ -153,7 +164,7 @@ def _pictures(name: str, start: int) -> Iterator[tuple[str, bytes]]:
 
 
 def _is_wanted(name: str) -> bool:
-    return is_picture_name(name) and not _ABOUT.match(name)
+    return is_picture_name(name) and not is_hidden(name) and not _ABOUT.match(name)
 
 
 def _open(name: str) -> IO[bytes]:
