@@ -84,3 +84,29 @@ def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     recipe.write_text('kind = "films"\n')
     with pytest.raises(SettingsError, match="kind 'films' is unknown; choose one of photo, looks, papers"):
         make_settings(recipe, {})
+
+
+def test_an_address_without_a_host_is_refused(run: Run, tmp_path: Path) -> None:
+    done = run("train", "hdfs:///photos", "-o", tmp_path / "model.safetensors")
+    assert (
+        done.code == 1
+        and done.err == "vqc: hdfs:///photos names no host; write it with one, as in hdfs://host/folder\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"RANK": "1"}, "none.tar does not exist"),
+        ({"RANK": "x"}, "none.tar does not exist"),
+        ({"RANK": "x", "WORLD_SIZE": "2"}, "RANK is 'x' in the environment"),
+        ({"WORLD_SIZE": "many"}, "WORLD_SIZE is 'many' in the environment"),
+    ],
+)
+def test_what_a_launcher_would_have_set(
+    environment: dict[str, str], said: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    done = run("train", tmp_path / "none.tar", "-o", tmp_path / "model.safetensors")
+    assert done.code == 1 and said in done.err and done.err.count("\n") == 1

@@ -184,6 +184,7 @@ settings = { quantizer = "vq", K = 16 }
     ("text", "words"),
     [
         ("title = ", "is not valid TOML"),
+        ("title = " + "[" * 200_000, "is not valid TOML"),
         ('title = "x"', "lacks datasets, rows; add it"),
         (TABLE + "colour = 1", r"row 1 has the unknown key 'colour'; known keys: label"),
         (TABLE.replace('"one"', "1"), "row 1: label must be a str, not 1"),

@@ -190,6 +190,7 @@ def test_recipes_build_on_each_other_and_refuse_unknown_keys(tmp_path: Path) -> 
         ("Q = 3", "unknown key 'Q'"),
         ('K = "many"', "K must be a int"),
         ("K = [", "not valid TOML"),
+        ("K = " + "[" * 200_000, "not valid TOML"),
         ("m = 7", "m=7"),
         ("crop = 100", "multiple of 16"),
         ("steps = 0", "--steps"),

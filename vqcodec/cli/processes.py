@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from vqcodec.errors import LostProcessError, VqcError
+from vqcodec.errors import LostProcessError, SettingsError, VqcError
 
 _SECONDS_TO_SPEAK = 10
 
@@ -23,17 +23,26 @@ def is_one_of_many() -> bool:
 
 def started() -> int:
     """Return how many processes a launcher has started for the run, of which this is one."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return _number("WORLD_SIZE", 1)
 
 
 def was_restarted() -> bool:
     """Return whether the launcher has started this process again because one of the run had ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return _number("TORCHELASTIC_RESTART_COUNT", 0) > 0
 
 
 def is_speaker() -> bool:
-    """Return whether this process is the one that speaks for all: the first, or the only one."""
-    return int(os.environ.get("RANK", "0")) == 0
+    """Return whether this process is the one that speaks for all: the first, or the only one, whatever its RANK."""
+    return started() == 1 or _number("RANK", 0) == 0
+
+
+def _number(variable: str, usual: int) -> int:
+    said = os.environ.get(variable, str(usual))
+    if not said.isdecimal():
+        raise SettingsError(
+            f"{variable} is {said!r} in the environment, and no number; a launcher sets it, or unset it"
+        )
+    return int(said)
 
 
 @contextlib.contextmanager

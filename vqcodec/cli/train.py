@@ -12,7 +12,7 @@ import click
 from vqcodec import stores
 from vqcodec.cli.console import ARGUMENTS, EXIT_INTERRUPTED, AnyPath, print_error, print_result
 from vqcodec.cli.processes import is_one_of_many, is_speaker, one_voice, started, was_restarted
-from vqcodec.errors import OutputError, SettingsError
+from vqcodec.errors import InputError, OutputError, SettingsError
 from vqcodec.exact.bitstream.header import PRIORS
 from vqcodec.files import check_input, check_not_input, check_output, identities
 
@@ -56,6 +56,16 @@ def _parse_pairs(pairs: tuple[str, ...]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+class _Source(AnyPath):
+    """A path or an address; InputError for one without a host, of which a path keeps nothing that tells it apart."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not stores.is_here(str(value)) and ":///" in str(value):
+            raise InputError(f"{value} names no host; write it with one, as in hdfs://host/folder")
+        return super().convert(value, param, ctx)
+
+
 def _check_paths(sources: tuple[Path, ...], output: Path, force: bool) -> None:
     from vqcodec.image import check_no_picture
 
@@ -68,7 +78,7 @@ def _check_paths(sources: tuple[Path, ...], output: Path, force: bool) -> None:
 
 
 @click.command("train")
-@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=AnyPath())
+@click.argument("sources", metavar="IMAGES...", nargs=-1, required=True, type=_Source())
 @click.option("-o", "--output", type=AnyPath(), default="model.safetensors", show_default=True)
 @click.option("--recipe", metavar="FILE", type=AnyPath(), help="Settings as TOML; options win over it.")
 @click.option("--network", type=click.Choice(["photo", "vqvae", "vqgan"]), help="photo: every rate; others: one.")

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from vqcodec.errors import ModelError, SettingsError
-from vqcodec.files import atomic_write
+from vqcodec.files import atomic_write, parsed_json
 from vqcodec.generation.transformer import Sizes, Transformer
 
 _KEY, _FORMAT = "vqc generator", 1
@@ -44,7 +44,7 @@ def read(path: Path) -> tuple[Transformer, Purpose]:
     """Return a generator in eval mode; ModelError where the file is none, or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            said = json.loads((file.metadata() or {})[_KEY])
+            said = parsed_json((file.metadata() or {})[_KEY])
             purpose = Purpose(said["fingerprint"], said["data"], Sizes(**said["sizes"]), said["learned"])
             with torch.device("meta"):
                 transformer = Transformer(purpose.sizes)

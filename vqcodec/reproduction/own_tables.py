@@ -60,7 +60,7 @@ def _read(path: Path) -> PaperTable:
     where = f"table {path}"
     try:
         raw = tomllib.loads(read_file(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{where} is not valid TOML: {error}") from error
     _check(where, raw, _TABLE, ("title", "datasets", "rows"))
     _check_datasets(f"{where}: datasets", raw["datasets"])

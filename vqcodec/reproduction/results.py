@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import InputError
-from vqcodec.files import atomic_write, read_file
+from vqcodec.files import atomic_write, parsed_json, read_file
 
 Values = dict[str, Any]
 FORMAT = 1
@@ -39,7 +39,7 @@ def _read(path: Path, keys: tuple[str, ...]) -> Values | None:
     if not path.exists():
         return None
     try:
-        values = json.loads(read_file(path))
+        values = parsed_json(read_file(path))
     except ValueError as error:
         raise InputError(f"{path} is damaged; delete it, and what it said is measured anew") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT or not values.keys() >= set(keys):

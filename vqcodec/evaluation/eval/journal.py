@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vqcodec.errors import OutputError
-from vqcodec.files import atomic_write
+from vqcodec.files import atomic_write, parsed_json
 
 Row = dict[str, Any]
 Key = tuple[str, str, float]
@@ -92,7 +92,7 @@ def _encoded(line: dict[str, Any]) -> bytes:
 def _parsed(line: str) -> dict[str, Any] | None:
     """Return a line's object, or None for one that a crash cut off."""
     try:
-        found = json.loads(line)
+        found = parsed_json(line)
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
