@@ -150,7 +150,28 @@ def test_the_card_has_what_was_measured_of_this_model(tiny_model: Path) -> None:
         model_card(metadata, 5, "ann/garden", RESULTS)
 
 
-@pytest.mark.parametrize("text", ["nothing", "[]", '{"codecs": 1}'])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"codecs": {"mine": 1}},
+        {"codecs": []},
+        {"pictures": []},
+        {"pictures": [1]},
+        {"metrics": {}},
+        {"curves": {"psnr": {"mine": {}}}},
+        {"curves": {"psnr": {"mine": {"qualities": [20.0], "bpp": [], "values": [30.5]}}}},
+        {"curves": {"psnr": {"mine": {"qualities": ["x"], "bpp": [1.0], "values": [30.5]}}}},
+        {"curves": []},
+    ],
+)
+def test_odd_results_are_one_sentence(tiny_model: Path, odd: dict[str, Any]) -> None:
+    metadata, _ = model_file.load(tiny_model)
+    codecs = {"mine": {"settings": {"fingerprint": metadata.fingerprint}}}
+    with pytest.raises(InputError, match="give the results.json that vqc eval writes"):
+        model_card(metadata, 5, "ann/garden", RESULTS | {"codecs": codecs} | odd)
+
+
+@pytest.mark.parametrize("text", ["nothing", "[]", '{"codecs": 1}', 200_000 * "["])
 def test_results_that_are_none(vqc: Vqc, tiny_model: Path, tmp_path: Path, text: str) -> None:
     (tmp_path / "r.json").write_text(text)
     assert "give the results.json" in sentence(vqc("push", tiny_model, "ann/x", "--results", "r.json", "--dry-run"))
@@ -161,6 +182,15 @@ def test_addresses() -> None:
     assert addresses.address_of("hf://a/b") == addresses.address_of("hf:/a/b") == ("a/b", None)
     assert addresses.address_of("a/b@v1.0") == ("a/b", "v1.0")
     assert addresses.is_address("hf://a") and not addresses.is_address("a/b")
-    for wrong in ("hf://", "hf://a", "hf://a/b/c", "hf://a/b@", "hf://../b@../c"):
+    for wrong in (
+        "hf://",
+        "hf://a",
+        "hf://a/b/c",
+        "hf://a/b@",
+        "hf://../b@../c",
+        "a/na--me",
+        "a/x.git",
+        "a/" + 120 * "b",
+    ):
         with pytest.raises(SettingsError):
             addresses.address_of(wrong)

@@ -35,9 +35,16 @@ def is_address(model: str) -> bool:
 
 def address_of(model: str) -> Address:
     """Return the parts of hf://user/name@revision, with or without its beginning; SettingsError where it is none."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
     match = _NAME.fullmatch(_PREFIX.sub("", model, count=1))
     if match is None:
         raise SettingsError(f"{model!r} names no model on the hub; write hf://user/name or hf://user/name@revision")
+    try:
+        validate_repo_id(match["repository"])
+    except HFValidationError as error:
+        raise SettingsError(f"{model!r} names no model on the hub: {error}") from error
     return Address(match["repository"], match["revision"])
 
 
