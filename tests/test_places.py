@@ -244,6 +244,15 @@ def test_a_cluster_that_is_not_there_is_said_at_once(monkeypatch: pytest.MonkeyP
             cluster._check_answers(address)
 
 
+def test_an_error_without_a_name_is_not_of_stdout(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(Collection, "asked", refuse)
+    done = run("decompress", "a", "-o", "b", "--manifest", "m")
+    assert (done.code, done.err) == (1, "vqc: a file or a connection cannot be used: Connection reset by peer\n")
+
+
 def test_a_folder_given_twice_is_done_once(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.png").write_bytes(b"a")

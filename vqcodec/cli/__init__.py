@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import click
 
-from vqcodec.cli.console import ARGUMENTS, EXIT_INTERRUPTED, print_error
+from vqcodec.cli.console import ARGUMENTS, EXIT_INTERRUPTED, named_stdout, print_error
 from vqcodec.cli.processes import leave
 from vqcodec.errors import VqcError
 
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         print_error("not enough memory for this picture; make it smaller first")
         code = 1
     except OSError as error:
-        print_error(f"{error.filename or 'stdout'} cannot be used: {error.strerror or error}")
+        print_error(f"{error.filename or 'a file or a connection'} cannot be used: {error.strerror or error}")
         _give_up_stdout()
         code = 1
     except click.ClickException as error:
@@ -160,7 +160,8 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def _flush() -> None:
     if sys.stdout is not None:
-        sys.stdout.flush()
+        with named_stdout():
+            sys.stdout.flush()
 
 
 def _give_up_stdout() -> None:

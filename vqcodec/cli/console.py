@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -62,8 +62,19 @@ def write_stdout(data: bytes) -> None:
     stream = sys.stdout.buffer
     if stream.isatty():
         raise OutputError("a file of bytes is not written to a terminal; name a file with -o or use a pipe")
-    stream.write(data)
-    stream.flush()
+    with named_stdout():
+        stream.write(data)
+        stream.flush()
+
+
+@contextmanager
+def named_stdout() -> Iterator[None]:
+    """Give an error of writing to stdout its name, which those of files have and those of connections have not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = "stdout"
+        raise
 
 
 @contextmanager
@@ -93,8 +104,6 @@ def _write(text: str, to_stderr: bool) -> None:
     encoding = getattr(sys.stderr if to_stderr else sys.stdout, "encoding", None) or "utf-8"
     text = text.encode(encoding, "backslashreplace").decode(encoding)
     bars = sys.modules.get("tqdm")
-    if bars is None:
-        click.echo(text, err=to_stderr)
-        return
-    with bars.tqdm.external_write_mode():
+    untorn = nullcontext() if bars is None else bars.tqdm.external_write_mode()
+    with untorn, nullcontext() if to_stderr else named_stdout():
         click.echo(text, err=to_stderr)
