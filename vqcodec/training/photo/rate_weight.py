@@ -14,7 +14,7 @@ from vqcodec.training.rate.contract import Source
 WEIGHTS = (0.09, 0.105, 0.12, 0.135, 0.15)
 """Rate weights to choose from: from below the 0.1155 of high rates to where zeros are cheap."""
 _QUALITIES = (20.0, 50.0, 80.0)
-_CROPS = 4
+_CROPS = 8
 CODED_CROPS = len(WEIGHTS) * len(_QUALITIES) * _CROPS
 """How many crops are coded to choose."""
 # Of its own, so that no other crops of a run are these.
