@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lzma
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from bad_vectors import INDEX_CRC, PRIOR, SECTIONS, Fault, patch, seal, section
@@ -50,12 +50,7 @@ def _payloads(payload: bytes) -> Iterator[tuple[str, bytes, str]]:
     yield "not_lzma", b"\7" + b"\xff" * 40, "that are no LZMA stream"
     yield "cut", payload[:-1], "whose stream is cut"
     yield "more", payload + b"\0", "with a byte behind their stream"
-    yield "small", _packed(2, bytes(AREA - 1) + TWO), "of a pixel too few"
-    yield "large", _packed(2, bytes(AREA + 1) + TWO), "of a pixel too many"
-    yield "bomb", _packed(2, bytes(1 << 24) + TWO), "of 2^24 pixels in a picture of 340"
-    yield "no_such_color", _packed(2, b"\2" + bytes(AREA - 1) + TWO), "of a color that the palette has not"
-    yield "equal_colors", _packed(2, bytes(AREA) + bytes(6)), "with two equal colors in their palette"
-    yield "high_color", _packed(2, bytes(AREA) + b"\xff\xff\xff" + b"\0\0\1"), "with a color of 2^24 in their palette"
+    yield from _streams(_packed, b"\2", "their")
 
 
 def bad_overlay_files(good: Mapping[str, bytes]) -> Iterator[Fault]:
@@ -94,12 +89,7 @@ def _overlays(payload: bytes) -> Iterator[tuple[str, bytes, str]]:
     yield "not_lzma", payload[:5] + b"\xff" * 40, "that is no LZMA stream"
     yield "cut", payload[:-1], "whose stream is cut"
     yield "more", payload + b"\0", "with a byte behind its stream"
-    yield "small", _summed(2, bytes(AREA - 1) + TWO), "of a pixel too few"
-    yield "large", _summed(2, bytes(AREA + 1) + TWO), "of a pixel too many"
-    yield "bomb", _summed(2, bytes(1 << 24) + TWO), "of 2^24 pixels in a picture of 340"
-    yield "no_such_color", _summed(2, b"\3" + bytes(AREA - 1) + TWO), "of a color that the palette has not"
-    yield "equal_colors", _summed(2, bytes(AREA) + bytes(6)), "with two equal colors in its palette"
-    yield "high_color", _summed(2, bytes(AREA) + b"\xff\xff\xff" + b"\0\0\1"), "with a color of 2^24 in its palette"
+    yield from _streams(_summed, b"\3", "its")
 
 
 def _summed(colors: int, unpacked: bytes) -> bytes:
@@ -108,3 +98,13 @@ def _summed(colors: int, unpacked: bytes) -> bytes:
 
 def _packed(colors: int, unpacked: bytes) -> bytes:
     return bytes([colors]) + lzma.compress(unpacked, lzma.FORMAT_RAW, filters=[LZMA])
+
+
+def _streams(packed: Callable[[int, bytes], bytes], beyond: bytes, whose: str) -> Iterator[tuple[str, bytes, str]]:
+    """Payloads of whole streams that say what makes no sense; `beyond` is the first index that has no meaning."""
+    yield "small", packed(2, bytes(AREA - 1) + TWO), "of a pixel too few"
+    yield "large", packed(2, bytes(AREA + 1) + TWO), "of a pixel too many"
+    yield "bomb", packed(2, bytes(1 << 24) + TWO), "of 2^24 pixels in a picture of 340"
+    yield "no_such_color", packed(2, beyond + bytes(AREA - 1) + TWO), "of a color that the palette has not"
+    yield "equal_colors", packed(2, bytes(AREA) + bytes(6)), f"with two equal colors in {whose} palette"
+    yield "high_color", packed(2, bytes(AREA) + b"\xff\xff\xff" + b"\0\0\1"), f"with a color of 2^24 in {whose} palette"

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from vqcodec.errors import FormatError
 from vqcodec.exact.model_file import Metadata
-from vqcodec.exact.tokens import Tokens, from_values, said_of_model
+from vqcodec.exact.tokens import Tokens, from_values, npz_errors, said_of_model
 
 _NUMBERS: dict[str, Any] = {"width": np.int64, "height": np.int64, "quality": np.float64, "tile": np.int64}
 _GRIDS = {"indices": "shapes", "classes": "class_shapes"}
@@ -60,20 +60,13 @@ def to_npz(names: Sequence[str], pictures: Sequence[Mapping[str, Any]], metadata
 
 def from_npz(data: bytes) -> list[tuple[str, Tokens]]:
     """Return the names and indices of all pictures; FormatError where the .npz is damaged, or not of vqc tokens."""
-    try:
+    with npz_errors():
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             if sum(member.file_size for member in file.infolist()) > _MOST_BYTES:
                 raise FormatError(f"the .npz has more than {_MOST_BYTES:,} bytes of indices; divide the folder")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             values = dict(arrays)
         return list(_pictures(values))
-    except KeyError as error:
-        raise FormatError(f"the .npz holds no {error.args[0]}; docs/tokens.md lists what it needs") from error
-    except FormatError:
-        raise
-    # What a damaged archive makes of zipfile, zlib and NumPy's parser is more than can be listed.
-    except Exception as error:
-        raise FormatError(f"the .npz cannot be read ({error}); it is damaged or not one of vqc tokens") from error
 
 
 def _pictures(values: Mapping[str, npt.NDArray[Any]]) -> Iterator[tuple[str, Tokens]]:

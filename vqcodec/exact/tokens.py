@@ -15,7 +15,8 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -108,9 +109,23 @@ def said_of_picture(encoded: PictureChoice, prior: Prior, ancillary: Ancillary =
     return values
 
 
+@contextmanager
+def npz_errors() -> Iterator[None]:
+    """Let whatever goes wrong in reading an .npz of tokens be a FormatError."""
+    try:
+        yield
+    except KeyError as error:
+        raise FormatError(f"the .npz holds no {error.args[0]}; docs/tokens.md lists what it needs") from error
+    except FormatError:
+        raise
+    # What a damaged archive makes of zipfile, zlib and NumPy's parser is more than can be listed.
+    except Exception as error:
+        raise FormatError(f"the .npz cannot be read ({error}); it is damaged or not one of vqc tokens") from error
+
+
 def from_npz(data: bytes) -> Tokens:
     """Return what an .npz says; FormatError where it is damaged, or not of indices."""
-    try:
+    with npz_errors():
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             # What is small comes first: an archive whose picture makes no sense is not unpacked any further.
             for name in _LARGE:
@@ -121,13 +136,6 @@ def from_npz(data: bytes) -> Tokens:
             _size(said)
             values |= {name: _read(file, name) for name in _LARGE if f"{name}.npy" in file.namelist()}
         return from_values({**values, **said})
-    except KeyError as error:
-        raise FormatError(f"the .npz holds no {error.args[0]}; docs/tokens.md lists what it needs") from error
-    except FormatError:
-        raise
-    # What a damaged archive makes of zipfile, zlib and NumPy's parser is more than can be listed.
-    except Exception as error:
-        raise FormatError(f"the .npz cannot be read ({error}); it is damaged or not one of vqc tokens") from error
 
 
 def from_values(values: Mapping[str, Any]) -> Tokens:
