@@ -32,7 +32,7 @@ SLOW = frozenset(
     rate_control reach readme_commands reference_context reference_models reproduction reproduction_beta
     reproduction_drift reproduction_figures reproduction_measure reproduction_photos same_losses shipped_models sketch
     soft_assignment soft_quantizers speed_sizes streamed tiles tilt training training_health training_looks
-    training_start vqgan without_extras
+    training_start vqgan vqgan_training without_extras
     """.split()
 )
 """Files test_NAME.py that are slow as a whole: they train, run the shipped models, or code large pictures."""

@@ -141,7 +141,7 @@ def test_a_checksum_tells_sets_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "name", "rows"),
     [
-        ("looc-2", "ffhq", "^VQGAN .*quick"),
+        ("looc-2", "ffhq", "^VQGAN 1024x256, quick"),
         ("looc-10", "imagenet", "^PQ .*quick"),
         ("looc-12", "ffhq-celebahq", "256x4.*quick"),
         ("dual-1", "ade20k", "^Dual.*quick"),

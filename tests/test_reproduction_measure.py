@@ -205,10 +205,12 @@ def test_the_plot_names_every_way_to_quantize_and_the_lossless_formats() -> None
         for i, (kind, size) in enumerate((("color", 90.0), ("one", 60.0), ("gray", 95.0), ("smooth", 80.0)))
     ]
     points.append((Run("mnist", AutoencoderSettings(quantizer="looc", K=32, m=4)), points[0][1]))
+    points.append((Run("mnist", AutoencoderSettings(quantizer="cvq", losses={"l1": 2}, adversarial=1)), points[0][1]))
     figure = plot.draw("mnist", points, {"bytes": {"png": 200.0, "webp": 150.0}})
     axes = figure.axes[0]
     texts = {text.get_text() for text in axes.texts}
     assert {"PQ, l2", "VQ-VAE, l2", "LooC, l2", "LooC β smooth, cosine", "PNG", "lossless WebP"} <= texts
+    assert "CVQ-VAE + l1 + discriminator, l2" in texts
     assert {"8 × 4", "32 × 32"} <= texts and "8 × 16" not in texts, "sizes only where a method has several"
     drawn = {tuple(map(float, point)) for line in axes.lines for point in zip(*line.get_data(), strict=True)}
     assert {(90.0, 30.0), (60.0, 31.0), (95.0, 32.0), (80.0, 33.0)} <= drawn

@@ -100,6 +100,8 @@ def _group(run: Run) -> str:
         name += f" β {settings.subpixel}"
     if settings.losses:
         name += f" + {' + '.join(settings.losses)}"
+    if settings.adversarial:
+        name += " + discriminator"
     released = " as released" if max(settings.subpixel, settings.rows) > 1 else ""
     return f"{name}{released}, {_training(run)}"
 

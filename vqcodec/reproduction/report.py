@@ -25,8 +25,8 @@ rows are in `vqcodec/reproduction/paper_tables/*.toml`.
 **photos.** The papers' larger pictures are photographs of 256 × 256. In their place stand whole tiles of that size, cut
 from the top left of whatever photographs were at hand; a picture is one tile. The network is the papers' VQGAN
 (`vqcodec/networks/vqgan.py`, d = 256, a sixteenth of the side), but the loss is the squared error as everywhere here,
-without the perceptual and the adversarial part. Published figures are of other pictures, so what can be compared is the
-order of the methods.
+without the perceptual and the adversarial part except in rows *as VQGAN*. Published figures are of other pictures, so
+what can be compared is the order of the methods.
 
 **ffhq, imagenet, celebahq, ade20k, coco, cub.** Tables of these have rows for whoever has the sets, laid out as they
 come (`vqcodec/training/pictures/large_sets.py` says how): `vqc reproduce looc-2 --data FOLDER --only ffhq`. A picture

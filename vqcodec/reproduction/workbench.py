@@ -174,17 +174,17 @@ def _crc(pixels: npt.NDArray[np.uint8] | PictureFiles, before: int = 0) -> int:
 def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:
     """Return the run as its checkpoint has it, or a new one where there is none.
 
-    What anneals, a method or the learning rate, knows the length of a run from its first step, so one that is to be
-    longer starts anew, and one that is to be shorter has the length of the checkpoint.
+    What anneals, a method or the learning rate, and what has stages knows the length of a run from its first step, so
+    one that is to be longer starts anew, and one that is to be shorter has the length of the checkpoint.
     """
     path, new = checkpoint_path(model), Autoencoder(settings, _device())
     if not path.exists():
         return new
     try:
         old = resumed_settings(model)
-        if _anneals(new) and old["steps"] > settings.steps:
+        if _knows_its_length(new) and old["steps"] > settings.steps:
             settings = replace(settings, steps=old["steps"])
-        is_other = _anneals(new) and old["steps"] != settings.steps
+        is_other = _knows_its_length(new) and old["steps"] != settings.steps
         state = new if is_other else checkpoint.restore(path, Autoencoder, settings, _device())
     except (InputError, SettingsError) as error:
         raise InputError(f"{path} cannot be gone on with; delete it, and the run starts anew") from error
@@ -199,8 +199,10 @@ def _copied(trained: Autoencoder, settings: AutoencoderSettings) -> Autoencoder:
     return state
 
 
-def _anneals(state: Autoencoder) -> bool:
-    return state.settings.schedule != "constant" or type(state.quantizer).advance is not Quantizer.advance
+def _knows_its_length(state: Autoencoder) -> bool:
+    settings = state.settings
+    has_stages = settings.network_share > 0 or settings.adversarial > 0
+    return has_stages or settings.schedule != "constant" or type(state.quantizer).advance is not Quantizer.advance
 
 
 def _check_data(was: str, now: str, path: Path) -> None:

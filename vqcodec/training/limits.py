@@ -16,6 +16,13 @@ COMMON: Ranges = {
 }
 CODEBOOK: Ranges = {"quantizer_weight": (0, 1e3), "table_bits": (8, 24)}
 """Those of a run that makes a codebook and its tables."""
+JUDGED: Ranges = {
+    "adversarial": (0, 1e3),
+    "adversarial_from": (0, 1),
+    "discriminator_width": (4, 1024),
+    "discriminator_rate": (1e-9, 1),
+}
+"""Those of a run that a discriminator judges."""
 
 
 def check_ranges(settings: Any, ranges: Ranges) -> None:
@@ -31,6 +38,20 @@ def unit_channels(d: int, m: int) -> int:
     if m < 1 or d % m:
         raise SettingsError(f"d={d} latent channels do not divide into m={m} units; choose m that divides d")
     return d // m
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The settings of a run that a discriminator judges (judge.py).
+
+    It does from the fraction `adversarial_from` of the run on, 0..1, and has `discriminator_width` channels; its
+    loss is weighed as VQGAN does, times `adversarial`. `discriminator_rate` is its learning rate.
+    """
+
+    adversarial: float = 0.8
+    adversarial_from: float = 0.3
+    discriminator_width: int = 48
+    discriminator_rate: float = 4e-4
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ look at the new synthesis and may choose others.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,32 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqcodec import losses, ranks
+from vqcodec import losses
 from vqcodec.codec import Codec
 from vqcodec.coder import EFFORT_STEPS
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
-from vqcodec.losses.adversarial import (
-    PatchDiscriminator,
-    adaptive_weight,
-    discriminator_hinge,
-    feature_matching,
-    generator_hinge,
-)
+from vqcodec.training.judge import Judge
 from vqcodec.training.looks.settings import PerceptualSettings
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.stage import Batch, Loss, Stage
 from vqcodec.training.stepping import Progress, cosine, qualities
 from vqcodec.training.trainer import Trainer
 
-RECONSTRUCTION, ADVERSARIAL = "reconstruction", "adversarial"
+RECONSTRUCTION = "reconstruction"
 # Adam's second moments know nothing at first, and the synthesis starts near an optimum.
 _WARM_UP_STEPS = 50
 _FINAL_RATE = 0.05
-# VQGAN's: a discriminator chases a target that moves, so its momentum is short.
-_DISCRIMINATOR_BETAS = (0.5, 0.9)
-# One that knows nothing yet would have the synthesis make noise, and the weight make much of it.
-_DISCRIMINATOR_LEAD = 0.05
 
 
 class Perceptual:
@@ -68,11 +57,8 @@ class Perceptual:
             if name.startswith(self.network.synthesis_names)
         }
         self.average = {name: parameter.detach().clone() for name, parameter in self.learning.items()}
-        self.discriminator = PatchDiscriminator(settings.discriminator_width).to(device)
+        self.judge = Judge(settings, device, settings.matching)
         self.optimizer = torch.optim.Adam(self.learning.values(), lr=settings.learning_rate)
-        self.discriminator_optimizer = torch.optim.Adam(
-            self.discriminator.parameters(), lr=settings.discriminator_rate, betas=_DISCRIMINATOR_BETAS
-        )
         self.base_rates = [settings.learning_rate]
         self.progress = Progress(stage=RECONSTRUCTION)
 
@@ -95,10 +81,9 @@ class Perceptual:
             "init": self.metadata.fingerprint,
             "network": {name: parameter.detach() for name, parameter in self.learning.items()},
             "average": self.average,
-            "discriminator": self.discriminator.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "progress": dict(vars(self.progress)),
+            **self.judge.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -112,9 +97,8 @@ class Perceptual:
             for name, parameter in self.learning.items():
                 parameter.copy_(state["network"][name])
                 self.average[name].copy_(state["average"][name])
-        self.discriminator.load_state_dict(state["discriminator"])
+        self.judge.load_state_dict(state)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
         self.progress = Progress(**state["progress"])
 
 
@@ -133,13 +117,10 @@ class PerceptualTrainer(Trainer[Perceptual]):
 
     def make_stages(self) -> list[Stage[Any]]:
         """Return the two stages, or the first alone where no discriminator judges."""
-        settings = self.state.settings
         first = Stage(RECONSTRUCTION, self._path, self._loss, self._rate, after=self._after)
-        if not settings.adversarial:
+        if not self.state.settings.adversarial:
             return [first]
-        # A checkpoint of the second stage goes on in it, however long the run is now to be.
-        second = Stage(ADVERSARIAL, self._path, self._adversarial_loss, self._rate, after=self._after_judged)
-        return [replace(first, until=settings.adversarial_from, after=self._after_led), second]
+        return self.state.judge.stages(first, self.fraction, self._adversarial_loss)
 
     def batch(self) -> Batch:
         """Return the pictures of this step, of 8 bits, and their qualities in steps of 0.5."""
@@ -163,49 +144,16 @@ class PerceptualTrainer(Trainer[Perceptual]):
         return _along(gradient, batch, y, values)
 
     def _adversarial_loss(self, batch: Batch, y: Tensor, _: LatentsAlone) -> Loss:
-        shown = y.detach().requires_grad_(True)
-        gradient, values = self._reconstruction(batch.x, shown)
-        against, hinge = self._against(batch.x, shown)
-        weight = self.state.settings.adversarial * self._weight(y, gradient, against)
-        return _along(gradient + weight * against, batch, y, values | {"hinge": hinge, "weight": weight.item()})
+        gradient, values = self._reconstruction(batch.x, y.detach().requires_grad_(True))
+        last = self.state.learning[self.state.network.last_layer]
+        gradient, figures = self.state.judge.joined(batch.x, y, gradient, last)
+        return _along(gradient, batch, y, values | figures)
 
     def _reconstruction(self, x: Tensor, shown: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Return the gradient of the losses in the pictures that they are shown, and the losses by name."""
         loss, values = self.state.losses(x, shown)
         (gradient,) = torch.autograd.grad(loss, shown)
         return gradient, values | {"loss": loss.item()}
-
-    def _against(self, x: Tensor, shown: Tensor) -> tuple[Tensor, float]:
-        """Return the gradient of what the discriminator says in the pictures that it is shown, and the hinge loss."""
-        state, matching = self.state, self.state.settings.matching
-        fake = state.discriminator(shown)
-        hinge = generator_hinge(fake.logits)
-        loss = hinge
-        if matching:
-            with torch.no_grad():
-                real = state.discriminator(x)
-            loss = hinge + matching * feature_matching(real, fake)
-        (gradient,) = torch.autograd.grad(loss, shown)
-        return gradient, hinge.item()
-
-    def _weight(self, y: Tensor, reconstruction: Tensor, adversarial: Tensor) -> Tensor:
-        """Return VQGAN's adaptive weight for two gradients in the pictures y, each carried on to the last layer."""
-        last = self.state.learning[self.state.network.last_layer]
-        (a,) = torch.autograd.grad(y, last, reconstruction, retain_graph=True)
-        (b,) = torch.autograd.grad(y, last, adversarial, retain_graph=True)
-        return adaptive_weight(a, b)
-
-    def _judge(self, x: Tensor, y: Tensor) -> dict[str, float]:
-        """Take a step of the discriminator; return its loss, and the share of logits on the right side."""
-        state = self.state
-        real, fake = state.discriminator(x).logits, state.discriminator(y).logits
-        loss = discriminator_hinge(real, fake)
-        state.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        ranks.average_gradients(state.discriminator.parameters())
-        state.discriminator_optimizer.step()
-        right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
-        return {"discriminator": loss.item(), "right": right.item()}
 
     @torch.no_grad()
     def _after(self, batch: Batch, y: Tensor) -> dict[str, float]:
@@ -215,15 +163,6 @@ class PerceptualTrainer(Trainer[Perceptual]):
         for name, parameter in self.state.learning.items():
             self.state.average[name].lerp_(parameter, 1 - decay)
         return {}
-
-    def _after_led(self, batch: Batch, y: Tensor) -> dict[str, float]:
-        """Count the weights, and let the discriminator learn a little before the synthesis listens to it."""
-        if self.fraction() >= self.state.settings.adversarial_from - _DISCRIMINATOR_LEAD:
-            return self._after_judged(batch, y)
-        return self._after(batch, y)
-
-    def _after_judged(self, batch: Batch, y: Tensor) -> dict[str, float]:
-        return self._after(batch, y) | self._judge(batch.x, y)
 
     def _rate(self, fraction: float) -> float:
         return min(1.0, (self.state.progress.step + 1) / _WARM_UP_STEPS) * cosine(fraction, _FINAL_RATE)

@@ -7,16 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from vqcodec.errors import SettingsError
-from vqcodec.training.limits import Ranges, RunSettings
+from vqcodec.training.limits import JUDGED, Judged, Ranges, RunSettings
 from vqcodec.training.pictures.augmentation import SHARES, Augmented
 
 OBJECTIVE = "perceptual"
 _RANGES: Ranges = {
-    "adversarial": (0, 1e3),
-    "adversarial_from": (0, 1),
     "matching": (0, 1e3),
-    "discriminator_width": (4, 1024),
-    "discriminator_rate": (1e-9, 1),
     "average_decay": (0, 0.99999),
     "low_rates": (1, 100),
     "effort": (0, 9),
@@ -27,28 +23,23 @@ _RANGES: Ranges = {
 
 
 @dataclass(frozen=True)
-class PerceptualSettings(Augmented, RunSettings):
+class PerceptualSettings(Augmented, Judged, RunSettings):
     """Everything that such a run depends on besides its pictures.
 
-    The model `init`, by name or path, is taken as it is, but for its synthesis, which learns on what an encoder
-    of effort `effort` writes. `losses` are weights by their names in vqcodec/losses. From the fraction
-    `adversarial_from` of the run on, 0..1, a discriminator of `discriminator_width` channels judges too: its loss
-    is weighed as VQGAN does, times `adversarial`, and `matching` weighs the difference in its features. Qualities
-    are drawn as 1 + 99 u^low_rates with u even in 0..1. The model that is written has moving averages
-    of the weights. A run lasts `steps` steps or, if that is 0, `seconds` seconds.
+    The model `init`, by name or path, is taken as it is, but for its synthesis, which learns on what an encoder of
+    effort `effort` writes. `losses` are weights by their names in vqcodec/losses. A discriminator judges too, and
+    `matching` weighs the difference in its features. Qualities are drawn as 1 + 99 u^low_rates with u even in 0..1. The
+    model that is written has moving averages of the weights. A run lasts `steps` steps or, if that is 0, `seconds`
+    seconds.
     """
 
-    ranges: ClassVar[Ranges] = _RANGES | SHARES
+    ranges: ClassVar[Ranges] = _RANGES | SHARES | JUDGED
 
     name: str = "perceptual"
     objective: str = OBJECTIVE
     init: str = "photo"
     losses: Mapping[str, float] = field(default_factory=lambda: {"l1": 1.0, "structure": 1.0})
-    adversarial: float = 0.8
-    adversarial_from: float = 0.3
     matching: float = 0.0
-    discriminator_width: int = 48
-    discriminator_rate: float = 4e-4
     average_decay: float = 0.99
     low_rates: float = 2.5
     effort: int = 1

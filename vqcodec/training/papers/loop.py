@@ -15,6 +15,7 @@ from tqdm import tqdm
 from vqcodec import losses, networks, quantizers, ranks
 from vqcodec.training.begin_from import start_network
 from vqcodec.training.health import CollapseWatch
+from vqcodec.training.judge import Judge
 from vqcodec.training.papers.settings import AutoencoderSettings
 from vqcodec.training.stage import Batch, Loss, Stage
 from vqcodec.training.stepping import Progress, cosine
@@ -52,7 +53,10 @@ class Autoencoder:
         self.progress = Progress()
         self.base_rates = [settings.learning_rate]
         learning = [p for p in (*self.network.parameters(), *self.quantizer.parameters()) if p.requires_grad]
-        self.optimizer = torch.optim.Adam(learning, lr=settings.learning_rate, betas=(0.9, settings.adam_beta2))
+        self.optimizer = torch.optim.Adam(
+            learning, lr=settings.learning_rate, betas=(settings.adam_beta1, settings.adam_beta2)
+        )
+        self.judge = Judge(settings, device) if settings.adversarial else None
 
     def analyze(self, x: Tensor) -> Tensor:
         """Return latents [B, d, h, w] of pictures x [B, 3, H, W] in [0, 1]."""
@@ -66,6 +70,7 @@ class Autoencoder:
             "quantizer": self.quantizer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": dict(vars(self.progress)),
+            **(self.judge.state_dict() if self.judge else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -73,6 +78,8 @@ class Autoencoder:
         self.network.load_state_dict(state["network"])
         self.quantizer.load_state_dict(state["quantizer"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.judge:
+            self.judge.load_state_dict(state)
         self.progress = Progress(**state["progress"])
 
 
@@ -113,13 +120,15 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         self._collapse = CollapseWatch(quantizers.method(state.settings.quantizer).remedy)
 
     def make_stages(self) -> list[Stage[Any]]:
-        """Return the one stage of such a run, or first one in which the network learns alone."""
+        """Return the one stage of such a run; if so set, first one of the network alone, last one that is judged."""
         whole = Stage(
             _BEGUN, self._path, self._loss, self._rate,
             begin=self._begin_codebook, learn=self._learn, advance=self._advance,
         )  # fmt: skip
         alone = Stage(_ALONE, self._straight, self._loss_alone, self._rate, until=self.alone, learn=self._learn)
-        return [alone, whole] if self.alone else [whole]
+        judge = self.state.judge
+        begun = judge.stages(whole, self.fraction, self._judged_loss) if judge else [whole]
+        return [alone, *begun] if self.alone else [*begun]
 
     @property
     def alone(self) -> float:
@@ -179,18 +188,35 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         self._seen += quantized.indices.numel() * ranks.count()
         return Loss(total, total.item(), {"mse": mse.item(), **values}, quantized.usage)
 
+    def _judged_loss(self, batch: Batch, y: Tensor, quantized: quantizers.Quantized) -> Loss:
+        judge, network = self.state.judge, self.state.network
+        assert judge is not None
+        shown = y.detach().requires_grad_(True)
+        mse = F.mse_loss(shown, batch.x)
+        others, values = self._others(batch.x, shown)
+        error, rest = self._squared(mse) + others, self.state.settings.quantizer_weight * quantized.loss
+        (gradient,) = torch.autograd.grad(error, shown)
+        gradient, figures = judge.joined(batch.x, y, gradient, network.get_parameter(network.last_layer))
+        self._seen += quantized.indices.numel() * ranks.count()
+        figures = {"mse": mse.item(), **values, **figures}
+        return Loss((y * gradient).sum() + rest, (error + rest).item(), figures, quantized.usage)
+
     def _straight(self, batch: Batch) -> Unquantized:
         return Unquantized(self.state.analyze(batch.x))
 
     def _loss_alone(self, batch: Batch, y: Tensor, seen: Unquantized) -> Loss:
         mse = F.mse_loss(y, batch.x)
         others, values = self._others(batch.x, y)
-        total = 4 * mse / self.variance + _LATENT_WEIGHT * seen.z_q.square().mean() + others
+        total = self._squared(mse) + _LATENT_WEIGHT * seen.z_q.square().mean() + others
         return Loss(total, total.item(), {"mse": mse.item(), **values})
 
     def _others(self, x: Tensor, y: Tensor) -> tuple[Tensor | float, dict[str, float]]:
         """Return the weighted sum of the losses that are added, and the value of each."""
         return (0.0, {}) if self.state.losses is None else self.state.losses(x, y)
+
+    def _squared(self, mse: Tensor) -> Tensor:
+        """Return 4 MSE / variance times its weight."""
+        return self.state.settings.mse_weight * 4 * mse / self.variance
 
     def _begin_codebook(self) -> None:
         """Put codevectors where the latents of the trained network are."""
@@ -211,10 +237,10 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         return torch.cat(found)
 
     def _total(self, mse: Tensor, quantized: quantizers.Quantized, x: Tensor) -> Tensor:
-        """Return 4 MSE / variance + the quantizer's loss, or for one of a likelihood the bound times 2 / values."""
+        """Return the squared error and the quantizer's loss, or for one of a likelihood the bound times 2 / values."""
         weight = self.state.settings.quantizer_weight
         if not self.state.quantizer.likelihood:
-            return 4 * mse / self.variance + weight * quantized.loss
+            return self._squared(mse) + weight * quantized.loss
         values = x.numel() * self.state.network.channels / x.shape[1]
         # The optimal variance of a Gaussian decoder is its squared error: putting it in leaves the logarithm.
         return mse.clamp(min=1e-12).log() + weight * 2 * quantized.z_q.numel() / values * quantized.loss

@@ -15,7 +15,7 @@ from vqcodec.errors import SettingsError
 from vqcodec.networks import NETWORKS
 from vqcodec.networks.vqvae import MOST_SCALE
 from vqcodec.quantizers import QuantizerSettings, method, settings_of
-from vqcodec.training.limits import CODEBOOK, Ranges, RunSettings, unit_channels
+from vqcodec.training.limits import CODEBOOK, JUDGED, Judged, Ranges, RunSettings, unit_channels
 
 Schedule = Literal["constant", "cosine"]
 NETWORK_NAMES = tuple(name for name, kind in NETWORKS.items() if not kind.has_rates)
@@ -28,34 +28,38 @@ _RANGES: Ranges = {
     "batch": (1, 65536),
     "crop": (16, 4096),
     "variance": (0, 1e6),
+    "mse_weight": (0, 1e3),
+    "adam_beta1": (0, 0.999999),
     "adam_beta2": (0, 0.999999),
     "network_share": (0, 0.9),
     "validation_pictures": (0, 10**4),
 }
+_USUAL: Mapping[str, Any] = {"adversarial": 0.0, "losses": {}, "mse_weight": 1.0}
+"""What a quantizer of a likelihood leaves as it is."""
 
 
 @dataclass(frozen=True)
-class AutoencoderSettings(RunSettings):
+class AutoencoderSettings(Judged, RunSettings):
     """Everything that a run depends on besides its pictures.
 
     network: vqvae or vqgan, with `d` latent channels, `width` (of vqgan; 0 is the published one) and
     `channels` 1 for gray pictures; of vqvae, `subpixel` and `rows` are what LooC's released code does to latents
     beyond its paper (networks/layouts.py), so that a quantizer sees d * subpixel^2 channels.
     The quantizer has K codevectors for m units, and `options` of its own.
-    The loss is 4 MSE / variance + quantizer_weight * the quantizer's, on pixels in [0, 1]; variance 0 stands
-    for that of the training pixels. (The papers' code has pixels in [-1, 1], hence the 4, and the variance in
-    [0, 1].) `standardised` training begins with latents of mean 0 and variance 1 in each channel, and `init` is a
-    model, by name or path, whose network it begins with; either way codevectors begin among the latents of
-    training pictures, where the quantizer can. For `network_share` of the run the network learns alone, without
-    quantizing; then codevectors begin in the middle of its latents. `validation_pictures` are held out, at most a fifth
-    of all. A run lasts `steps` batches, or `seconds` if steps is 0. `losses` are weights, by their names in
-    vqcodec/losses, of what is added to the loss.
-    `crop` is the side of training crops of pictures that are larger. Adam's learning_rate is `constant`, or it
-    falls to nothing along half a `cosine` after a short rise; adam_beta2 is the decay of its second moments.
-    Resumed with other `steps`, a cosine goes on as if they had been said at first.
+    The loss is mse_weight * 4 MSE / variance + quantizer_weight * the quantizer's, on pixels in [0, 1]; variance 0
+    stands for that of the training pixels. (The papers' code has pixels in [-1, 1], hence the 4, and the variance in
+    [0, 1].) `losses` are weights, by their names in vqcodec/losses, of what is added, and with `adversarial` above 0 a
+    discriminator judges too: with that, and without squared error, a vqgan is trained as VQGAN is. `standardised`
+    training begins with latents of mean 0 and variance 1 in each channel, and `init` is a model, by name or path, whose
+    network it begins with; either way codevectors begin among the latents of training pictures, where the quantizer
+    can. For `network_share` of the run the network learns alone, without quantizing; then codevectors begin in the
+    middle of its latents. `validation_pictures` are held out, at most a fifth of all. A run lasts `steps` batches, or
+    `seconds` if steps is 0. `crop` is the side of training crops of pictures that are larger. Adam's learning_rate is
+    `constant`, or it falls to nothing along half a `cosine` after a short rise; adam_beta1 and adam_beta2 are the
+    decays of its moments. Resumed with other `steps`, a cosine goes on as if they had been said at first.
     """
 
-    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK
+    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK | JUDGED
 
     network: str = "vqvae"
     d: int = 128
@@ -77,13 +81,16 @@ class AutoencoderSettings(RunSettings):
     batch: int = 128
     learning_rate: float = 3e-4
     schedule: Schedule = "constant"
+    adam_beta1: float = 0.9
     adam_beta2: float = 0.999
     variance: float = 0.0
     standardised: bool = False
     network_share: float = 0.0
     validation_pictures: int = 0
     quantizer_weight: float = 1.0
+    mse_weight: float = 1.0
     losses: Mapping[str, float] = field(default_factory=dict)
+    adversarial: float = 0.0
     table_bits: int = 20
     seed: int = 42
 
@@ -101,10 +108,23 @@ class AutoencoderSettings(RunSettings):
             raise SettingsError("standardised latents are those of the network alone; leave subpixel, rows or it out")
         if self.standardised and self.init:
             raise SettingsError("the latents of the model named by init stay as they are; leave standardised out")
-        losses.check(self.losses)
-        if self.losses and method(self.quantizer).kind.likelihood:
-            raise SettingsError(f"quantizer {self.quantizer!r} has a loss of another kind; leave losses out")
+        self._check_losses()
         self.quantizer_settings()
+
+    def _check_losses(self) -> None:
+        losses.check(self.losses)
+        changed = [name for name in ("adversarial", "losses", "mse_weight") if getattr(self, name) != _USUAL[name]]
+        if changed and method(self.quantizer).kind.likelihood:
+            raise SettingsError(
+                f"quantizer {self.quantizer!r} has a loss of another kind; leave {', '.join(changed)} out"
+            )
+        if not (self.mse_weight or self.losses):
+            raise SettingsError("mse_weight is 0 and there are no losses; give one of them")
+        if self.adversarial and self.adversarial_from < self.network_share:
+            raise SettingsError(
+                f"adversarial_from={self.adversarial_from} lies in the first {self.network_share} of the run, in which "
+                "the network learns alone; choose that or more"
+            )
 
     @classmethod
     def completed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
