@@ -28,7 +28,7 @@ SLOW = frozenset(
     context_rate dual evaluation_report evaluation_run examples external_quantizers generate generation hub
     large_sets named_baselines
     learned_quantizers losses_learned margins names_and_streams newcomers newcomers_benchmark online_clustering
-    own_tables paper_tables perceptual_training photo_tiles processes quantizer_benchmark quantizers
+    own_tables paper_tables perceptual_training photo_tiles photos64 processes quantizer_benchmark quantizers
     rate_control reach readme_commands reference_context reference_models reproduction reproduction_beta
     reproduction_drift reproduction_figures reproduction_measure reproduction_photos same_losses shipped_models sketch
     soft_assignment soft_quantizers speed_sizes streamed tiles tilt training training_health training_looks

@@ -68,6 +68,18 @@ def test_what_is_too_much_is_left_out_of_all_pictures_alike(tmp_path: Path, monk
         np.testing.assert_array_equal(found, np.stack(expected))
 
 
+def test_reduced_tiles_are_means_and_more_of_them_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = {f"{i}.png": picture(256, 512, seed=i) for i in range(3)}
+    put(pictures, tmp_path / "photos" / "test")
+    monkeypatch.setattr(photo_tiles, "MOST", 1)
+    whole, reduced = (load_dataset(tmp_path, name, "test").pixels for name in ("photos", "photos64"))
+    assert whole.shape == (1, 256, 256, 3) and reduced.shape == (6, 64, 64, 3)
+    assert isinstance(reduced, np.ndarray)
+    means = np.stack([pictures[f"{i // 2}.png"][:, 256 * (i % 2) :][:, :256] for i in range(6)])
+    means = means.reshape(6, 64, 4, 64, 4, 3).mean((2, 4))
+    assert abs(reduced - means).max() <= 0.5
+
+
 def test_a_folder_without_tiles_is_named_in_a_sentence(tmp_path: Path) -> None:
     put({"test/small.png": picture(255, 300, 1)}, tmp_path / "photos")
     for split, said in (

@@ -13,7 +13,7 @@ from vqcodec.errors import OutputError
 @click.command("generate")
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="FOLDER", type=AnyPath(), required=True, help="Folder with the data sets.")
-@click.option("--only", "name", metavar="NAME", required=True, help="Data set: mnist, fashion, cifar10, photos.")
+@click.option("--only", "name", metavar="NAME", required=True, help="Data set: mnist, cifar10, photos64 ...")
 @click.option(
     "-o", "--output", "folder", metavar="FOLDER", type=AnyPath(), default="generation", show_default=True,
     help="For the generator, the page and the table.",

@@ -9,7 +9,6 @@ FOLDER/generation.json         what was measured, and what made it; removed wher
 from __future__ import annotations
 
 import json
-import zlib
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,13 +33,15 @@ from vqcodec.generation.learning import Pupil, Schooling, bits, learn
 from vqcodec.generation.transformer import Transformer
 from vqcodec.image import Picture, write_picture
 from vqcodec.training import checkpoint
-from vqcodec.training.pictures.datasets import SMALL, Name, Split, load_dataset
-from vqcodec.training.pictures.large_sets import PictureFiles
+from vqcodec.training.pictures.datasets import Name, Split, load_dataset
+from vqcodec.training.pictures.large_sets import PictureFiles, checksum
 
 Pixels = npt.NDArray[np.uint8]
 GENERATOR, PAGE, FIGURES = "generator.safetensors", "samples.png", "generation.json"
 PAGE_SIDE = 8
 """Samples along each side of the page."""
+MOST_PICTURES = 100_000
+"""The most pictures of a large set that a generator learns from."""
 _TEMPERATURES = 0.01, 100
 
 
@@ -76,20 +77,20 @@ class Workplace:
             torch.set_num_threads(self.threads)
 
     @cached_property
-    def train(self) -> Pixels:
+    def train(self) -> Pixels | PictureFiles:
         """The training pictures uint8 [N, H, W, C]."""
         return self._pictures("train")
 
     @cached_property
-    def test(self) -> Pixels:
+    def test(self) -> Pixels | PictureFiles:
         """The exact test pictures uint8 [N, H, W, C]."""
         return self._pictures("test")
 
-    def _pictures(self, split: Split) -> Pixels:
-        """Return those of a split, for the test the exact ones; SettingsError for a set that is not held in memory."""
+    def _pictures(self, split: Split) -> Pixels | PictureFiles:
+        """Return those of a split, for the test the exact ones; of a large set at most MOST_PICTURES, evenly spread."""
         found = load_dataset(self.data, self.name, split)
         if isinstance(found.pixels, PictureFiles):
-            raise SettingsError(f"a generator of {self.name} is too much for vqc generate; choose {', '.join(SMALL)}")
+            return found.pixels.thinned(MOST_PICTURES)
         return found.pixels if split == "train" else found.pixels[found.exact]
 
     @cached_property
@@ -145,8 +146,7 @@ class Workplace:
 
     @cached_property
     def _described(self) -> str:
-        checksum = zlib.crc32(np.ascontiguousarray(self.train).data)
-        return f"{self.name}: {len(self.train)} pictures, crc {checksum:08x}"
+        return f"{self.name}: {len(self.train)} pictures, crc {checksum(self.train):08x}"
 
     def _purpose(self, how: Schooling) -> Purpose:
         sizes = sequences.sizes_of(self.codec, self.train.shape, **self.network)

@@ -14,6 +14,7 @@ from vqcodec.errors import SettingsError
 from vqcodec.exact.priors import StaticPrior
 from vqcodec.generation.transformer import MOST_PLACES, Sizes
 from vqcodec.training.pictures.images import to_pictures
+from vqcodec.training.pictures.large_sets import PictureFiles
 
 Pixels = npt.NDArray[np.uint8]
 BATCH = 250
@@ -60,7 +61,7 @@ def sizes_of(codec: Codec, shape: tuple[int, ...], **network: int) -> Sizes:
 
 
 @torch.inference_mode()
-def indices_of(codec: Codec, pixels: Pixels) -> Tensor:
+def indices_of(codec: Codec, pixels: Pixels | PictureFiles) -> Tensor:
     """Return the indices int64 [N, P, h', w'] of pictures uint8 [N, H, W, C]."""
     found = []
     for start in tqdm(range(0, len(pixels), BATCH), desc="indices", unit="batch", leave=False, disable=None):

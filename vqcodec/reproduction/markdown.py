@@ -26,7 +26,10 @@ class Figure(NamedTuple):
 
 
 _COMPARED = (Figure("psnr_db", "{} dB", ".2f"), Figure("ssim", "SSIM {}", ".4f"), Figure("l1", "L1 {}", ".4f"))
-_ONLY_SAID = (Figure("rfid", "rFID {}", ".2f"), Figure("lpips", "LPIPS {}", ".4f"), Figure("usage", "usage {}", ".0%"))
+_ONLY_SAID = (
+    Figure("rfid", "rFID {}", ".2f"), Figure("fid", "FID {}", ".2f"), Figure("lpips", "LPIPS {}", ".4f"),
+    Figure("usage", "usage {}", ".0%"),
+)  # fmt: skip
 _COLUMNS: dict[str, Callable[[Values], str]] = {
     "batch": lambda found: str(found["settings"]["batch"]),
     "epochs": lambda found: f"{found['epochs']:.3g}",
@@ -40,6 +43,27 @@ _COLUMNS: dict[str, Callable[[Values], str]] = {
 }
 _RATES = ("paper", "decoder", "payload", "file")
 _HEAD = ("method", "K × d*", *_COLUMNS, "paper", "difference", *(f"bpp, {name}" for name in _RATES))
+
+
+def by_budget(chosen: Sequence[Entry], found: Mapping[str, Values]) -> list[tuple[str, list[Entry]]]:
+    """Return the rows of a table on a data set by the epochs and pictures that they had, each part with what it says.
+
+    First the budget of the most rows, or of those the longest, with the rows that have no result; others stand apart.
+    """
+    parts: dict[tuple[int, float], list[Entry]] = {}
+    for entry in chosen:
+        if values := _result(entry, found):
+            parts.setdefault((values["train_pictures"], round(values["epochs"], 2)), []).append(entry)
+    first, *others = sorted(parts, key=lambda budget: (len(parts[budget]), *budget), reverse=True)
+    apart = {id(entry) for budget in others for entry in parts[budget]}
+    said = [f"Rows with a result had {_training(*first)}."]
+    said += [f"Not to be compared with these are rows that had {_training(*budget)}:" for budget in others]
+    shown = [[entry for entry in chosen if id(entry) not in apart], *(parts[budget] for budget in others)]
+    return list(zip(said, shown, strict=True))
+
+
+def _training(pictures: int, epochs: float) -> str:
+    return f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} of {pictures:,} pictures"
 
 
 def rows(chosen: Sequence[Entry], found: Mapping[str, Values]) -> list[str]:

@@ -31,7 +31,7 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).parent / "paper_tables"
-FIGURES = ("psnr_db", "ssim", "l1", "lpips", "rfid", "usage")
+FIGURES = ("psnr_db", "ssim", "l1", "lpips", "rfid", "fid", "usage")
 """Names of published figures."""
 FIGURE_KINDS = ("codevectors", "training")
 """What a table's drawing shows: rows over K, or a run over its epochs; see figures.py."""

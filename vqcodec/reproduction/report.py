@@ -28,15 +28,19 @@ from the top left of whatever photographs were at hand; a picture is one tile. T
 without the perceptual and the adversarial part except in rows *as VQGAN*. Published figures are of other pictures, so
 what can be compared is the order of the methods.
 
-**ffhq, imagenet, celebahq, ade20k, coco, cub.** Tables of these have rows for whoever has the sets, laid out as they
-come (`vqcodec/training/pictures/large_sets.py` says how): `vqc reproduce looc-2 --data FOLDER --only ffhq`. A picture
-is read when its batch is asked for; its shorter side is resized to 256, and the middle is shown. Network and loss are
-those of photos. PNG and WebP are of 1,000 test pictures at most. LooC's table 11 is of latent diffusion and is not
-here.
+**photos64.** The tiles of photos, each reduced to 64 × 64 by means of 4 × 4 pixels, with the network of CIFAR-10, for
+`vqc generate` (tokens.md).
+
+**ffhq, imagenet, celebahq, ade20k, coco, cub, lsun.** Tables of these have rows for whoever has the sets, laid out as
+they come (`vqcodec/training/pictures/large_sets.py` says how): `vqc reproduce looc-2 --data FOLDER --only ffhq`. A
+picture is read when its batch is asked for; its shorter side is resized to 256, and the middle is shown. Network and
+loss are those of photos. PNG and WebP are of 1,000 test pictures at most. LooC's table 11 is of pictures drawn by
+latent diffusion; here it is the autoencoder whose indices `vqc generate` learns (tokens.md).
 
 **Epochs.** The papers train for 500. A budget of X is X × 500 epochs of the training pictures at hand, of which there
 may be fewer than in the official set. With fewer epochs PSNR and SSIM are lower bounds of what a method reaches, a
-difference from the paper says little about either, and rows of a large batch have had few steps.
+difference from the paper says little about either, and rows of a large batch have had few steps. Rows of a table are
+compared at one budget, which is said above them; rows of other budgets stand below, apart.
 
 **quick.** Rows of this name are the same network, codebook and loss, trained so that few epochs are enough: the
 nearest codevector, batches of 8, a learning rate of 0.001 that falls along half a cosine, Adam's second moments
@@ -47,7 +51,7 @@ loss; Gumbel, SQ-VAE, HVQ-VAE and LFQ keep the weight of their losses; Gumbel, S
 with latents of mean 0 and variance 1 and with codevectors among them, the variance of SQ-VAE begins at 20 and moves 20
 times as fast, and the sharpness of Gumbel and Reg-VQ is 0.1; FSQ has no search; Dual has its loss at the usual weight,
 a Transformer of 1 layer of width 512, and a local codebook of moving averages. These rows compare methods with one
-another as far as their epochs are the same; the others compare with what was published.
+another at one budget; the others compare with what was published.
 
 **quick on photos.** The network has an eighth of the published width, training shows crops of 64 × 64 of the tiles,
 another in each epoch, and all rows begin with the same network: the one that LooC 256 × 4 without beta has after 15
@@ -147,7 +151,9 @@ def _table_section(table: PaperTable, found: Found, output: Path) -> list[str]:
         chosen = [entry for entry in entries(table) if entry.dataset == dataset]
         if not any(name in found for name in distinct(chosen)):
             continue
-        lines += [f"### {table.name} on {dataset}", "", *markdown.rows(chosen, found), ""]
+        lines += [f"### {table.name} on {dataset}", ""]
+        for said, part in markdown.by_budget(chosen, found):
+            lines += [said, "", *markdown.rows(part, found), ""]
         lines += _figure(table, chosen, found, output) if table.figure else []
         shared = markdown.sharing(chosen, found)
         lines += ["How units share codevectors (LooC, Figures 7 and 8):", "", *shared, ""] if shared else []

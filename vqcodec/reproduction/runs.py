@@ -21,6 +21,7 @@ NETWORKS: dict[Name, dict[str, Any]] = {
     "mnist": {"network": "vqvae", "d": 128, "channels": 1},
     "fashion": {"network": "vqvae", "d": 128, "channels": 1},
     "cifar10": {"network": "vqvae", "d": 128},
+    "photos64": {"network": "vqvae", "d": 128},
     **{name: {"network": "vqgan", "d": 256, "crop": SIDE} for name in ("photos", *LARGE)},
 }
 """The papers' network for each data set, in settings of AutoencoderSettings, with the channels of its latents."""

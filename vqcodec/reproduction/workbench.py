@@ -9,7 +9,6 @@ lossless-DATASET.json        bytes of lossless formats on the same pictures
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,7 +33,7 @@ from vqcodec.training.papers import export as autoencoder_export
 from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
 from vqcodec.training.pictures.datasets import Name, load_dataset
 from vqcodec.training.pictures.images import Images
-from vqcodec.training.pictures.large_sets import PictureFiles
+from vqcodec.training.pictures.large_sets import PictureFiles, checksum
 
 # Epochs are whole steps: a rounding error must not ask for one more.
 _EPSILON = 1e-9
@@ -118,7 +117,7 @@ class Workbench:
         if dataset not in self._splits:
             train, test = (load_dataset(self.data, dataset, split) for split in ("train", "test"))
             pixels = test.pixels if isinstance(test.pixels, PictureFiles) else test.pixels[test.exact]
-            crc = _crc(pixels, _crc(train.pixels))
+            crc = checksum(pixels, checksum(train.pixels))
             text = f"{dataset}: {len(train.pixels)} pictures to train on, {len(pixels)} to test, crc {crc:08x}"
             self._splits[dataset] = Split(train.pixels, pixels, text)
         return self._splits[dataset]
@@ -163,12 +162,6 @@ def _thinned(log: list[dict[str, Any]]) -> dict[str, list[float]]:
     entries = [entry for entry in log if "usage" in entry]
     kept = entries[::-1][:: -(-len(entries) // _LOG_ENTRIES) or 1][::-1]
     return {key: [entry[key] for entry in kept] for key in ("step", "psnr_db", "usage", "perplexity")}
-
-
-def _crc(pixels: npt.NDArray[np.uint8] | PictureFiles, before: int = 0) -> int:
-    if isinstance(pixels, PictureFiles):
-        return pixels.crc(before)
-    return zlib.crc32(np.ascontiguousarray(pixels).data, before)
 
 
 def _resumed(model: Path, settings: AutoencoderSettings) -> Autoencoder:

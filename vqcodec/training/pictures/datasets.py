@@ -18,13 +18,17 @@ from vqcodec.training.pictures.large_sets import LAYOUTS, LargeName, PictureFile
 from vqcodec.training.pictures.photo_tiles import load_tiles
 
 Name = Literal[
-    "mnist", "fashion", "cifar10", "photos", "ffhq", "celebahq", "imagenet", "ade20k", "coco", "cub", "ffhq-celebahq"
-]
+    "mnist", "fashion", "cifar10", "photos", "photos64", "ffhq", "celebahq", "imagenet", "ade20k", "coco", "cub",
+    "ffhq-celebahq", "lsun-churches", "lsun-bedroom",
+]  # fmt: skip
 Split = Literal["train", "test"]
 
 _SHAPES: dict[Name, files.Shape] = {"mnist": (28, 28, 1), "fashion": (28, 28, 1), "cifar10": (32, 32, 3)}
 _TRAIN_PICTURES: dict[Name, int] = {"mnist": 60_000, "fashion": 60_000, "cifar10": 50_000}
 _TEST_PICTURES = 10_000
+_PHOTOS = "photos"
+_REDUCED: dict[Name, int] = {"photos": 1, "photos64": 4}
+"""Sets of photographs, and how many pixels along each side of a tile become one."""
 _CIFAR_BATCHES = 5
 _LABELS = 10
 _CIFAR_VERSIONS: tuple[tuple[str, str, str, files.Parse], ...] = (
@@ -37,6 +41,7 @@ ORIGINS: dict[Name, str] = {
     "fashion": "its four idx files from https://github.com/zalandoresearch/fashion-mnist, in a folder without MNIST's",
     "cifar10": "cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html",
     "photos": "your own photographs, in photos/train and photos/test",
+    "photos64": "your own photographs, in photos/train and photos/test",
     "ffhq": LAYOUTS["ffhq"].origin,
     "celebahq": LAYOUTS["celebahq"].origin,
     "imagenet": LAYOUTS["imagenet"].origin,
@@ -44,6 +49,8 @@ ORIGINS: dict[Name, str] = {
     "coco": LAYOUTS["coco"].origin,
     "cub": LAYOUTS["cub"].origin,
     "ffhq-celebahq": "both of ffhq and celebahq",
+    "lsun-churches": LAYOUTS["lsun-churches"].origin,
+    "lsun-bedroom": LAYOUTS["lsun-bedroom"].origin,
 }
 """Where the files of a data set come from."""
 LARGE: tuple[Name, ...] = get_args(LargeName)
@@ -80,8 +87,8 @@ def load_dataset(source: Path, name: Name, split: Split) -> Dataset:
     In this order: the packed form NAME_SPLIT.npz, which may hold a part of the set; the idx files of
     MNIST and Fashion-MNIST, plain or .gz; CIFAR-10's binary version and its Python version, each as
     a folder or as the .tar.gz it comes in. The set `photos` is whatever pictures are in the folders photos/train
-    and photos/test, see photo_tiles.py; of the large ones see large_sets.py. Raises InputError where there is none,
-    or not a whole one.
+    and photos/test, see photo_tiles.py, and `photos64` is the same at 64 x 64; of the large ones see large_sets.py.
+    Raises InputError where there is none, or not a whole one.
     """
     if name not in get_args(Name) or split not in get_args(Split):
         raise SettingsError(
@@ -90,8 +97,8 @@ def load_dataset(source: Path, name: Name, split: Split) -> Dataset:
         )
     if not source.is_dir():
         raise InputError(f"{source} is not a folder; name the one that holds the files of {name}")
-    if name == "photos":
-        tiles = load_tiles(source / name / split)
+    if name in _REDUCED:
+        tiles = load_tiles(source / _PHOTOS / split, _REDUCED[name])
         return _whole(tiles, np.zeros(len(tiles), np.uint8))
     if name in LARGE:
         pictures = load_files(source, cast(LargeName, name), split)

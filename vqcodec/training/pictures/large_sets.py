@@ -7,6 +7,8 @@
     coco        train2017 and val2017
     cub         images.txt and train_test_split.txt beside images/, as in CUB_200_2011
     ffhq-celebahq   the training pictures of ffhq and the test pictures of celebahq (LooC, table 12)
+    lsun-churches, lsun-bedroom   church_outdoor_train and church_outdoor_val, bedroom_train and bedroom_val, as data.py
+                    of LSUN exports its databases
 
 A split list of VQGAN's code, such as ffhqvalidation.txt, is followed where it lies in the set's folder. A picture is
 made 256 x 256 as in that code: its shorter side is resized to 256, and the middle is cut out.
@@ -29,7 +31,9 @@ import torch.nn.functional as F
 from vqcodec.errors import InputError
 from vqcodec.image import list_pictures, read_picture
 
-LargeName = Literal["ffhq", "celebahq", "imagenet", "ade20k", "coco", "cub", "ffhq-celebahq"]
+LargeName = Literal[
+    "ffhq", "celebahq", "imagenet", "ade20k", "coco", "cub", "ffhq-celebahq", "lsun-churches", "lsun-bedroom"
+]
 Split = Literal["train", "test"]
 SIDE = 256
 # How many pictures say what the variance of a set's pixels is.
@@ -49,6 +53,14 @@ class Layout:
     inside: dict[Split, tuple[str, ...]] | None = None
     test: float = 0.0
     lists: dict[Split, str] | None = None
+
+
+def _lsun(category: str) -> Layout:
+    return Layout(
+        ("lsun", "LSUN"),
+        f"LSUN's {category} by https://github.com/fyu/lsun, exported to {category}_train and {category}_val",
+        {"train": (f"{category}_train",), "test": (f"{category}_val",)},
+    )
 
 
 def _lists(name: str) -> dict[Split, str]:
@@ -85,6 +97,8 @@ LAYOUTS: dict[str, Layout] = {
         ("cub", "CUB", "CUB_200_2011", "CUB_200_2011/CUB_200_2011"),
         "CUB_200_2011.tgz from https://www.vision.caltech.edu/datasets/cub_200_2011/",
     ),
+    "lsun-churches": _lsun("church_outdoor"),
+    "lsun-bedroom": _lsun("bedroom"),
 }  # fmt: skip
 _CUB_FILES = "images.txt", "train_test_split.txt"
 
@@ -111,16 +125,27 @@ class PictureFiles:
         pixels = [_square(self.paths[i]) for i in np.arange(len(self))[which]]
         return np.stack(pixels) if pixels else np.empty((0, *self.shape[1:]), np.uint8)
 
+    def thinned(self, most: int) -> PictureFiles:
+        """Return at most so many of the pictures, evenly spread."""
+        count = min(len(self), most)
+        return PictureFiles([self.paths[i * len(self) // count] for i in range(count)])
+
     def sample(self) -> npt.NDArray[np.uint8]:
         """Return at most 1,000 of the pictures, evenly spread."""
-        count = min(len(self), _SAMPLE)
-        return self[np.arange(count) * len(self) // max(1, count)]
+        return self.thinned(_SAMPLE)[:]
 
     def crc(self, before: int = 0) -> int:
         """Return a checksum of the files' names and sizes in bytes, which stands for that of the pixels."""
         for path in self.paths:
             before = zlib.crc32(f"{path.name} {path.stat().st_size}\n".encode(), before)
         return before
+
+
+def checksum(pixels: npt.NDArray[np.uint8] | PictureFiles, before: int = 0) -> int:
+    """Return the CRC-32 of pictures in memory, or what stands for that of files."""
+    if isinstance(pixels, PictureFiles):
+        return pixels.crc(before)
+    return zlib.crc32(np.ascontiguousarray(pixels).data, before)
 
 
 def load_files(source: Path, name: LargeName, split: Split) -> PictureFiles:
