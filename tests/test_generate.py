@@ -184,11 +184,13 @@ def test_mistakes_are_named_in_a_sentence(run: Run, sets: Path, model: Path, tmp
         ((model, *common, "-o", tmp_path / "x", "--temperature", 0), "temperature 0 is outside 0.01..100"),
         ((model, *common, "-o", tmp_path / "x", "--temperature", 101), "temperature 101 is outside 0.01..100"),
         ((model, *common, "-o", tmp_path / "x", "--temperature", "nan"), "temperature nan is outside 0.01..100"),
+        ((model, *common, "-o", tmp_path / "x", "--seed", 1 << 64), "seed 18446744073709551616 is outside 0..46116"),
         (("none", *common, "-o", tmp_path / "x"), "there is no model 'none'"),
+        (("photo", *common, "-o", tmp_path / "x"), "depend on a quality and its prior"),
     ):
         failed = run("generate", *arguments)
         assert (failed.code, failed.err.count("\n")) == (1, 1) and said in failed.err, failed.err
-    assert not list(tmp_path.rglob("samples.png"))
+    assert not list(tmp_path.rglob("samples.png")) and not (tmp_path / "x").exists()
 
 
 def test_too_few_pictures_are_named_before_training(

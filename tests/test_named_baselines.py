@@ -20,6 +20,9 @@ from vqcodec.quantizers.learning import words
 from vqcodec.quantizers.learning.noise import gumbel
 from vqcodec.quantizers.learning.transport import plan, wasserstein
 from vqcodec.quantizers.regvq import divergence_from_uniform
+from vqcodec.training.papers.loop import Autoencoder
+from vqcodec.training.papers.settings import AutoencoderSettings
+from vqcodec.training.provenance import facts
 
 
 def make(name: str, K: int = 12, **options: Any) -> Any:
@@ -211,6 +214,13 @@ def test_a_table_is_read_from_a_file_and_a_resumed_run_keeps_it(form: str, tmp_p
     other = make("vqct", width=5, seed=3, neighbors=0)
     other.load_state_dict(quantizer.state_dict())
     assert torch.equal(other.codevectors(), quantizer.codevectors())
+
+
+def test_a_model_does_not_say_in_whose_folder_the_table_was(tmp_path: Path) -> None:
+    np.save(tmp_path / "glove.npy", np.eye(8, dtype=np.float32))
+    options = {"table": str(tmp_path / "glove.npy"), "neighbors": 1}
+    state = Autoencoder(AutoencoderSettings(quantizer="vqct", K=8, d=4, options=options), torch.device("cpu"))
+    assert facts(state)["settings"]["options"] == {"table": "glove.npy", "neighbors": 1}
 
 
 @pytest.mark.parametrize(

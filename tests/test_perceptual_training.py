@@ -17,7 +17,7 @@ from vqcodec import training
 from vqcodec.codec import Codec
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
-from vqcodec.training.judge import ADVERSARIAL
+from vqcodec.training.adversary import ADVERSARIAL
 from vqcodec.training.looks.export import export
 from vqcodec.training.looks.loop import RECONSTRUCTION, Perceptual, PerceptualTrainer
 from vqcodec.training.looks.settings import PerceptualSettings
@@ -97,11 +97,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 def test_the_discriminator_waits_for_its_stage(tiny_model: Path, tmp_path: Path) -> None:
     state = Perceptual(settings_of(tiny_model, steps=20), CPU)
     trainer = PerceptualTrainer(state, picture_set(), tmp_path / "checkpoint")
-    at_first = {name: value.clone() for name, value in state.judge.discriminator.named_parameters()}
+    at_first = {name: value.clone() for name, value in state.adversary.discriminator.named_parameters()}
 
     def has_moved() -> bool:
         return any(
-            not torch.equal(at_first[name], value) for name, value in state.judge.discriminator.named_parameters()
+            not torch.equal(at_first[name], value) for name, value in state.adversary.discriminator.named_parameters()
         )
 
     seen = []
@@ -118,9 +118,9 @@ def test_a_longer_run_that_goes_on_has_the_discriminator_learn_on(tiny_model: Pa
     assert PerceptualTrainer(state, picture_set(), tmp_path / "checkpoint").run()
     longer = Perceptual(settings_of(tiny_model, steps=100), CPU)
     longer.load_state_dict(state.state_dict())
-    before = [value.clone() for value in longer.judge.discriminator.parameters()]
+    before = [value.clone() for value in longer.adversary.discriminator.parameters()]
     PerceptualTrainer(longer, picture_set(), tmp_path / "checkpoint").run(stop_after=5)
-    assert not all(map(torch.equal, before, longer.judge.discriminator.parameters()))
+    assert not all(map(torch.equal, before, longer.adversary.discriminator.parameters()))
 
 
 def first_step(model: Path, folder: Path, **changes: Any) -> Perceptual:

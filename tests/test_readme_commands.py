@@ -42,7 +42,13 @@ def test_commands_run_as_they_are_written(
     monkeypatch.setattr(Workbench, "lossless", lambda *_: None)
     monkeypatch.setattr(Workbench, "load", lambda *_: None)
     monkeypatch.setattr(report, "write", lambda *_: 1)
-    for name, value in (("check_count", None), ("bring", object()), ("page", None), ("measure", {})):
+    for name, value in (
+        ("check_model", None),
+        ("check_count", None),
+        ("bring", object()),
+        ("page", None),
+        ("measure", {}),
+    ):
         monkeypatch.setattr(Workplace, name, lambda *_, value=value: value)
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()

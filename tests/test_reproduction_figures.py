@@ -62,6 +62,19 @@ def test_curves_over_codevectors_are_one_for_each_method_and_length() -> None:
     assert figures.draw("looc-fig6", "codevectors", chosen, one) is None, "a point is no curve"
 
 
+def test_what_had_other_budgets_is_another_curve() -> None:
+    chosen = choose(["looc-fig6"], pattern="^LooC .*x4, quick$")
+    values = found(chosen)
+    for name, entry in zip(values, chosen, strict=True):
+        assert entry.run is not None
+        values[name] |= {"epochs": 2.0 if entry.run.settings.K in (8, 32) else 10.0}
+    figure = figures.draw("looc-fig6", "codevectors", chosen, values)
+    assert figure is not None
+    sizes = {label: [point[0] for point in points] for label, points in drawn(figure.axes[0]).items()}
+    label = "LooC, d* = 4, quick"
+    assert sizes == {f"{label}, 2 epochs": [8, 32], f"{label}, 10 epochs": [128, 512, 2048]}
+
+
 def test_curves_of_a_training_are_over_epochs_and_only_of_runs_that_kept_theirs() -> None:
     chosen = choose(["cvq-fig1"], pattern="quick$")
     values = found(chosen)

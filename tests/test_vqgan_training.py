@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,14 +84,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_compresses(
 
 def test_the_discriminator_waits_for_its_stage_and_leads_a_little(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, steps=20, network_share=0.2)
-    assert trainer.state.judge is not None
-    before = [value.clone() for value in trainer.state.judge.discriminator.parameters()]
+    assert trainer.state.adversary is not None
+    before = [value.clone() for value in trainer.state.adversary.discriminator.parameters()]
     trainer.start()
     seen = []
     with tqdm(disable=True) as bar:
         for _ in range(11):
             trainer.step(bar)
-            has_moved = not all(map(torch.equal, before, trainer.state.judge.discriminator.parameters()))
+            has_moved = not all(map(torch.equal, before, trainer.state.adversary.discriminator.parameters()))
             seen.append((trainer.state.progress.stage, has_moved))
     assert seen[3:5] == [("network", False), ("begun", False)]
     assert seen[8:11] == [("begun", False), ("begun", True), ("adversarial", True)]
@@ -108,12 +109,12 @@ def test_a_step_descends_along_the_loss_of_vqgan(tmp_path: Path) -> None:
     trainer.start()
     trainer._enter(0.0)
     batch, state = trainer.batch(), trainer.state
-    assert state.judge is not None and trainer.stage.name == "adversarial"
+    assert state.adversary is not None and trainer.stage.name == "adversarial"
     found, _ = trainer.shown(batch)
     quantized = state.quantizer(state.analyze(batch.x))
     y = state.network.synthesis(quantized.z_q, batch.quality)
     error = 0.3 * 4 * F.mse_loss(y, batch.x) / 0.07 + 2.0 * (y - batch.x).abs().mean()
-    hinge = -state.judge.discriminator(y).logits.mean()
+    hinge = -state.adversary.discriminator(y).logits.mean()
     last = state.network.get_parameter(state.network.last_layer)
     own, its = (torch.autograd.grad(each, last, retain_graph=True)[0] for each in (error, hinge))
     weight = 0.8 * own.norm() / (its.norm() + 1e-4)
@@ -130,7 +131,7 @@ def test_a_step_descends_along_the_loss_of_vqgan(tmp_path: Path) -> None:
 def test_without_its_weight_squared_error_is_noted_and_not_learned_from(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, adversarial=0.0, quantizer_weight=0.0)
     loss, y = trainer.shown(trainer.batch())
-    assert trainer.state.judge is None and list(trainer.stages) == ["begun"]
+    assert trainer.state.adversary is None and list(trainer.stages) == ["begun"]
     assert loss.value == pytest.approx(2.0 * (y - trainer.batch().x).abs().mean().item(), rel=1e-5)
     assert loss.figures["mse"] > 0
 
@@ -158,20 +159,43 @@ def test_settings_that_do_not_fit_are_refused(changes: dict[str, Any], said: str
         settings_of(**changes)
 
 
+def on_mnist(folder: Path, **changes: Any) -> Run:
+    """A run on a few pictures of MNIST's form, which are written into a folder."""
+    for split, count in (("train", 6), ("test", 2)):
+        write_xz(folder, *made("mnist", split, count), split)
+    small: dict[str, Any] = {"K": 8, "m": 4, "d": 16, "channels": 1, "batch": 3, "table_bits": 10, "threads": 1}
+    return Run("mnist", AutoencoderSettings(**small | changes))
+
+
 @pytest.mark.parametrize(
     "stages", [{"network_share": 0.5}, {"adversarial": 0.5, "adversarial_from": 0.5, "discriminator_width": 4}]
 )
 def test_a_run_of_stages_that_is_to_be_longer_starts_anew(stages: dict[str, Any], tmp_path: Path) -> None:
-    for split, count in (("train", 6), ("test", 2)):
-        write_xz(tmp_path, *made("mnist", split, count), split)
-    small: dict[str, Any] = {"K": 8, "m": 4, "d": 16, "channels": 1, "batch": 3, "table_bits": 10, "threads": 1}
-    run, found = Run("mnist", AutoencoderSettings(**small, **stages)), {}
+    run, found = on_mnist(tmp_path, **stages), {}
     for name, budgets in (("once", (1.0,)), ("twice", (0.5, 1.0))):
         for budget in budgets:
             values = Workbench(tmp_path, tmp_path / name, budget).bring(run, 2)
             assert values is not None and values["epochs"] == 2 * budget
             found[name] = values["fingerprint"]
     assert found["once"] == found["twice"]
+
+
+@pytest.mark.parametrize(
+    ("package", "changes"),
+    [
+        ("efficientnet_lite_pytorch", {"losses": {"features": 1.0}}),
+        ("vector_quantize_pytorch", {"quantizer": "simvq", "m": 1}),
+    ],
+)
+def test_a_package_that_a_row_lacks_is_known_before_any_training(
+    package: str, changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [(on_mnist(tmp_path), 2), (on_mnist(tmp_path, **changes), 2)]
+    bench = Workbench(tmp_path, tmp_path / "work", 1.0)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SettingsError, match=r"pip install 'vqcodec\[.*\]'.*; or leave such rows out with --rows"):
+        bench.load(runs)
+    bench.load(runs[:1])
 
 
 def test_the_recipe_is_a_vqgan_and_its_network_that_of_quick_rows_on_photographs() -> None:

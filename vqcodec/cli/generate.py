@@ -72,6 +72,7 @@ def command(
     place = Workplace(
         Codec.open(model), data, known_name(name), folder, {"width": width, "layers": layers}, threads or 0
     )
+    place.check_model()
     if count:
         place.check_count(count)
     schooling = Schooling(steps, batch)

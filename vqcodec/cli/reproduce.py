@@ -116,7 +116,7 @@ def _bring(chosen: list[Choice], bench: Workbench, quiet: bool) -> bool:
     from vqcodec.reproduction.runs import distinct
 
     failed, needed = False, distinct(chosen)
-    bench.load(dict.fromkeys(run.dataset for run, _ in needed.values()))
+    bench.load(needed.values())
     for run, epochs in needed.values():
         try:
             values = bench.bring(run, epochs)

@@ -43,6 +43,7 @@ PAGE_SIDE = 8
 MOST_PICTURES = 100_000
 """The most pictures of a large set that a generator learns from."""
 _TEMPERATURES = 0.01, 100
+_MOST_SEED = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Drawing:
             raise SettingsError(
                 f"temperature {self.temperature:g} is outside {low:g}..{high:g}; 1 draws as was learned"
             )
+        if not 0 <= self.seed <= _MOST_SEED:
+            raise SettingsError(f"seed {self.seed} is outside 0..{_MOST_SEED}; choose a smaller one")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,10 @@ class Workplace:
     def grid(self) -> tuple[int, int]:
         """The grid h', w' of a picture's indices."""
         return sequences.grid_of(self.codec, self.train.shape)
+
+    def check_model(self) -> None:
+        """Raise SettingsError where the model's indices of the pictures make no sequences, or the sizes do not fit."""
+        sequences.sizes_of(self.codec, self.train.shape, **self.network)
 
     def check_count(self, count: int) -> None:
         """Raise SettingsError where `count` pictures, or those of the set, are too few for a distance."""

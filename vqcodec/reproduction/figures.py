@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -55,23 +56,24 @@ def _panel(axes: Axes, name: str, kind: str, curves: Sequence[Curve]) -> None:
 
 
 def _by_codevectors(measured: Sequence[tuple[Entry, Values]]) -> list[Curve]:
-    """Return a curve over K for each label, d* and variant that has several K."""
-    groups: dict[str, dict[int, Values]] = {}
+    """Return a curve over K for each label, d* and variant that has several K of one budget."""
+    groups: dict[tuple[str, str], dict[int, Values]] = {}
     for entry, values in measured:
         assert entry.run is not None
         quantizer = entry.run.settings.quantizer_settings()
         label = f"{entry.row.label}, d* = {quantizer.d_star}" + (f", {entry.row.variant}" if entry.row.variant else "")
-        groups.setdefault(label, {})[quantizer.K] = values["measured"]
-    curves = []
-    for label, by_size in groups.items():
+        groups.setdefault((label, f"{values['epochs']:.3g} epochs"), {})[quantizer.K] = values["measured"]
+    groups = {group: by_size for group, by_size in groups.items() if len(by_size) >= _LEAST_POINTS}
+    budgets, curves = Counter(label for label, _ in groups), []
+    for (label, epochs), by_size in groups.items():
         points = [by_size[K] for K in sorted(by_size)]
         panels = {
             "PSNR (dB)": tuple(point["lossless"]["psnr_db"] for point in points),
             "SSIM, papers' way": tuple(point["papers"]["ssim"] for point in points),
             "perplexity": tuple(point["perplexity"] for point in points),
         }
-        curves.append(Curve(label, tuple(sorted(by_size)), panels))
-    return [curve for curve in curves if len(curve.x) >= _LEAST_POINTS]
+        curves.append(Curve(f"{label}, {epochs}" if budgets[label] > 1 else label, tuple(sorted(by_size)), panels))
+    return curves
 
 
 def _by_training(measured: Sequence[tuple[Entry, Values]]) -> list[Curve]:

@@ -9,7 +9,7 @@ lossless-DATASET.json        bytes of lossless formats on the same pictures
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vqcodec import losses, quantizers
 from vqcodec.errors import InputError, OutputError, SettingsError
 from vqcodec.exact import model_file
 from vqcodec.files import atomic_write
@@ -65,20 +66,28 @@ class Workbench:
         except OSError as error:
             raise OutputError(f"{work} cannot be made a folder: {error.strerror}") from error
 
-    def load(self, datasets: Iterable[Name]) -> None:
-        """Read data sets, whose absence is then known before hours of training."""
-        for dataset in datasets:
-            self._split(dataset)
+    def load(self, needed: Collection[tuple[Run, int]]) -> None:
+        """Read the data sets of runs, and see whether there is what those that lack epochs need to begin.
+
+        What is missing is then known before hours of training; SettingsError where a package is.
+        """
+        for run, _ in needed:
+            self._split(run.dataset)
+        lacking = [run for run, epochs in needed if self._enough(run, epochs) is None]
+        for settings in {(run.settings.quantizer, *run.settings.losses): run.settings for run in lacking}.values():
+            try:
+                quantizers.build(settings.quantizer_settings(), settings.options)
+                if settings.losses:
+                    losses.build(settings.losses)
+            except SettingsError as error:
+                raise SettingsError(f"{error}; or leave such rows out with --rows") from error
 
     def bring(self, run: Run, epochs: int) -> Values | None:
         """Return what was measured of a run of at least budget * epochs; trains and measures it first where needed.
 
         None where the training was interrupted; it goes on from there the next time.
         """
-        done, target = self._done(run), self.budget * epochs
-        if done is not None and done["epochs"] >= target - _EPSILON:
-            return done
-        return self._train(run, target)
+        return self._enough(run, epochs) or self._train(run, self.budget * epochs)
 
     def _train(self, run: Run, epochs: float) -> Values | None:
         """Train a run of so many epochs, or more where it has begun so, and measure it; None where interrupted."""
@@ -124,6 +133,11 @@ class Workbench:
 
     def _model(self, run: Run) -> Path:
         return self.work / f"{run.name}.safetensors"
+
+    def _enough(self, run: Run, epochs: int) -> Values | None:
+        """Return what was measured of a run of budget * epochs or more."""
+        done = self._done(run)
+        return done if done is not None and done["epochs"] >= self.budget * epochs - _EPSILON else None
 
     def _done(self, run: Run) -> Values | None:
         """Return what was measured of the model that is there; None where nothing was, or of an earlier model."""

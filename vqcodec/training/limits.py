@@ -16,7 +16,7 @@ COMMON: Ranges = {
 }
 CODEBOOK: Ranges = {"quantizer_weight": (0, 1e3), "table_bits": (8, 24)}
 """Those of a run that makes a codebook and its tables."""
-JUDGED: Ranges = {
+ADVERSARY: Ranges = {
     "adversarial": (0, 1e3),
     "adversarial_from": (0, 1),
     "discriminator_width": (4, 1024),
@@ -41,8 +41,8 @@ def unit_channels(d: int, m: int) -> int:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The settings of a run that a discriminator judges (judge.py).
+class Adversarial:
+    """The settings of a run that a discriminator judges (adversary.py).
 
     It does from the fraction `adversarial_from` of the run on, 0..1, and has `discriminator_width` channels; its
     loss is weighed as VQGAN does, times `adversarial`. `discriminator_rate` is its learning rate.

@@ -35,6 +35,11 @@ def _processes() -> str:
 
 
 def _settings(state: Made) -> dict[str, Any]:
-    """Return the settings without the path of the model that the run started from: whose disk that was tells nobody."""
+    """Return the settings without the folders of files that they name: whose disk that was tells nobody."""
     settings = state.settings.as_dict()
-    return settings | ({"init": Path(settings["init"]).stem} if settings.get("init") else {})
+    if settings.get("init"):
+        settings["init"] = Path(settings["init"]).stem
+    if settings.get("options"):
+        options = settings["options"]
+        settings["options"] = {k: Path(v).name if isinstance(v, str) else v for k, v in options.items()}
+    return settings

@@ -20,7 +20,7 @@ from vqcodec.codec import Codec
 from vqcodec.coder import EFFORT_STEPS
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
-from vqcodec.training.judge import Judge
+from vqcodec.training.adversary import Adversary
 from vqcodec.training.looks.settings import PerceptualSettings
 from vqcodec.training.pictures.picture_set import PictureSet
 from vqcodec.training.stage import Batch, Loss, Stage
@@ -57,7 +57,7 @@ class Perceptual:
             if name.startswith(self.network.synthesis_names)
         }
         self.average = {name: parameter.detach().clone() for name, parameter in self.learning.items()}
-        self.judge = Judge(settings, device, settings.matching)
+        self.adversary = Adversary(settings, device, settings.matching)
         self.optimizer = torch.optim.Adam(self.learning.values(), lr=settings.learning_rate)
         self.base_rates = [settings.learning_rate]
         self.progress = Progress(stage=RECONSTRUCTION)
@@ -83,7 +83,7 @@ class Perceptual:
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
             "progress": dict(vars(self.progress)),
-            **self.judge.state_dict(),
+            **self.adversary.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ class Perceptual:
             for name, parameter in self.learning.items():
                 parameter.copy_(state["network"][name])
                 self.average[name].copy_(state["average"][name])
-        self.judge.load_state_dict(state)
+        self.adversary.load_state_dict(state)
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
 
@@ -120,7 +120,7 @@ class PerceptualTrainer(Trainer[Perceptual]):
         first = Stage(RECONSTRUCTION, self._path, self._loss, self._rate, after=self._after)
         if not self.state.settings.adversarial:
             return [first]
-        return self.state.judge.stages(first, self.fraction, self._adversarial_loss)
+        return self.state.adversary.stages(first, self.fraction, self._adversarial_loss)
 
     def batch(self) -> Batch:
         """Return the pictures of this step, of 8 bits, and their qualities in steps of 0.5."""
@@ -146,7 +146,7 @@ class PerceptualTrainer(Trainer[Perceptual]):
     def _adversarial_loss(self, batch: Batch, y: Tensor, _: LatentsAlone) -> Loss:
         gradient, values = self._reconstruction(batch.x, y.detach().requires_grad_(True))
         last = self.state.learning[self.state.network.last_layer]
-        gradient, figures = self.state.judge.joined(batch.x, y, gradient, last)
+        gradient, figures = self.state.adversary.joined(batch.x, y, gradient, last)
         return _along(gradient, batch, y, values | figures)
 
     def _reconstruction(self, x: Tensor, shown: Tensor) -> tuple[Tensor, dict[str, float]]:

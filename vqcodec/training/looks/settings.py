@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from vqcodec.errors import SettingsError
-from vqcodec.training.limits import JUDGED, Judged, Ranges, RunSettings
+from vqcodec.training.limits import ADVERSARY, Adversarial, Ranges, RunSettings
 from vqcodec.training.pictures.augmentation import SHARES, Augmented
 
 OBJECTIVE = "perceptual"
@@ -23,7 +23,7 @@ _RANGES: Ranges = {
 
 
 @dataclass(frozen=True)
-class PerceptualSettings(Augmented, Judged, RunSettings):
+class PerceptualSettings(Augmented, Adversarial, RunSettings):
     """Everything that such a run depends on besides its pictures.
 
     The model `init`, by name or path, is taken as it is, but for its synthesis, which learns on what an encoder of
@@ -33,7 +33,7 @@ class PerceptualSettings(Augmented, Judged, RunSettings):
     seconds.
     """
 
-    ranges: ClassVar[Ranges] = _RANGES | SHARES | JUDGED
+    ranges: ClassVar[Ranges] = _RANGES | SHARES | ADVERSARY
 
     name: str = "perceptual"
     objective: str = OBJECTIVE

@@ -13,9 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vqcodec import losses, networks, quantizers, ranks
+from vqcodec.training.adversary import Adversary
 from vqcodec.training.begin_from import start_network
 from vqcodec.training.health import CollapseWatch
-from vqcodec.training.judge import Judge
 from vqcodec.training.papers.settings import AutoencoderSettings
 from vqcodec.training.stage import Batch, Loss, Stage
 from vqcodec.training.stepping import Progress, cosine
@@ -56,7 +56,7 @@ class Autoencoder:
         self.optimizer = torch.optim.Adam(
             learning, lr=settings.learning_rate, betas=(settings.adam_beta1, settings.adam_beta2)
         )
-        self.judge = Judge(settings, device) if settings.adversarial else None
+        self.adversary = Adversary(settings, device) if settings.adversarial else None
 
     def analyze(self, x: Tensor) -> Tensor:
         """Return latents [B, d, h, w] of pictures x [B, 3, H, W] in [0, 1]."""
@@ -70,7 +70,7 @@ class Autoencoder:
             "quantizer": self.quantizer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": dict(vars(self.progress)),
-            **(self.judge.state_dict() if self.judge else {}),
+            **(self.adversary.state_dict() if self.adversary else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -78,8 +78,8 @@ class Autoencoder:
         self.network.load_state_dict(state["network"])
         self.quantizer.load_state_dict(state["quantizer"])
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.judge:
-            self.judge.load_state_dict(state)
+        if self.adversary:
+            self.adversary.load_state_dict(state)
         self.progress = Progress(**state["progress"])
 
 
@@ -126,8 +126,8 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
             begin=self._begin_codebook, learn=self._learn, advance=self._advance,
         )  # fmt: skip
         alone = Stage(_ALONE, self._straight, self._loss_alone, self._rate, until=self.alone, learn=self._learn)
-        judge = self.state.judge
-        begun = judge.stages(whole, self.fraction, self._judged_loss) if judge else [whole]
+        adversary = self.state.adversary
+        begun = adversary.stages(whole, self.fraction, self._adversarial_loss) if adversary else [whole]
         return [alone, *begun] if self.alone else [*begun]
 
     @property
@@ -188,15 +188,15 @@ class AutoencoderTrainer(Trainer[Autoencoder]):
         self._seen += quantized.indices.numel() * ranks.count()
         return Loss(total, total.item(), {"mse": mse.item(), **values}, quantized.usage)
 
-    def _judged_loss(self, batch: Batch, y: Tensor, quantized: quantizers.Quantized) -> Loss:
-        judge, network = self.state.judge, self.state.network
-        assert judge is not None
+    def _adversarial_loss(self, batch: Batch, y: Tensor, quantized: quantizers.Quantized) -> Loss:
+        adversary, network = self.state.adversary, self.state.network
+        assert adversary is not None
         shown = y.detach().requires_grad_(True)
         mse = F.mse_loss(shown, batch.x)
         others, values = self._others(batch.x, shown)
         error, rest = self._squared(mse) + others, self.state.settings.quantizer_weight * quantized.loss
         (gradient,) = torch.autograd.grad(error, shown)
-        gradient, figures = judge.joined(batch.x, y, gradient, network.get_parameter(network.last_layer))
+        gradient, figures = adversary.joined(batch.x, y, gradient, network.get_parameter(network.last_layer))
         self._seen += quantized.indices.numel() * ranks.count()
         figures = {"mse": mse.item(), **values, **figures}
         return Loss((y * gradient).sum() + rest, (error + rest).item(), figures, quantized.usage)

@@ -15,7 +15,7 @@ from vqcodec.errors import SettingsError
 from vqcodec.networks import NETWORKS
 from vqcodec.networks.vqvae import MOST_SCALE
 from vqcodec.quantizers import QuantizerSettings, method, settings_of
-from vqcodec.training.limits import CODEBOOK, JUDGED, Judged, Ranges, RunSettings, unit_channels
+from vqcodec.training.limits import ADVERSARY, CODEBOOK, Adversarial, Ranges, RunSettings, unit_channels
 
 Schedule = Literal["constant", "cosine"]
 NETWORK_NAMES = tuple(name for name, kind in NETWORKS.items() if not kind.has_rates)
@@ -34,12 +34,10 @@ _RANGES: Ranges = {
     "network_share": (0, 0.9),
     "validation_pictures": (0, 10**4),
 }
-_USUAL: Mapping[str, Any] = {"adversarial": 0.0, "losses": {}, "mse_weight": 1.0}
-"""What a quantizer of a likelihood leaves as it is."""
 
 
 @dataclass(frozen=True)
-class AutoencoderSettings(Judged, RunSettings):
+class AutoencoderSettings(Adversarial, RunSettings):
     """Everything that a run depends on besides its pictures.
 
     network: vqvae or vqgan, with `d` latent channels, `width` (of vqgan; 0 is the published one) and
@@ -59,7 +57,7 @@ class AutoencoderSettings(Judged, RunSettings):
     decays of its moments. Resumed with other `steps`, a cosine goes on as if they had been said at first.
     """
 
-    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK | JUDGED
+    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK | ADVERSARY
 
     network: str = "vqvae"
     d: int = 128
@@ -113,7 +111,8 @@ class AutoencoderSettings(Judged, RunSettings):
 
     def _check_losses(self) -> None:
         losses.check(self.losses)
-        changed = [name for name in ("adversarial", "losses", "mse_weight") if getattr(self, name) != _USUAL[name]]
+        others = {"adversarial": self.adversarial, "losses": self.losses, "mse_weight": self.mse_weight != 1}
+        changed = [name for name, value in others.items() if value]
         if changed and method(self.quantizer).kind.likelihood:
             raise SettingsError(
                 f"quantizer {self.quantizer!r} has a loss of another kind; leave {', '.join(changed)} out"

@@ -20,7 +20,7 @@ from vqcodec.losses.adversarial import (
     feature_matching,
     generator_hinge,
 )
-from vqcodec.training.limits import Judged
+from vqcodec.training.limits import Adversarial
 from vqcodec.training.stage import Batch, Latents, Loss, Stage
 
 ADVERSARIAL = "adversarial"
@@ -32,10 +32,10 @@ _LEAD = 0.05
 S = TypeVar("S", bound=Latents)
 
 
-class Judge:
+class Adversary:
     """A discriminator and its optimizer; `matching` weighs the difference in its features."""
 
-    def __init__(self, settings: Judged, device: torch.device, matching: float = 0.0) -> None:
+    def __init__(self, settings: Adversarial, device: torch.device, matching: float = 0.0) -> None:
         self.weight, self.start, self.matching = settings.adversarial, settings.adversarial_from, matching
         self.discriminator = PatchDiscriminator(settings.discriminator_width).to(device)
         self.optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=settings.discriminator_rate, betas=_BETAS)
