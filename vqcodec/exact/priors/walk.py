@@ -140,7 +140,7 @@ class IntegerWalk:
 
     def _gather(self, x: FloatArray, rows: IntArray, offsets: tuple[Offset, ...]) -> FloatArray:
         places = rows[:, None] + passes.steps(offsets, self.grid[1])
-        gathered: FloatArray = x[places].reshape(len(rows), -1)
+        gathered: FloatArray = x.take(places, 0).reshape(len(rows), -1)
         return gathered
 
 
