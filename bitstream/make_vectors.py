@@ -31,7 +31,8 @@ from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.bitstream.pixels import Overlay, pack_overlay, pack_pixels
 from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, OVERLAY, PIXELS, Section
-from vqcodec.exact.indices import index_crc, latent_grid, tiles_crc
+from vqcodec.exact.headers import latent_grid
+from vqcodec.exact.indices import index_crc, tiles_crc
 from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.tiles import tiles_of, write_streams
 

@@ -175,6 +175,12 @@ def test_help_loads_nothing_slow(code: str) -> None:
     assert modules_after(code) & {"torch", "numpy", "PIL", "safetensors", "constriction", "tqdm"} == set()
 
 
+@pytest.mark.parametrize("code", [run_cli("models"), run_cli("info", str(VECTORS / "good" / "context.vqc"))])
+def test_what_only_describes_needs_no_numpy(code: str) -> None:
+    """It takes longer to import than all the rest."""
+    assert modules_after(code) & {"torch", "numpy", "PIL", "constriction", "tqdm"} == set()
+
+
 @pytest.mark.parametrize(("given", "left"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(
     given: str | None, left: str, monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,7 @@ from tiny import Run, picture, tiny_settings
 
 from vqcodec.choices import DEFAULT_QUALITY
 from vqcodec.cli.compress import command as compress_command
-from vqcodec.exact import model_file
+from vqcodec.exact import metadata, model_file
 from vqcodec.exact.bitstream import container
 
 Pixels = npt.NDArray[np.uint8]
@@ -180,14 +180,14 @@ def test_info_without_the_model(run: Run, packed: Path) -> None:
 
 
 def test_models(run: Run, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_file, "shipped", lambda: [tiny_model])
+    monkeypatch.setattr(metadata, "shipped", lambda: [tiny_model])
     header, line = run("models").out.decode().splitlines()
     assert header.split()[:4] == ["name", "quantizer", "K", "m"]
     assert line.split()[:6] == ["tiny", "looc", "32", "12", "2", "1"]
     facts: dict[str, Any] = json.loads(run("models", "--json").out)
     assert facts["fingerprint"] == model_file.read_metadata(tiny_model).fingerprint
     assert facts["bytes"] == tiny_model.stat().st_size
-    monkeypatch.setattr(model_file, "shipped", list)
+    monkeypatch.setattr(metadata, "shipped", list)
     assert b"vqc train" in run("models").out
 
 

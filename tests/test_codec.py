@@ -19,7 +19,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import FormatError, InputError, ModelError, SettingsError, VqcError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.indices import Size, check_size
+from vqcodec.exact.headers import Size, check_size
 from vqcodec.image import Picture
 
 Pixels = npt.NDArray[np.uint8]

@@ -36,3 +36,8 @@ def test_proof_means_deviation_classes_and_inputs_are_those_of_integers() -> Non
         inputs = [min(max((32 * y + u) // (2 * u), -127), 127) for u in spreads]
         latents = np.full(len(spreads), y, np.int32)
         assert integer_net.normalize(latents, np.array(spreads)).tolist() == inputs
+    for u in (*spreads, 4096, (1 << 28) - 57):
+        # Just before and after an input changes, where a quotient that is rounded could be the next one's.
+        changes = np.clip([(2 * k - 1) * u // 32 + d for k in range(-128, 129) for d in (-1, 0, 1)], -extreme, extreme)
+        wanted = [min(max((32 * y + u) // (2 * u), -127), 127) for y in changes.tolist()]
+        assert integer_net.normalize(changes[:, None], np.array([u]))[:, 0].tolist() == wanted

@@ -141,6 +141,12 @@ def test_names_with_a_zero_byte_and_numbers_that_are_none(tmp_path: Path, model:
     assert "infinite or none" in refused(path, model_file.to_bytes(metadata, arrays | {bias: damaged}))
 
 
+def test_all_numbers_of_half_precision_that_are_none_are_found() -> None:
+    numbers = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    assert [model_file._is_finite(one) for one in numbers.reshape(-1, 1)] == np.isfinite(numbers).tolist()
+    assert model_file._is_finite(numbers[:0])
+
+
 def test_a_network_that_is_larger_than_its_weights_is_not_built(tmp_path: Path, model: bytes) -> None:
     """One of these widths would take 58 GB."""
     path = tmp_path / "model.safetensors"

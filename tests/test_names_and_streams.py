@@ -125,8 +125,8 @@ def test_open_files_are_outputs(photo: Path, packed: Path, tiny_model: Path) -> 
 def test_nothing_planted_is_followed_and_modes_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     target, victim = tmp_path / "out", tmp_path / "victim"
     victim.write_bytes(b"precious")
-    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "known")
-    (tmp_path / ".known.part").symlink_to(victim)
+    monkeypatch.setattr(files.os, "urandom", lambda _: b"known")
+    (tmp_path / f".{b'known'.hex()}.part").symlink_to(victim)
     with pytest.raises(OutputError, match="cannot be written"), files.atomic_write(target) as file:
         file.write(b"new")
     assert victim.read_bytes() == b"precious"

@@ -86,6 +86,7 @@ def test_shipped_models_need_no_torch(tmp_path: Path) -> None:
         assert can_run(model_file.load(path)[0])
     for number, path in enumerate(model_file.shipped()):
         (tmp_path / f"{number}.vqc").write_bytes(Codec.open(path).compress(Picture(pixels), effort=0))
+        assert "numpy" not in modules_after(run_cli("info", str(tmp_path / f"{number}.vqc")))
         for command in (("decompress", ".vqc"), ("compress", ".png", "-f", "-e", "3", "--model", path)):
             name, suffix, *more = map(str, command)
             assert "torch" not in modules_after(run_cli(name, str(tmp_path / f"{number}{suffix}"), *more))

@@ -14,7 +14,7 @@ import pytest
 from vqcodec.codec import Codec
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.indices import check_size
+from vqcodec.exact.headers import check_size
 from vqcodec.image import Picture
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bitstream"))

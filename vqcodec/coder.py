@@ -46,18 +46,8 @@ from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.container import NOTHING, Container
-from vqcodec.exact.indices import (
-    Parts,
-    PictureChoice,
-    Size,
-    assemble,
-    check_size,
-    encode_tiles,
-    latent_grid,
-    most_untiled,
-    pack,
-    unpack,
-)
+from vqcodec.exact.headers import Size, check_size, latent_grid
+from vqcodec.exact.indices import Parts, PictureChoice, assemble, encode_tiles, most_untiled, pack, unpack
 from vqcodec.exact.priors import ContextPrior, Prior
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.stored import encode_pixels

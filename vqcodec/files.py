@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -109,6 +107,8 @@ def are_one_file(first: Path, second: Path) -> bool:
     first, second = Path(os.path.realpath(first)), Path(os.path.realpath(second))
     if first == second:
         return True
+    import tempfile  # it imports all archive formats, which nobody else needs
+
     with suppress(OSError):
         if first.parent.samefile(second.parent):
             with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=first.parent) as folder:
@@ -163,7 +163,7 @@ def _part_of(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Open a new file beside `target`, with its mode if it is there, and remove it if it is still there at the end."""
     mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
     # Nobody can know the name, and what has it already is not opened: a link planted there would be followed.
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    part = target.with_name(f".{os.urandom(8).hex()}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         with os.fdopen(os.open(part, flags, 0o666 if mode is None else 0o600), "wb") as file:

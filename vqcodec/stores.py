@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -177,10 +176,12 @@ def _read(address: str) -> bytes:
 
 
 def _copy(address: str, file: IO[bytes]) -> None:
+    from shutil import copyfileobj  # with all formats of archives, which nobody else needs
+
     file.seek(0)
     file.truncate()
     with opened(address) as source:
-        shutil.copyfileobj(source, file)
+        copyfileobj(source, file)
 
 
 def _write(address: str, file: IO[bytes]) -> None:

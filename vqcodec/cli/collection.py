@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,13 +18,13 @@ from vqcodec import stores
 from vqcodec.cli.batch import Batch
 from vqcodec.cli.console import STANDARD, AnyPath, print_error, print_note, print_result
 from vqcodec.cli.engines import ENGINES, PROCESSES
-from vqcodec.cli.items import Aside, Convert, Kind, done, items_of
 from vqcodec.cli.jobs import C
-from vqcodec.cli.manifest import Manifest, is_begun
-from vqcodec.cli.places import check_apart, check_output, check_source, has_files, place_of
 from vqcodec.cli.work import Work
 from vqcodec.errors import InputError, OutputError, VqcError
 from vqcodec.folders import counted_note
+
+if TYPE_CHECKING:
+    from vqcodec.cli.items import Convert, Kind
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,15 @@ class Collection:
                 raise click.UsageError(f"--manifest leaves no room for --{flag.replace('_', '-')}; leave that out")
         if STANDARD in (str(manifest), output, *inputs) or stores.is_address(manifest):
             raise click.UsageError("a collection and its --manifest are files that a run goes on from; name them")
+        from vqcodec.cli.places import place_of  # who converts files one by one needs no archives and no stores
+
         return cls(place_of(inputs[0]), place_of(output), manifest, engine, batch)
 
     def check(self) -> None:
         """Raise InputError without an input; OutputError where an output could replace what is there, or is refused."""
+        from vqcodec.cli.manifest import is_begun
+        from vqcodec.cli.places import check_apart, check_output, check_source, has_files
+
         check_apart(self.source, self.output)
         check_source(self.source)
         if not is_begun(self.manifest) and not self.batch.force and has_files(self.output):
@@ -98,6 +103,9 @@ def run_collection(
     `said` are the command and its settings, for which alone the manifest is.
     """
     from tqdm import tqdm
+
+    from vqcodec.cli.items import Aside, done, items_of
+    from vqcodec.cli.manifest import Manifest
 
     how.check()
     head = {**said, "input": how.source, "output": how.output}

@@ -13,7 +13,6 @@ from click.core import ParameterSource
 
 from vqcodec.cli.batch import Batch, batch_options, run_plan
 from vqcodec.cli.collection import Collection, collection_options, run_collection
-from vqcodec.cli.items import Kind
 from vqcodec.cli.jobs import (
     Job,
     Outcome,
@@ -100,18 +99,13 @@ def command(
     vqc compress - < photo.png > photo.vqc
     """
     from vqcodec.exact import model_file
-    from vqcodec.image import check_no_picture, is_picture_name, list_pictures
+    from vqcodec.image import check_no_picture, list_pictures
 
     collection = Collection.asked(inputs, output, manifest, engine, batch, wanted["preserve"])
     options = _Options(model, batch.force, **{name: wanted.pop(name) for name in _Options._fields if name in wanted})
     goal = _goal(**wanted)
-    prepare = partial(_open_model, model)
     if collection is not None:
-        convert = partial(_convert, goal=goal, options=options, psnr=psnr)
-        kept = {name: getattr(options, name) for name in ("model", "effort", "background", "strip", "lossy")}
-        fingerprint = model_file.read_metadata(model_file.resolve(model)).fingerprint
-        said = {"vqc": "compress", **asdict(goal), **kept, "fingerprint": fingerprint, "psnr": psnr}
-        run_collection(collection, Kind(is_picture_name, _with_suffix), convert, prepare, said)
+        _run_collection(collection, goal, options, psnr)
         return
     if psnr:
         raise click.UsageError("--psnr is for a --manifest; `vqc verify` measures one file")
@@ -124,7 +118,7 @@ def command(
     plan = make_plan(inputs, naming, batch.recursive, list_pictures)
     check_preserve(plan, options.preserve)
     model_file.resolve(model)
-    work = Work(partial(_compress, goal=goal, options=options), prepare)
+    work = Work(partial(_compress, goal=goal, options=options), partial(_open_model, model))
     run_plan(plan, work, batch, sums=True)
 
 
@@ -138,6 +132,19 @@ class _Options(NamedTuple):
     strip: str
     lossy: bool
     preserve: bool
+
+
+def _run_collection(collection: Collection, goal: Goal, options: _Options, psnr: bool) -> None:
+    from vqcodec.cli.items import Kind
+    from vqcodec.exact import model_file
+    from vqcodec.image import is_picture_name
+
+    convert = partial(_convert, goal=goal, options=options, psnr=psnr)
+    kept = {name: getattr(options, name) for name in ("model", "effort", "background", "strip", "lossy")}
+    fingerprint = model_file.read_metadata(model_file.resolve(options.model)).fingerprint
+    said = {"vqc": "compress", **asdict(goal), **kept, "fingerprint": fingerprint, "psnr": psnr}
+    prepare = partial(_open_model, options.model)
+    run_collection(collection, Kind(is_picture_name, _with_suffix), convert, prepare, said)
 
 
 def _with_both_suffixes(path: Path) -> Path:

@@ -14,7 +14,6 @@ import click
 from vqcodec.cli.batch import Batch, batch_options, run_plan
 from vqcodec.cli.collection import Collection, collection_options, run_collection
 from vqcodec.cli.console import name_of
-from vqcodec.cli.items import Kind
 from vqcodec.cli.jobs import (
     Job,
     Outcome,
@@ -72,6 +71,8 @@ def command(
     output_format(suffix, suffix)
     collection = Collection.asked(inputs, output, manifest, engine, batch, options["preserve"])
     if collection is not None:
+        from vqcodec.cli.items import Kind
+
         settings = _Options(format_name, model, False, **options)
         convert, kind = partial(_convert, suffix=suffix, options=settings), partial(_with_format, suffix=suffix)
         kept = {name: getattr(settings, name) for name in ("model", "background", "crop", "thumbnail")}

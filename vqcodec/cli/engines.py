@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from vqcodec import cluster
 from vqcodec.cli.work import Work, attempt, attempt_anything
 from vqcodec.cores import threads
 
@@ -28,6 +27,8 @@ def _in_processes(work: Work, items: Iterator[Any], count: int) -> Came:
 
 
 def _in_ray(work: Work, items: Iterator[Any], count: int) -> Came:
+    from vqcodec import cluster
+
     return cluster.in_ray(partial(attempt_anything, work.do), items, count, work.prepare)
 
 

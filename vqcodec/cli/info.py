@@ -16,7 +16,7 @@ from vqcodec.cli.work import Work
 
 if TYPE_CHECKING:
     from vqcodec.exact.bitstream.header import Header
-    from vqcodec.exact.model_file import Metadata
+    from vqcodec.exact.metadata import Metadata
     from vqcodec.exact.priors import Prior
 
 _LABEL_WIDTH = 24
@@ -54,14 +54,16 @@ def _info(job: Job, model: str | None, check: bool) -> Outcome:
 
 def _find_model(header: Header, model: str | None, check: bool) -> tuple[Metadata | None, Prior | None]:
     """Return the model that the user names or that is shipped, or nothing; its prior where indices are decoded."""
-    from vqcodec.exact import model_file
+    from vqcodec.exact.metadata import find, read_metadata, resolve
 
-    path = model_file.find(header.fingerprint) if model is None else model_file.resolve(model)
+    path = find(header.fingerprint) if model is None else resolve(model)
     if path is None:
         return None, None
     if model is None and not check:
-        return model_file.read_metadata(path), None
-    metadata, prior = model_file.load_prior(path, verify=model is not None)
+        return read_metadata(path), None
+    from vqcodec.exact.model_file import load_prior
+
+    metadata, prior = load_prior(path, verify=model is not None)
     return metadata, prior if check else None
 
 

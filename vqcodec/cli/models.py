@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vqcodec.cli.console import print_result
+
+if TYPE_CHECKING:
+    from vqcodec.exact.metadata import Metadata
 
 _COLUMNS = ("name", "quantizer", "K", "m", "d*", "beta", "depth", "size", "fingerprint", "trained on")
 
@@ -16,9 +19,9 @@ _COLUMNS = ("name", "quantizer", "K", "m", "d*", "beta", "depth", "size", "finge
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per model.")
 def command(as_json: bool) -> None:
     """List the models that are shipped, the default first."""
-    from vqcodec.exact import model_file
+    from vqcodec.exact import metadata
 
-    models = [_facts(path) for path in model_file.shipped()]
+    models = [_facts(path, metadata.read_metadata(path)) for path in metadata.shipped()]
     if as_json:
         for facts in models:
             print_result(facts)
@@ -30,10 +33,7 @@ def command(as_json: bool) -> None:
         print_result(line)
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    from vqcodec.exact import model_file
-
-    metadata = model_file.read_metadata(path)
+def _facts(path: Path, metadata: Metadata) -> dict[str, Any]:
     quantizer = metadata.quantizer
     return {
         "name": metadata.name,

@@ -40,7 +40,7 @@ def command(output: str, size: str, quality: float, seed: int, model: str | None
     from vqcodec.coder import TILE, TILED_LATENTS
     from vqcodec.exact import tokens
     from vqcodec.exact.bitstream.container import NOTHING
-    from vqcodec.exact.indices import Size, latent_grid
+    from vqcodec.exact.headers import Size, latent_grid
     from vqcodec.files import check_output
 
     job = Job(None, None if output == STANDARD else Path(output))

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from vqcodec.decoder.showing import Shower, memory_errors, whole
 from vqcodec.errors import SettingsError
 from vqcodec.exact.bitstream.container import Container
-from vqcodec.exact.indices import Size, decode_codes, size_of
+from vqcodec.exact.headers import Size, size_of
+from vqcodec.exact.indices import decode_codes
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
 from vqcodec.exact.stored import decode_overlay, decode_pixels

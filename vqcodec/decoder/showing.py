@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vqcodec.errors import InputError
-from vqcodec.exact.indices import Size, join, latent_grid
+from vqcodec.exact.headers import Size, latent_grid
+from vqcodec.exact.indices import join
 from vqcodec.exact.tiles import Rectangle, Tile, tiles_of
 from vqcodec.heap import trim
 

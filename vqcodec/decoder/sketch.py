@@ -12,7 +12,8 @@ import numpy.typing as npt
 from vqcodec.decoder.part import Part
 from vqcodec.decoder.showing import memory_errors
 from vqcodec.exact.bitstream.container import Container
-from vqcodec.exact.indices import decode_first_codes, size_of
+from vqcodec.exact.headers import size_of
+from vqcodec.exact.indices import decode_first_codes
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
 from vqcodec.exact.stored import decode_overlay

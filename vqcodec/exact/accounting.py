@@ -11,22 +11,23 @@
                = beta^2 * h * w * m * log2 K   as a decoder needs it in the modes all and conditional
 
 A real file holds entropy-coded indices and, with depth 2, a second plane for each wide unit.
-NumPy only; everything is in bits unless its name says bytes or bpp.
+Everything is in bits unless its name says bytes or bpp.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vqcodec.exact.bitstream.container import CRC_BYTES, Container
 from vqcodec.exact.bitstream.header import Header, varint
 from vqcodec.exact.bitstream.sections import SECTION_NAMES
-from vqcodec.exact.indices import check_model, check_size, decode_tiles, latent_grid
-from vqcodec.exact.model_file import Metadata
-from vqcodec.exact.priors import Prior
-from vqcodec.exact.stored import decode_overlay, decode_pixels
+from vqcodec.exact.headers import check_model, check_size, latent_grid
+from vqcodec.exact.metadata import Metadata
+
+if TYPE_CHECKING:
+    from vqcodec.exact.priors import Prior
 
 FLOAT_BITS = 32
 
@@ -126,11 +127,22 @@ def index_storage(parsed: Container, metadata: Metadata, prior: Prior | None) ->
 
 def _entropy(parsed: Container, metadata: Metadata, prior: Prior) -> tuple[float, float]:
     """Return the bits of classes, and of classes and indices together."""
+    from vqcodec.exact.indices import decode_tiles
+
     class_bits = index_bits = 0.0
     for _, part in decode_tiles(parsed, metadata, prior):
         more_class_bits, more_index_bits = prior.bits(part.indices, part.classes, parsed.header.quality)
         class_bits, index_bits = class_bits + more_class_bits, index_bits + more_index_bits
     return class_bits, class_bits + index_bits
+
+
+def _check_stored(parsed: Container, metadata: Metadata) -> None:
+    """Raise FormatError for pixels without loss, in the place of indices or over them, that do not decode."""
+    from vqcodec.exact.stored import decode_overlay, decode_pixels  # only where all is decoded NumPy is needed
+
+    if parsed.pixels is not None:
+        decode_pixels(parsed, metadata)
+    decode_overlay(parsed)
 
 
 def section_bytes(parsed: Container) -> dict[str, int]:
@@ -160,12 +172,10 @@ def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
     indices, is_lossless = None, parsed.pixels is not None
     if metadata and not is_lossless:
         indices = index_storage(parsed, metadata, prior)
-    elif metadata and prior:
-        decode_pixels(parsed, metadata)
     elif metadata:
         check_model(header, metadata)
-    if prior:
-        decode_overlay(parsed)
+    if metadata and prior:
+        _check_stored(parsed, metadata)
     said = parsed.ancillary
     return {
         "width": header.width,

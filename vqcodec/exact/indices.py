@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import struct
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,29 +12,20 @@ import numpy as np
 import numpy.typing as npt
 
 from vqcodec.cores import in_order
-from vqcodec.errors import FormatError, ModelError
+from vqcodec.errors import FormatError
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.container import NOTHING, Container
 from vqcodec.exact.bitstream.header import Header
-from vqcodec.exact.model_file import Metadata
+from vqcodec.exact.headers import Size, check_model, check_size, latent_grid, make_header, size_of
+from vqcodec.exact.metadata import Metadata
 from vqcodec.exact.priors import PRIORS, Prior
-from vqcodec.exact.priors.base import MAX_INDICES
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Rectangle, Tile, read_streams, tiles_of, write_streams
 
 T = TypeVar("T")
 Parts = Iterable[tuple[Tile, Choice]]
 """The tiles of a picture in raster order with what was chosen for each; a picture that is not cut is one tile."""
-
-
-class Size(NamedTuple):
-    """What a file says of a picture besides its indices: pixels, quality 1..100, side of the tiles in latents or 0."""
-
-    width: int
-    height: int
-    quality: float
-    tile: int = 0
 
 
 class PictureChoice(NamedTuple):
@@ -75,27 +65,6 @@ def encode_tiles(
     crc = tiles_crc(streams) if size.tile else streams[0][0]
     header = make_header(size, metadata, prior, crc)
     return container.write(header, write_streams(streams) if size.tile else streams[0][1], ancillary, overlay)
-
-
-def make_header(size: Size, metadata: Metadata, prior: Prior, crc: int) -> Header:
-    """Return the header of a file with this CRC-32 of indices; FormatError for a size that no header can say."""
-    settings = metadata.quantizer
-    return Header(
-        fingerprint=bytes.fromhex(metadata.fingerprint),
-        width=size.width,
-        height=size.height,
-        K=settings["K"],
-        m=settings["m"],
-        d_star=settings["d_star"],
-        beta=settings["beta"],
-        mode=settings["mode"],
-        depth=settings["depth"],
-        quality=size.quality,
-        prior=prior.kind,
-        index_crc=crc,
-        tile=size.tile,
-        layout=metadata.layout,
-    )
 
 
 def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> PictureChoice:
@@ -172,33 +141,6 @@ def _streams(parsed: Container, metadata: Metadata, needed: Rectangle | None) ->
             yield tile, crc, data
 
 
-def check_model(header: Header, metadata: Metadata) -> None:
-    """Raise ModelError if a file needs another model, FormatError if its header contradicts this one."""
-    check_fingerprint(header.fingerprint, metadata)
-    quantizer = metadata.quantizer
-    facts = {**quantizer, "layout": metadata.layout, "prior": metadata.prior}
-    for key in ("layout", "K", "m", "d_star", "beta", "mode", "depth", "prior"):
-        said, needed = getattr(header, key), facts[key]
-        if said != needed:
-            raise FormatError(f"the header says {key}={said}, the model has {key}={needed}; the file is damaged")
-
-
-def check_fingerprint(fingerprint: bytes, metadata: Metadata) -> None:
-    """Raise ModelError if a file needs another model."""
-    if fingerprint.hex() != metadata.fingerprint:
-        raise ModelError(
-            f"the file was made by the model {fingerprint.hex()}, not by {metadata.name} "
-            f"({metadata.fingerprint}); name the right one with --model"
-        )
-
-
-def check_size(height: int, width: int, metadata: Metadata) -> None:
-    """Raise FormatError for a picture with more indices than the format allows, before memory is asked for."""
-    cells = math.ceil(height / metadata.stride) * math.ceil(width / metadata.stride) * metadata.factor**2
-    if cells * metadata.planes > MAX_INDICES:
-        raise FormatError(f"{width} x {height} pixels need {cells * metadata.planes} indices; at most 2^29 are allowed")
-
-
 def most_untiled(metadata: Metadata) -> int:
     """Return the most latent positions of a file without tiles."""
     return PRIORS[metadata.prior].most_untiled
@@ -208,16 +150,6 @@ def _check_untiled(header: Header, metadata: Metadata) -> None:
     h, w = _grid(size_of(header), metadata)
     if not header.tile and h * w > most_untiled(metadata):
         raise FormatError(f"{h} x {w} latents without tiles; with a context prior at most 2^13 are allowed")
-
-
-def size_of(header: Header) -> Size:
-    """Return what a header says of the picture."""
-    return Size(header.width, header.height, header.quality, header.tile)
-
-
-def latent_grid(height: int, width: int, stride: int) -> tuple[int, int]:
-    """Return the height h and width w of the latents of a picture of height x width pixels."""
-    return math.ceil(height / stride), math.ceil(width / stride)
 
 
 def index_crc(indices: npt.NDArray[Any]) -> int:

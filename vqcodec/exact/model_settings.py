@@ -8,12 +8,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from vqcodec.errors import ModelError
 from vqcodec.exact.bitstream.header import MODES, MOST_DEPTH
-from vqcodec.exact.priors.passes import PATTERNS
+from vqcodec.exact.bitstream.patterns import PATTERNS
 
 DTYPES = {
     "F16": "float16",
@@ -149,13 +146,6 @@ def check_tensor(name: str, dtype: str) -> None:
         raise ModelError(f"a tensor's name, {name!r}, holds a zero byte; the model is damaged or made to deceive")
     if dtype not in DTYPES:
         raise ModelError(f"the tensor {name} is of type {dtype}; a model has {', '.join(DTYPES)}")
-
-
-def check_finite(arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Raise ModelError for a tensor with numbers that are infinite or none."""
-    for name, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ModelError(f"the tensor {name} has numbers that are infinite or none; the model is damaged")
 
 
 def _check(place: str, values: dict[str, Any], needed: dict[str, Check], more: dict[str, Check]) -> None:

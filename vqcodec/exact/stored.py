@@ -12,7 +12,7 @@ from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.container import NOTHING, Container
 from vqcodec.exact.bitstream.pixels import Overlay, Pixels, pack_pixels, unpack_overlay, unpack_pixels
 from vqcodec.exact.bitstream.sections import PIXELS, Section
-from vqcodec.exact.indices import Size, check_model, make_header
+from vqcodec.exact.headers import Size, check_model, make_header
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
 

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from vqcodec.errors import FormatError
 from vqcodec.exact.bitstream.ancillary import Ancillary, unpack_sections
 from vqcodec.exact.bitstream.container import NOTHING, pack_sections, read_sections
-from vqcodec.exact.bitstream.header import MAX_PIXELS, MAX_SIDE, Reader
+from vqcodec.exact.bitstream.header import MAX_INDICES, MAX_PIXELS, MAX_SIDE, Reader
 from vqcodec.exact.bitstream.sections import (
     COLOR_SPACE,
     ICC_PROFILE,
@@ -36,18 +36,10 @@ from vqcodec.exact.bitstream.sections import (
     PIXELS,
     Section,
 )
-from vqcodec.exact.indices import (
-    PictureChoice,
-    Size,
-    assemble,
-    check_fingerprint,
-    check_size,
-    latent_grid,
-    make_header,
-)
+from vqcodec.exact.headers import Size, check_fingerprint, check_size, latent_grid, make_header
+from vqcodec.exact.indices import PictureChoice, assemble
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
-from vqcodec.exact.priors.base import MAX_INDICES
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.tiles import Tile, tiles_of
 

@@ -24,7 +24,7 @@ from vqcodec.choices import DEFAULT_QUALITY
 from vqcodec.codec import Codec
 from vqcodec.errors import InputError, OutputError, SettingsError
 from vqcodec.exact import tokens
-from vqcodec.exact.indices import Size
+from vqcodec.exact.headers import Size
 from vqcodec.files import atomic_write
 from vqcodec.generation import distance, generator, sequences
 from vqcodec.generation.distance import NAME, Distances

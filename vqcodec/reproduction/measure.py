@@ -21,7 +21,8 @@ from vqcodec.codec import Codec
 from vqcodec.evaluation.analyze.usage import count, entropy, sharing, unit_counts
 from vqcodec.exact.accounting import bits_per_pixel, index_storage
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.indices import PictureChoice, Size
+from vqcodec.exact.headers import Size
+from vqcodec.exact.indices import PictureChoice
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.reproduction import scores

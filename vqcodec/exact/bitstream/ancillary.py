@@ -1,16 +1,15 @@
-"""What a .vqc file holds of a picture besides its indices: how its pixels are to be shown, and what is said of it."""
+"""What a .vqc file holds of a picture besides its indices: how its pixels are to be shown, and what is said of it.
+
+Alpha and profiles need NumPy, which takes longer to import than most files to be looked at; few have either.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from vqcodec.exact.bitstream import profiles
-from vqcodec.exact.bitstream.alpha import pack_alpha, unpack_alpha
 from vqcodec.exact.bitstream.sections import (
     ALPHA,
     COLOR_SPACE,
@@ -22,6 +21,10 @@ from vqcodec.exact.bitstream.sections import (
     pack_stream,
     unpack_stream,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +48,7 @@ class Ancillary:
         A profile that `profiles` makes of a number becomes that number.
         """
         sections = []
-        number = profiles.numbered().get(self.icc) if self.icc else None
+        number = _number(self.icc) if self.icc else None
         if number is not None:
             sections.append(Section(COLOR_SPACE, bytes([number])))
         elif self.icc:
@@ -53,6 +56,8 @@ class Ancillary:
         if self.is_gray:
             sections.append(Section(GRAY, b""))
         if self.alpha is not None:
+            from vqcodec.exact.bitstream.alpha import pack_alpha
+
             sections.append(Section(ALPHA, pack_alpha(self.alpha)))
         sections += [pack_stream(type, data) for type, data in ((EXIF, self.exif), (XMP, self.xmp)) if data]
         return tuple(sections)
@@ -62,13 +67,30 @@ def unpack_icc(sections: Mapping[int, Section]) -> bytes | None:
     """Return the ICC profile, unpacked or made of its number; `sections` by type. FormatError where it is damaged."""
     if ICC_PROFILE in sections:
         return unpack_stream(sections[ICC_PROFILE])
-    number = sections[COLOR_SPACE].payload[0] if COLOR_SPACE in sections else None
+    if COLOR_SPACE not in sections:
+        return None
+    from vqcodec.exact.bitstream import profiles
+
+    number = sections[COLOR_SPACE].payload[0]
     return profiles.profile(profiles.SPACES[number]) if number in profiles.SPACES else None
 
 
 def unpack_sections(sections: Mapping[int, Section], height: int, width: int) -> Ancillary:
     """Return what sections by type say of a picture of height x width; FormatError for the first that is damaged."""
     icc = unpack_icc(sections)
-    alpha = unpack_alpha(sections[ALPHA].payload, height, width) if ALPHA in sections else None
+    alpha = _alpha(sections[ALPHA], height, width) if ALPHA in sections else None
     exif, xmp = (unpack_stream(sections[type]) if type in sections else None for type in (EXIF, XMP))
     return Ancillary(icc, GRAY in sections, alpha, exif or None, xmp or None)
+
+
+def _number(icc: bytes) -> int | None:
+    """Return the number that stands for an ICC profile, or None where none does."""
+    from vqcodec.exact.bitstream import profiles
+
+    return profiles.numbered().get(icc)
+
+
+def _alpha(section: Section, height: int, width: int) -> npt.NDArray[np.uint8]:
+    from vqcodec.exact.bitstream.alpha import unpack_alpha
+
+    return unpack_alpha(section.payload, height, width)

@@ -12,6 +12,7 @@ VERSION = 1
 FINGERPRINT_BYTES = 8
 MAX_SIDE = 65535
 MAX_PIXELS = 1 << 27
+MAX_INDICES = 1 << 29
 MODES = ("all", "conditional", "smooth")
 PRIORS = ("static", "context")
 """The kinds of priors; a file has their numbers here."""

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vqcodec.exact.bitstream import rans
+from vqcodec.exact.bitstream.header import MAX_INDICES
 from vqcodec.exact.priors.tables import Choice, IntArray, table_row
 
 Arrays = dict[str, npt.NDArray[Any]]
 P = TypeVar("P", bound="Prior")
-MAX_INDICES = 1 << 29
 
 
 class Model(Protocol):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqcodec.cores import in_parts
+from vqcodec.exact.bitstream.patterns import Offset
 from vqcodec.exact.priors import integer_net, passes
 from vqcodec.exact.priors.integer_net import FloatArray
 from vqcodec.exact.priors.tables import Choice, IntArray
@@ -137,9 +138,9 @@ class IntegerWalk:
             self._embedded = np.zeros((self._padded, len(embedding.shift)), np.float32)
             self._embedded[self._inside] = embedding.activate(embedding.sums((self._inputs,), embedding.bias))
 
-    def _gather(self, x: FloatArray, rows: IntArray, offsets: tuple[passes.Offset, ...]) -> FloatArray:
+    def _gather(self, x: FloatArray, rows: IntArray, offsets: tuple[Offset, ...]) -> FloatArray:
         places = rows[:, None] + passes.steps(offsets, self.grid[1])
-        gathered: FloatArray = x[places].reshape(len(rows), -1)
+        gathered: FloatArray = x.take(places, 0).reshape(len(rows), -1)
         return gathered
 
 

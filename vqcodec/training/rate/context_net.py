@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vqcodec.exact.bitstream.patterns import Offset
 from vqcodec.exact.priors import passes
 from vqcodec.exact.priors.integer_net import ACTIVATION_MAX, FRACTION, SIXTEENTHS
 from vqcodec.training.rate.rounding import (
@@ -293,6 +294,6 @@ def knot_weights(rows: int) -> Tensor:
     return (1 - (position - torch.arange(KNOTS)).abs()).clamp(min=0)
 
 
-def _gather(x: Tensor, rows: Tensor, offsets: tuple[passes.Offset, ...], width: int) -> Tensor:
+def _gather(x: Tensor, rows: Tensor, offsets: tuple[Offset, ...], width: int) -> Tensor:
     places = rows[:, None] + torch.from_numpy(passes.steps(offsets, width)).to(rows.device)
     return x[places.reshape(-1)].reshape(len(rows), -1)
