@@ -23,7 +23,7 @@ from typing import Any
 from vqcodec.exact.bitstream.container import CRC_BYTES, Container
 from vqcodec.exact.bitstream.header import Header, varint
 from vqcodec.exact.bitstream.sections import SECTION_NAMES
-from vqcodec.exact.indices import check_model, check_size, decode_tiles, latent_grid
+from vqcodec.exact.indices import check_model, check_size, decode_tiles, latent_grid, prior_of
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.priors import Prior
 from vqcodec.exact.stored import decode_overlay, decode_pixels
@@ -57,7 +57,7 @@ class IndexStorage:
 
     paper_bits and decoder_bits are S_index as counted and as needed; fixed_bits is every stored
     index, second planes too, at log2 K; entropy_bits is what they and their classes cost under
-    the model's tables, of which class_bits are for the classes: None where the indices were not decoded.
+    the tables that code them, of which class_bits are for the classes: None where the indices were not decoded.
     `multiplications` find the nearest codevectors by cosine, as the supplement of LooC counts them, for each stage
     and for beta^2 latents; `equal_multiplications` are those of K' codevectors.
     """
@@ -127,8 +127,9 @@ def index_storage(parsed: Container, metadata: Metadata, prior: Prior | None) ->
 def _entropy(parsed: Container, metadata: Metadata, prior: Prior) -> tuple[float, float]:
     """Return the bits of classes, and of classes and indices together."""
     class_bits = index_bits = 0.0
+    coded = prior_of(parsed.header, prior)
     for _, part in decode_tiles(parsed, metadata, prior):
-        more_class_bits, more_index_bits = prior.bits(part.indices, part.classes, parsed.header.quality)
+        more_class_bits, more_index_bits = coded.bits(part.indices, part.classes, parsed.header.quality)
         class_bits, index_bits = class_bits + more_class_bits, index_bits + more_index_bits
     return class_bits, class_bits + index_bits
 
@@ -181,6 +182,7 @@ def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
         "beta_mode": header.mode,
         "depth": header.depth,
         "prior": header.prior,
+        "adaptive": header.adaptive,
         "tile": header.tile,
         "quality": header.quality,
         "lossless": is_lossless,
