@@ -22,6 +22,8 @@ from tqdm import tqdm
 
 from vqcodec.codec import Codec
 from vqcodec.evaluation.metrics import psnr
+from vqcodec.exact.bitstream import container
+from vqcodec.exact.indices import prior_of
 from vqcodec.image import find_pictures, read_picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -44,8 +46,10 @@ def ours(codec: Codec, pixels: Pixels, counts: npt.NDArray[np.int64]) -> list[tu
         encoded = codec.encode(pixels, quality)
         coded = codec.prior.index_bits(encoded.choice.indices, encoded.choice.classes, quality) > 0
         counts += np.bincount(encoded.choice.indices[coded], minlength=len(counts))
-        predicted = sum(codec.prior.bits(encoded.choice.indices, encoded.choice.classes, quality)) / 8
-        rows.append((len(codec.pack(encoded)), psnr(pixels, codec.decode(encoded)), predicted))
+        data = codec.pack(encoded)
+        used = prior_of(container.read(data).header, codec.prior)
+        predicted = sum(used.bits(encoded.choice.indices, encoded.choice.classes, quality)) / 8
+        rows.append((len(data), psnr(pixels, codec.decode(encoded)), predicted))
     return rows
 
 

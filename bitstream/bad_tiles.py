@@ -43,11 +43,16 @@ def bad_context_files(good: Mapping[str, bytes]) -> Iterator[Fault]:
 
 def _kinds(good: Mapping[str, bytes]) -> Iterator[Fault]:
     data = good["plain_icc"]
-    yield Fault("prior_2", "header", "an unknown prior", patch(data, PRIOR, b"\2"))
+    yield Fault("prior_2", "header", "a context prior whose tables adapt, with depth 1", patch(data, PRIOR, b"\2"))
+    yield Fault("prior_3", "header", "an unknown prior", patch(data, PRIOR, b"\3"))
     yield Fault("prior_7_tiles", "header", "an unknown prior, with tiles", patch(data, PRIOR, b"\x0f"))
     context = good["context"]
     other = patch(context, PRIOR, b"\0")
     yield Fault("other_prior", "mismatch", "a static prior, the model has a context prior", other, CONTEXT_MODEL)
+    adaptive = patch(good["context_adaptive"], PRIOR + 2, b"\1")
+    yield Fault("adaptive_as_not", "rans", "tables adapt, the header says not", adaptive, CONTEXT_MODEL)
+    adaptive = patch(context, PRIOR, b"\2")
+    yield Fault("not_as_adaptive", "rans", "tables do not adapt, the header says so", adaptive, CONTEXT_MODEL)
     tiled = patch(good["context_tiled"], PRIOR + 2, b"\1")
     yield Fault("tiles_as_one", "rans", "the tile code is 0, the payload has tiles", tiled, CONTEXT_MODEL)
     large = patch(context, WIDTH, b"\xc0\x0c\xc0\x0c", 2)

@@ -44,7 +44,7 @@ PROFILE: Final = b"not a real ICC profile"
 class FilePlan:
     """One good file: its model, size in pixels, quality and what is special about it; with colors it has no indices.
 
-    `over` is the number of colors of an overlay.
+    `over` is the number of colors of an overlay; `adaptive` says that the tables of a context prior adapt.
     """
 
     name: str
@@ -59,6 +59,7 @@ class FilePlan:
     tile: int = 0
     colors: int = 0
     over: int = 0
+    adaptive: bool = False
 
 
 MODELS: Final = (
@@ -151,6 +152,12 @@ FILES: Final = (
     FilePlan("wide_overlay", "wide", 300, 3, 80, "an overlay of 255 colors, two tiles", tile=16, over=255),
     FilePlan("context_overlay", "context", 20, 40, 50, "an overlay of 256 grays, context prior", extra=GRAY, over=256),
     FilePlan("groups_one_tile", "groups", 40, 16, 50, "context prior, the largest tile code, one tile", tile=496),
+    FilePlan("context_adaptive", "context", 260, 250, 37.5, "tables that adapt", adaptive=True),
+    FilePlan("context_adaptive_1x1", "context", 1, 1, 1, "tables that adapt, one latent position", adaptive=True),
+    FilePlan(
+        "context_adaptive_tiled", "context", 305, 280, 100, "tables that adapt, in 2 x 2 tiles", tile=16, adaptive=True
+    ),
+    FilePlan("starts_adaptive", "starts", 190, 310, 66, "tables that adapt, two of three groups", adaptive=True),
 )
 
 OLD: Final = (
@@ -167,6 +174,7 @@ def make_file(
     """One good file and the indices in it, or the pixels."""
     rng = np.random.default_rng(list(plan.name.encode()))
     prior = model_file.make_prior(metadata, arrays)
+    used = prior.adaptive or prior if plan.adaptive else prior
     if plan.colors:
         pixels = draw_pixels(rng, plan, plan.colors)
         payload = pack_pixels(pixels)
@@ -182,7 +190,7 @@ def make_file(
             assert isinstance(prior, ContextPrior)
             drawn = draw_context(rng, prior, tile.grid, plan.quality)
         part = drawn.indices * np.uint16(not plan.zeros)
-        streams.append((index_crc(part), prior.encode(part, drawn.classes, plan.quality)))
+        streams.append((index_crc(part), used.encode(part, drawn.classes, plan.quality)))
         indices[:, f * tile.top : f * tile.bottom, f * tile.left : f * tile.right] = part
     coded = [Section(INDICES, write_streams(streams) if plan.tile else streams[0][1])]
     if plan.over:
@@ -226,6 +234,7 @@ def _sealed(
         tile=plan.tile,
         **{name: metadata.quantizer[name] for name in ("K", "m", "d_star", "beta", "mode", "depth")},
         layout=metadata.layout,
+        adaptive=plan.adaptive,
     )
     sections = [*plan.extra, *coded] if plan.extra_first else [*coded, *plan.extra]
     return container.write_sections(header, sections)

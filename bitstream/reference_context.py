@@ -1,4 +1,4 @@
-"""The context prior of the reference decoder: what FORMAT.md says of it in sections 4.3, 4.4 and 5.4 to 5.6.
+"""The context prior of the reference decoder: what FORMAT.md says of it in sections 4.3, 4.4 and 5.4 to 5.7.
 
 It needs NumPy and the standard library only. All arithmetic is that of 64-bit integers, and no
 intermediate result of a usable model comes near their limits.
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
+from reference_adaptive import AdaptiveTables, ModelTables, Stream
 from reference_patterns import AROUND, LINEAR, PATTERNS, Offset, gather, places_of
-from reference_rans import Indices, Integers, Rans, Tensors, check_tables, make_table, require
+from reference_rans import Indices, Integers, Rans, Tensors, check_tables, require
 
 NO_COARSE: Final = 65535  # in coarse_map
 MAX_WEIGHT, MAX_SHIFT, MAX_BOUND, MAX_SCALE, MAX_LEVELS = 127, 14, 1 << 22, 255, 256
@@ -228,35 +228,35 @@ def predict(
     return hidden @ net["out.weight"] + net["out.bias"][row], lin
 
 
-# Order of decoding, sections 5.4 and 5.6
+# Order of decoding, sections 5.4, 5.6 and 5.7
 
 
-def decode_units(rans: Rans, context: Context, numbers: Integers, coded: npt.NDArray[np.bool_]) -> Integers:
-    """Indices [N, n / 2] coded with tables of these numbers [N, n / 2], by table; ZERO where not coded."""
-    indices = np.full(numbers.shape, context.zero)
-    for number in np.unique(numbers[coded]):
-        members = coded & (numbers == number)
-        table = make_table(context.tables[number], context.table_bits)
-        indices[members] = rans.decode(table, int(members.sum()))
-    return indices
+def tables_of(context: Context, adaptive: bool) -> ModelTables:
+    """The tables that a tile begins with."""
+    if not adaptive:
+        return ModelTables(context.tables, context.table_bits)
+    maps = np.where(context.coarse_map == NO_COARSE, -1, context.coarse_map), context.fine_map
+    return AdaptiveTables(context.tables, context.table_bits, context.codebook16, maps, context.zero)
 
 
-def decode_context(rans: Rans, context: Context, row: int, rows: int, columns: int) -> Indices:
-    """uint16 [2m, rows, columns], the indices of a tile: the coarse ones of all units, then the fine ones."""
-    m = context.spread.shape[1] // 2
+def decode_context(rans: Rans, context: Context, row: int, size: tuple[int, int], adaptive: bool = False) -> Indices:
+    """uint16 [2m, h, w], the indices of a tile: the coarse ones of all units, then the fine ones."""
+    m, (rows, columns) = context.spread.shape[1] // 2, size
+    stream = Stream(rans, tables_of(context, adaptive))
     x = np.zeros((rows, columns, 2 * m), np.int64)
     indices = np.full((2 * m, rows, columns), context.zero, np.uint16)
     start = 0
     for group, n in enumerate(context.groups):
         end = start + n
         if context.starts[group] <= row:
-            decode_group(rans, context, group, row, slice(start, end), x, indices)
+            stream.tables.begin_group()
+            decode_group(stream, context, group, row, slice(start, end), x, indices)
         start = end
     return indices
 
 
 def decode_group(
-    rans: Rans, context: Context, group: int, row: int, channels: slice, x: Integers, indices: Indices
+    stream: Stream, context: Context, group: int, row: int, channels: slice, x: Integers, indices: Indices
 ) -> None:
     """Write a group's indices, and its part of x [h, w, 2m]."""
     net, pattern, m = context.nets[group], PATTERNS[context.patterns[group]], len(indices) // 2
@@ -278,9 +278,10 @@ def decode_group(
         classes = deviation_class(out[:, n:], net["out.shift"][n:], len(context.coarse_map))
         i, j = classes[:, 0::2], classes[:, 1::2]
         coarse_tables = context.coarse_map[i, j]
-        coarse = decode_units(rans, context, coarse_tables, coarse_tables != NO_COARSE)
+        coarse = stream.units(coarse_tables, coarse_tables != NO_COARSE, context.zero)
         fine_tables = context.fine_map[i, j, (coarse != context.zero).astype(np.int64)]
-        fine = decode_units(rans, context, fine_tables, np.ones(fine_tables.shape, np.bool_))
+        fine = stream.units(fine_tables, np.ones(fine_tables.shape, np.bool_), context.zero)
+        stream.tables.learn(i, j, coarse, fine)
         vectors = context.scale * context.codebook16[coarse] + context.codebook16[fine]
         known.y16[places] = mean16 + vectors.reshape(mean16.shape)
         known.x[places] = network_input(known.y16[places], spread)

@@ -30,7 +30,8 @@ MAGIC: Final = b"\x89VQC\r\n\x1a\n"
 VERSION: Final = 1
 MODES: Final = ("all", "conditional", "smooth")
 LAYOUTS: Final = dict.fromkeys(range(1, 13), "shared") | {3: "own", 4: "stages", 5: "own"}  # section 3.1
-PRIORS: Final = ("static", "context")
+PRIORS: Final = ("static", "context", "context")
+ADAPTIVE: Final = 2  # the kind of a context prior whose tables adapt
 TILE_STEP: Final = 16  # latents along a tile's side for each 1 of the tile code
 MAX_PIXELS: Final = 1 << 27
 MAX_INDICES: Final = 1 << 29
@@ -56,6 +57,7 @@ class Header:
     tile: int  # latents along a side; 0: the picture is one tile
     index_crc: int
     layout: str
+    adaptive: bool  # whether the tables of a context prior adapt to each tile
 
 
 def read_container(data: bytes) -> tuple[Header, dict[int, bytes]]:
@@ -89,7 +91,7 @@ def read_header(cursor: Cursor) -> Header:
     require(fits, "header", f"A context prior cannot have d_star = {d_star}, beta = {beta}, {layout}, depth = {depth}.")
     index_crc = int.from_bytes(cursor.take(4, "the index checksum", "header"), "little")
     kinds = (mode, depth, half_steps, PRIORS[kind])
-    return Header(fingerprint, width, height, K, m, d_star, beta, *kinds, tile, index_crc, layout)
+    return Header(fingerprint, width, height, K, m, d_star, beta, *kinds, tile, index_crc, layout, kind == ADAPTIVE)
 
 
 def read_codebook_size(cursor: Cursor) -> int:
@@ -166,11 +168,11 @@ def read_streams(payload: bytes, tiles: list[Tile]) -> list[tuple[int, bytes]]:
     return streams
 
 
-def decode_tile(stream: bytes, prior: Static | Context, half_steps: int, tile: Tile) -> Indices:
+def decode_tile(stream: bytes, prior: Static | Context, header: Header, tile: Tile) -> Indices:
     """The indices uint16 [P, f * h, f * w] of a tile out of its stream, of which nothing may be left."""
-    rans, row = Rans(stream), ((half_steps - 2) * (prior.row_count - 1) + 99) // 198
+    rans, row = Rans(stream), ((header.half_steps - 2) * (prior.row_count - 1) + 99) // 198
     if isinstance(prior, Context):
-        indices = decode_context(rans, prior, row, tile.h, tile.w)
+        indices = decode_context(rans, prior, row, (tile.h, tile.w), header.adaptive)
     else:
         indices = decode_static(rans, prior, row, tile.h, tile.w)
     rans.check_end()
@@ -190,7 +192,7 @@ def decode_indices(header: Header, model: Model, prior: Static | Context, payloa
         require(fits, "index_crc", "The tiles' checksums do not match the index checksum of the header.")
     indices = np.zeros((model.planes, f * rows, f * columns), np.uint16)
     for tile, (crc, stream) in zip(tiles, streams, strict=True):
-        part = decode_tile(stream, prior, header.half_steps, tile)
+        part = decode_tile(stream, prior, header, tile)
         fits = zlib.crc32(part.astype("<u2").tobytes()) == crc
         reason = "the file is damaged or was made by another model"
         require(fits, "index_crc", f"The indices of {tile.name} do not match their checksum; {reason}.")

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from adaptive_by_hand import NONE, AdaptiveTables, Tables
 from safetensors.numpy import save
 
 from vqcodec.exact.bitstream import rans
@@ -26,7 +28,6 @@ BITSTREAM = Path(__file__).parent.parent / "bitstream"
 sys.path.insert(0, str(BITSTREAM))
 reference_model: Any = importlib.import_module("reference_model")
 
-NONE = 65535
 AROUND = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 Pairs = list[tuple[int, int]]
 Indices = npt.NDArray[np.uint16]
@@ -146,31 +147,33 @@ def _dense(inputs: Sequence[int], weight: list[list[int]], bias: Sequence[int]) 
 class Encoder:
     """One tile, coded while its indices are drawn: `draw` gives a symbol for the frequencies of a table."""
 
-    def __init__(self, model: Model, row: int, h: int, w: int, draw: Callable[[Sequence[int]], int]) -> None:
+    def __init__(
+        self, model: Model, row: int, h: int, w: int, draw: Callable[[Sequence[int]], int], adaptive: bool = False
+    ) -> None:
+        self.tables = (AdaptiveTables if adaptive else Tables)(model.arrays, model.metadata["table_bits"])
         self.row, self.h, self.w, self.draw = row, h, w, draw
         self.groups: list[int] = model.metadata["context"]["groups"]
         self.patterns: list[str] = model.metadata["context"]["patterns"]
         self.starts: list[int] = model.metadata["context"]["starts"]
         self.scale = int(model.metadata["quantizer"]["scale"])
-        self.bits: int = model.metadata["table_bits"]
-        self.arrays = model.arrays
         tensors = {name.removeprefix("context."): array.tolist() for name, array in model.arrays.items()}
         self.tensors: dict[str, Any] = tensors
         self.zero: int = self.tensors["codebook16"].index([0, 0])
         self.x: dict[tuple[int, int, int], int] = {}
         self.y16: dict[tuple[int, int, int], int] = {}
         self.indices: Indices = np.full((sum(self.groups), h, w), self.zero, np.uint16)
-        self.coded: list[tuple[int, int]] = []
+        self.coded: list[tuple[list[int], int]] = []
 
     def run(self) -> tuple[bytes, Indices]:
         """The stream of the tile and its indices."""
         for group in range(len(self.groups)):
             if self.starts[group] > self.row:
                 continue
+            self.tables.begin_group()
             for p, phase in enumerate(phases_of(self.patterns[group])):
                 self._code_pass(group, p, places_of(phase, self.h, self.w), phase.offsets)
-        tables = [rans.make_table(row, self.bits) for row in self.arrays["context.tables"]]
-        return rans.encode([(tables[t], np.array([s], np.int32)) for t, s in self.coded]), self.indices
+        coded = [(rans.make_table(np.array(table), 24), np.array([symbol], np.int32)) for table, symbol in self.coded]
+        return rans.encode(coded), self.indices
 
     def _code_pass(self, group: int, p: int, places: list[Place], offsets: Pairs) -> None:
         start, n, m = sum(self.groups[:group]), self.groups[group], sum(self.groups) // 2
@@ -192,11 +195,15 @@ class Encoder:
                 u = self.tensors["unit"][self.row][2 * unit + k]
                 self.x[y, x, 2 * unit + k] = min(max((32 * y16 + u) // (2 * u), -127), 127)
 
+        self.tables.count(classes, coarse, fine)
+
     def _draw(self, numbers: dict[tuple[Place, int], int]) -> dict[tuple[Place, int], int]:
-        drawn = {}
+        drawn, uses = {}, Counter(numbers.values())
+        tables = {number: self.tables.table(number, count) for number, count in uses.items()}
         for symbol in sorted(numbers, key=numbers.__getitem__):  # sorted() keeps the order of equals
-            drawn[symbol] = self.draw(self.tensors["tables"][numbers[symbol]])
-            self.coded.append((numbers[symbol], drawn[symbol]))
+            table = tables[numbers[symbol]]
+            drawn[symbol] = self.draw(table)
+            self.coded.append((table, drawn[symbol]))
         return drawn
 
     def _layer(self, group: int, name: str, inputs: Sequence[int], bias: Sequence[int]) -> list[int]:

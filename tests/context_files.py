@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from context_by_hand import Encoder, Indices, Model, make_file, make_payload, ti
 
 reference: Any = importlib.import_module("reference_decoder")
 
-CONTEXT = 1  # the prior's kind in the header byte
+CONTEXT, ADAPTIVE = 1, 2  # the prior's kinds in the header byte
 
 
 def cause_of(data: bytes, model: bytes) -> tuple[str, str]:
@@ -31,19 +32,29 @@ def joined(parts: list[Indices], h: int, w: int, code: int) -> Indices:
     return whole
 
 
-def encoded(model: Model, h: int, w: int, half_steps: int = 100, code: int = 0) -> tuple[list[bytes], list[Indices]]:
+def encoded(
+    model: Model, h: int, w: int, half_steps: int = 100, code: int = 0, kind: int = CONTEXT
+) -> tuple[list[bytes], list[Indices]]:
     """Stream and random indices of each tile of a picture."""
     rng = np.random.default_rng([h, w, half_steps, code])
     row = ((half_steps - 2) * (len(model.arrays["context.unit"]) - 1) + 99) // 198
     tiles = []
     for rows, columns in tile_sizes(h, w, code):
         size = (rows.stop - rows.start, columns.stop - columns.start)
-        tiles.append(Encoder(model, row, *size, lambda table: int(rng.integers(len(table)))).run())
+        draw = drawer(rng) if kind == ADAPTIVE else lambda table: int(rng.integers(len(table)))
+        tiles.append(Encoder(model, row, *size, draw, kind == ADAPTIVE).run())
     return [stream for stream, _ in tiles], [part for _, part in tiles]
 
 
-def coded_file(model: Model, h: int, w: int, half_steps: int = 100, code: int = 0) -> tuple[bytes, Indices]:
+def drawer(rng: np.random.Generator) -> Callable[[Sequence[int]], int]:
+    """What draws symbols of which a few occur again and again, whatever the table says, so that tables adapt."""
+    return lambda table: int(len(table) * rng.random() ** 4)
+
+
+def coded_file(
+    model: Model, h: int, w: int, half_steps: int = 100, code: int = 0, kind: int = CONTEXT
+) -> tuple[bytes, Indices]:
     """A file of random indices, and these."""
-    streams, parts = encoded(model, h, w, half_steps, code)
-    data = make_file(model, (h, w), half_steps, CONTEXT | code << 3, *make_payload(streams, parts, code))
+    streams, parts = encoded(model, h, w, half_steps, code, kind)
+    data = make_file(model, (h, w), half_steps, kind | code << 3, *make_payload(streams, parts, code))
     return data, joined(parts, h, w, code)

@@ -130,9 +130,9 @@ def check_stream(parsed: container.Container, ours: Ours, other: Theirs, header:
     """Hold the indices of both decoders together where only the checksum of a picture without tiles is wrong."""
     metadata, prior = ours
     grid = indices.latent_grid(header.height, header.width, metadata.stride)
-    decoded = prior.decode(parsed.indices, grid, parsed.header.quality)
+    decoded = indices.prior_of(parsed.header, prior).decode(parsed.indices, grid, parsed.header.quality)
     tile = reference.Tile("", 0, 0, *grid)
-    found = reference.decode_tile(parsed.indices, other[1], header.half_steps, tile)
+    found = reference.decode_tile(parsed.indices, other[1], header, tile)
     np.testing.assert_array_equal(decoded.indices, found)
 
 

@@ -41,28 +41,33 @@ def assert_same(one: Choice, other: Choice) -> None:
 @pytest.mark.parametrize("name", PLANS)
 def test_what_the_encoder_chose_is_decoded(name: str, grid: tuple[int, int], quality: float) -> None:
     found = chosen(name, grid, quality)
-    data = prior(name).encode(found.indices, found.classes, quality)
-    assert_same(prior(name).decode(data, grid, quality), found)
+    for used in (prior(name), prior(name).adaptive):
+        data = used.encode(found.indices, found.classes, quality)
+        assert_same(used.decode(data, grid, quality), found)
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("name", PLANS)
 def test_any_indices_are_decoded(name: str, grid: tuple[int, int]) -> None:
     found = drawn(name, grid, 50)
-    data = prior(name).encode(found.indices, found.classes, 50)
-    assert_same(prior(name).decode(data, grid, 50), found)
+    for used in (prior(name), prior(name).adaptive):
+        data = used.encode(found.indices, found.classes, 50)
+        assert_same(used.decode(data, grid, 50), found)
 
 
+@pytest.mark.parametrize("adapts", [False, True])
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("make", [chosen, drawn])
-def test_estimated_bits_are_those_of_the_file(name: str, make: Callable[..., Choice]) -> None:
+def test_estimated_bits_are_those_of_the_file(name: str, make: Callable[..., Choice], adapts: bool) -> None:
+    used = prior(name).adaptive if adapts else prior(name)
+    assert used.adapts == adapts
     for grid in ((5, 4), (40, 48)):
         found = make(name, grid, 60)
-        class_bits, index_bits = prior(name).bits(found.indices, found.classes, 60)
+        class_bits, index_bits = used.bits(found.indices, found.classes, 60)
         assert class_bits == 0
-        size = len(prior(name).encode(found.indices, found.classes, 60))
+        size = len(used.encode(found.indices, found.classes, 60))
         assert abs(size - index_bits / 8) <= 0.01 * index_bits / 8 + 16
-        each = prior(name).index_bits(found.indices, found.classes, 60)
+        each = used.index_bits(found.indices, found.classes, 60)
         assert each.shape == found.indices.shape
         assert index_bits == pytest.approx(each.sum(dtype=np.float64))
 
@@ -273,7 +278,8 @@ def plans(draw: st.DrawFn) -> tuple[Any, Any]:
     plan = random_models.ContextPlan(name, groups, K, stride=draw(st.integers(1, 20)), zeros=zeros, **sizes, **settings)
     height, width = (plan.stride * draw(st.integers(1, 20)) for _ in range(2))
     tile, quality = draw(st.sampled_from([0, 16, 496])), draw(st.integers(2, 200)) / 2
-    return plan, maker.FilePlan(name, name, width, height, quality, "random", tile=tile)
+    adaptive = draw(st.booleans())
+    return plan, maker.FilePlan(name, name, width, height, quality, "random", tile=tile, adaptive=adaptive)
 
 
 @settings(max_examples=60, deadline=None)

@@ -17,12 +17,15 @@ from context_by_hand import (
     places_of,
     tile_sizes,
 )
-from context_files import CONTEXT, cause_of, coded_file, encoded, joined
+from context_files import ADAPTIVE, CONTEXT, cause_of, coded_file, encoded, joined
 
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import rans
+from vqcodec.exact.priors.adaptive import AdaptiveTables, Sharing
+from vqcodec.exact.priors.tables import FrequencyTables
 
 reference: Any = importlib.import_module("reference_decoder")
+adaptive: Any = importlib.import_module("reference_adaptive")
 context: Any = importlib.import_module("reference_context")
 static: Any = importlib.import_module("reference_static")
 maker: Any = importlib.import_module("make_vectors")
@@ -59,33 +62,51 @@ def test_the_examples_of_the_text() -> None:
     assert context.network_input(np.array([-73, -6]), np.array([37, 37])).tolist() == [-32, -3]
 
 
+def test_the_example_of_tables_that_adapt() -> None:
+    frequencies, vectors = np.array([[200, 40, 16]]), np.array([[0, 0], [5, 0], [-5, 0]])
+    maps = np.full((1, 1), -1), np.zeros((1, 1, 2), np.int64)
+    second = adaptive.AdaptiveTables(frequencies, 8, vectors, maps, 0)
+    zeros, ones = np.zeros((10, 1), np.int64), np.ones((10, 1), np.int64)
+    second.learn(zeros, zeros, zeros, ones)
+    assert second.table(0, 4) == [0, 11570259, 14867953, 16777216]
+    assert second.table(0, 3) == [0, 13107200, 15728640, 16777216]
+    start = FrequencyTables("tables", frequencies.astype(np.uint32), 3, 8)
+    ours = AdaptiveTables(Sharing.make(start, vectors.astype(np.int16), *reversed(maps)))
+    ours.learn(np.zeros(10, np.int64), np.zeros(10, np.bool_), np.zeros(10, np.int64), np.ones(10, np.int64))
+    costs = ours.costs_of(np.zeros(4, np.int64), np.array([0, 1, 2, 2]))
+    np.testing.assert_allclose(2.0 ** (24 - costs[:3]), (11570259, 3297694, 1909263), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [CONTEXT, ADAPTIVE])
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (3, 1), (2, 2), (5, 6), (9, 7), (18, 10)], ids=str)
 @pytest.mark.parametrize(("seed", "groups", "half_steps"), [(0, (2, 4), 100), (1, (6,), 2), (2, (2, 2, 4), 200)])
 def test_what_was_encoded_by_hand_is_decoded(
-    size: tuple[int, int], seed: int, groups: tuple[int, ...], half_steps: int
+    size: tuple[int, int], seed: int, groups: tuple[int, ...], half_steps: int, kind: int
 ) -> None:
     model = make_model(seed, groups, rows=1 + 2 * seed)
-    data, indices = coded_file(model, *size, half_steps)
+    data, indices = coded_file(model, *size, half_steps, kind=kind)
     np.testing.assert_array_equal(reference.decode(data, model.to_bytes()), indices)
-    if size == (9, 7):
+    if size == (9, 7) and kind == CONTEXT:
         coarse = indices[: sum(groups) // 2]
         assert 0.05 < (coarse == 3).mean() < 0.95
         assert (coarse == 6).any()
 
 
+@pytest.mark.parametrize("kind", [CONTEXT, ADAPTIVE])
 @pytest.mark.parametrize("half_steps", [2, 100, 200])
 @pytest.mark.parametrize("patterns", [("fine", "deep", "coarse"), ("coarse", "coarse", "fine")], ids=str)
-def test_groups_that_some_qualities_do_not_code(patterns: tuple[str, ...], half_steps: int) -> None:
+def test_groups_that_some_qualities_do_not_code(patterns: tuple[str, ...], half_steps: int, kind: int) -> None:
     model = make_model(3, (2, 4, 2), rows=3, patterns=patterns, starts=(0, 2, 1))
-    data, indices = coded_file(model, 7, 6, half_steps)
+    data, indices = coded_file(model, 7, 6, half_steps, kind=kind)
     np.testing.assert_array_equal(reference.decode(data, model.to_bytes()), indices)
     assert not (indices[5:7] != 3).any() or half_steps == 200  # the fine indices of the second group are ZERO
 
 
+@pytest.mark.parametrize("kind", [CONTEXT, ADAPTIVE])
 @pytest.mark.parametrize(("size", "code"), [((17, 35), 1), ((16, 16), 1), ((1, 33), 2), ((5, 4), 31)])
-def test_tiles_of_a_context_prior(size: tuple[int, int], code: int) -> None:
+def test_tiles_of_a_context_prior(size: tuple[int, int], code: int, kind: int) -> None:
     model = make_model()
-    data, indices = coded_file(model, *size, code=code)
+    data, indices = coded_file(model, *size, code=code, kind=kind)
     np.testing.assert_array_equal(reference.decode(data, model.to_bytes()), indices)
 
 
@@ -120,10 +141,11 @@ def test_tiles_of_a_static_prior(name: str, size: tuple[int, int], code: int) ->
     np.testing.assert_array_equal(reference.decode(data, file), joined(parts, *size, code))
 
 
-def test_a_tile_is_a_picture() -> None:
+@pytest.mark.parametrize("kind", [CONTEXT, ADAPTIVE])
+def test_a_tile_is_a_picture(kind: int) -> None:
     model = make_model()
-    for stream, part in zip(*encoded(model, 17, 20, code=1), strict=True):
-        data = make_file(model, part.shape[1:], 100, CONTEXT, *make_payload([stream], [part], 0))
+    for stream, part in zip(*encoded(model, 17, 20, code=1, kind=kind), strict=True):
+        data = make_file(model, part.shape[1:], 100, kind, *make_payload([stream], [part], 0))
         np.testing.assert_array_equal(reference.decode(data, model.to_bytes()), part)
 
 
@@ -162,7 +184,7 @@ def test_an_untiled_file_with_wrong_indices_names_its_one_tile() -> None:
     assert sentence.startswith("The indices of tile 1 of 1 (row 0, column 0) do not match")
 
 
-@pytest.mark.parametrize("prior_tile", [2, 7, 2 | TILES, 255])
+@pytest.mark.parametrize("prior_tile", [3, 7, 3 | TILES, 255])
 def test_an_unknown_prior_is_refused_without_a_model(prior_tile: int) -> None:
     data = make_file(make_model(), (1, 1), 100, prior_tile, b"", 0)
     assert cause_of(data, b"")[0] == "header"
@@ -172,7 +194,8 @@ def test_an_unknown_prior_is_refused_without_a_model(prior_tile: int) -> None:
 def test_a_header_that_cannot_have_a_context_prior_is_refused(change: dict[str, Any]) -> None:
     model = make_model()
     model.metadata["quantizer"] |= change
-    assert cause_of(make_file(model, (1, 1), 100, CONTEXT, b"", 0), b"")[0] == "header"
+    for kind in (CONTEXT, ADAPTIVE):
+        assert cause_of(make_file(model, (1, 1), 100, kind, b"", 0), b"")[0] == "header"
     assert cause_of(make_file(model, (1, 1), 100, 0, b"", 0), model.to_bytes())[0] == "model"
 
 
@@ -181,5 +204,6 @@ def test_header_and_model_must_have_the_same_prior() -> None:
     assert cause_of(make_file(model, (1, 1), 100, 0, b"", 0), model.to_bytes())[0] == "mismatch"
     quantizer = maker.quantizer(8, 2, 2, depth=2, wide=2)
     metadata, arrays = maker.make_model(maker.ModelPlan("static", quantizer, 12, 3, 1))
-    data = make_file(Model(vars(metadata), arrays), (1, 1), 100, CONTEXT, b"", 0)
-    assert cause_of(data, model_file.to_bytes(metadata, arrays))[0] == "mismatch"
+    for kind in (CONTEXT, ADAPTIVE):
+        data = make_file(Model(vars(metadata), arrays), (1, 1), 100, kind, b"", 0)
+        assert cause_of(data, model_file.to_bytes(metadata, arrays))[0] == "mismatch"

@@ -186,9 +186,10 @@ def test_the_worked_example_is_the_file() -> None:
     assert bytes.fromhex(dump) == (VECTORS / "good" / "plain_1x1.vqc").read_bytes()
 
 
-@pytest.mark.parametrize(
-    "name", ["plain_icc", "conditional", "plain_unknown", "plain_everything", "plain_pixels", "plain_overlay"]
-)
+PLAIN = [f"plain_{name}" for name in ("icc", "unknown", "everything", "pixels", "overlay")]
+
+
+@pytest.mark.parametrize("name", [*PLAIN, "conditional", "starts_adaptive"])
 def test_every_cut_and_every_flipped_byte_is_refused(name: str) -> None:
     data = (VECTORS / "good" / f"{name}.vqc").read_bytes()
     model = name.split("_")[0]

@@ -17,6 +17,7 @@ from vqcodec.coder import quick_coder
 from vqcodec.decoder import Part
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
+from vqcodec.exact.indices import prior_of
 from vqcodec.image import Picture
 
 Box = tuple[int, int, int, int]
@@ -72,8 +73,9 @@ def test_a_sketch_runs_neither_the_synthesis_nor_more_groups_than_it_needs(
 def test_the_first_channels_are_those_of_all(kind: str, request: pytest.FixtureRequest) -> None:
     codec = Codec.open(request.getfixturevalue(kind))
     parsed = container.read(codec.compress(Picture(picture(90, 120, seed=2)), 70, effort=0))
-    codes = codec.prior.decode(parsed.indices, (6, 8), 70).codes
+    prior = prior_of(parsed.header, codec.prior)
+    codes = prior.decode(parsed.indices, (6, 8), 70).codes
     for channels in (1, 2, len(codes) // 2, len(codes)):
-        first = codec.prior.decode_first(parsed.indices, (6, 8), 70, channels)
+        first = prior.decode_first(parsed.indices, (6, 8), 70, channels)
         assert channels <= len(first) <= len(codes)
         np.testing.assert_array_equal(first, codes[: len(first)])

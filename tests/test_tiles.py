@@ -195,16 +195,18 @@ def test_settings_are_checked_for_large_pictures_too(
 
 
 def make_file(model: str, width: int, height: int, tile: int = 16) -> tuple[bytes, Callable[[bytes], PictureChoice]]:
-    """A small random file of a model of the test vectors, and what decodes it to indices."""
-    plan = next(plan for plan in maker.MODELS if plan.name == model)
+    """A small random file of a model of the test vectors, whose tables may adapt, and what decodes it to indices."""
+    name, _, adaptive = model.partition(" ")
+    plan = next(plan for plan in maker.MODELS if plan.name == name)
     metadata, arrays = random_models.make_model(plan)
     metadata = replace(metadata, fingerprint=model_file.fingerprint(metadata, arrays))
     prior = model_file.make_prior(metadata, arrays)
-    data, _ = maker.make_file(maker.FilePlan(model, model, width, height, 50, "", tile=tile), metadata, arrays)
+    picture_plan = maker.FilePlan(model, name, width, height, 50, "", tile=tile, adaptive=bool(adaptive))
+    data, _ = maker.make_file(picture_plan, metadata, arrays)
     return data, lambda changed: unpack(container.read(changed), metadata, prior)
 
 
-MODELS = ("context", "wide", "conditional")
+MODELS = ("context", "context adaptive", "wide", "conditional")
 
 
 @pytest.mark.parametrize("model", MODELS)

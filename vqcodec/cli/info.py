@@ -87,7 +87,7 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
         f"depth {facts['depth']}, layout {facts['layout']}",
     )
     tiles = f", tiles of {facts['tile']} x {facts['tile']} latents" if facts["tile"] else ""
-    yield _row("prior", facts["prior"] + tiles)
+    yield _row("prior", facts["prior"] + (", tables that adapt" if facts["adaptive"] else "") + tiles)
     yield "bytes in the file"
     for section, size in facts["sections"].items():
         yield _amount(section, 8 * size, pixels)

@@ -58,7 +58,7 @@ class IndexStorage:
 
     paper_bits and decoder_bits are S_index as counted and as needed; fixed_bits is every stored
     index, second planes too, at log2 K; entropy_bits is what they and their classes cost under
-    the model's tables, of which class_bits are for the classes: None where the indices were not decoded.
+    the tables that code them, of which class_bits are for the classes: None where the indices were not decoded.
     `multiplications` find the nearest codevectors by cosine, as the supplement of LooC counts them, for each stage
     and for beta^2 latents; `equal_multiplications` are those of K' codevectors.
     """
@@ -127,11 +127,12 @@ def index_storage(parsed: Container, metadata: Metadata, prior: Prior | None) ->
 
 def _entropy(parsed: Container, metadata: Metadata, prior: Prior) -> tuple[float, float]:
     """Return the bits of classes, and of classes and indices together."""
-    from vqcodec.exact.indices import decode_tiles
+    from vqcodec.exact.indices import decode_tiles, prior_of
 
     class_bits = index_bits = 0.0
+    coded = prior_of(parsed.header, prior)
     for _, part in decode_tiles(parsed, metadata, prior):
-        more_class_bits, more_index_bits = prior.bits(part.indices, part.classes, parsed.header.quality)
+        more_class_bits, more_index_bits = coded.bits(part.indices, part.classes, parsed.header.quality)
         class_bits, index_bits = class_bits + more_class_bits, index_bits + more_index_bits
     return class_bits, class_bits + index_bits
 
@@ -191,6 +192,7 @@ def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
         "beta_mode": header.mode,
         "depth": header.depth,
         "prior": header.prior,
+        "adaptive": header.adaptive,
         "tile": header.tile,
         "quality": header.quality,
         "lossless": is_lossless,

@@ -40,6 +40,7 @@ def make_header(size: Size, metadata: Metadata, prior: Prior, crc: int) -> Heade
         index_crc=crc,
         tile=size.tile,
         layout=metadata.layout,
+        adaptive=prior.adapts,
     )
 
 

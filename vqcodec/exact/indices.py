@@ -55,16 +55,24 @@ def encode_tiles(
 ) -> bytes:
     """Return the .vqc file of a picture's tiles. Of each only the bytes are kept, so they may come one by one.
 
-    overlay: what pixels.pack_overlay returns, or None.
+    Tables adapt where that takes fewer bytes. overlay: what pixels.pack_overlay returns, or None.
     """
-    streams = [
+    priors = [prior] if prior.adaptive is None else [prior, prior.adaptive]
+    crcs, coded = [], []
+    for _, choice in parts:
         # The CRC is that of the indices, not of the bytes: a decoder that decodes to other indices must notice.
-        (index_crc(choice.indices), prior.encode(choice.indices, choice.classes, size.quality))
-        for _, choice in parts
-    ]
-    crc = tiles_crc(streams) if size.tile else streams[0][0]
-    header = make_header(size, metadata, prior, crc)
-    return container.write(header, write_streams(streams) if size.tile else streams[0][1], ancillary, overlay)
+        crcs.append(index_crc(choice.indices))
+        coded.append([each.encode(choice.indices, choice.classes, size.quality) for each in priors])
+    by_prior = zip(priors, zip(*coded, strict=True), strict=True)
+    used, data = min(by_prior, key=lambda pair: sum(map(len, pair[1])))
+    streams = list(zip(crcs, data, strict=True))
+    header = make_header(size, metadata, used, tiles_crc(streams) if size.tile else crcs[0])
+    return container.write(header, write_streams(streams) if size.tile else data[0], ancillary, overlay)
+
+
+def prior_of(header: Header, prior: Prior) -> Prior:
+    """Return the prior of a model as a file uses it, whose tables may adapt."""
+    return prior.adaptive or prior if header.adaptive else prior
 
 
 def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> PictureChoice:
@@ -100,7 +108,7 @@ def decode_first_codes(
 
     Streams may be left where these end, so that neither what follows nor the checksums of tiles are checked.
     """
-    decode = functools.partial(prior.decode_first, channels=channels)
+    decode = functools.partial(prior_of(parsed.header, prior).decode_first, channels=channels)
     streams = _streams(parsed, metadata, needed)
     return join(needed, ((tile, _decode(decode, data, tile, parsed.header)) for tile, _, data in streams))
 
@@ -112,11 +120,11 @@ def decode_tiles(
 
     With `needed` only the tiles that have a part of this rectangle of latents; the streams of the others are not read.
     """
-    streams = list(_streams(parsed, metadata, needed))
+    streams, coded = list(_streams(parsed, metadata, needed)), prior_of(parsed.header, prior)
 
     def decoded(stream: tuple[Tile, int, bytes]) -> Choice:
         tile, crc, data = stream
-        choice = _decode(prior.decode, data, tile, parsed.header)
+        choice = _decode(coded.decode, data, tile, parsed.header)
         if index_crc(choice.indices) != crc:
             raise FormatError(
                 f"the indices of {tile} do not match their checksum; the file is damaged or was made by another model"

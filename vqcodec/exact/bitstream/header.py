@@ -16,6 +16,8 @@ MAX_INDICES = 1 << 29
 MODES = ("all", "conditional", "smooth")
 PRIORS = ("static", "context")
 """The kinds of priors; a file has their numbers here."""
+_ADAPTIVE = 2
+"""What a file has there whose context prior has tables that adapt."""
 MOST_DEPTH = {"shared": 2, "own": 1, "stages": 16}
 """The layouts with their greatest depth: units share a codebook, units have one each, stages add up."""
 _NEEDED = {"context": ("shared", 2, 1, 2)}
@@ -37,7 +39,8 @@ class Header:
     `quality` is 1..100 in steps of 0.5; `index_crc` is the CRC-32 of the indices as
     little-endian uint16 in C order [P, h', w'], or with tiles that of the tiles' CRCs. `tile` is the
     side of the tiles in latents, a multiple of 16 up to 496, or 0 for a picture that is not cut. `layout`
-    is one of MOST_DEPTH; the method that made the codebook is no concern of a file's.
+    is one of MOST_DEPTH; the method that made the codebook is no concern of a file's. `adaptive` says that the
+    tables of a context prior adapt.
     """
 
     fingerprint: bytes
@@ -54,6 +57,7 @@ class Header:
     index_crc: int
     tile: int = 0
     layout: str = "shared"
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         _check("the fingerprint's length", len(self.fingerprint), FINGERPRINT_BYTES, FINGERPRINT_BYTES)
@@ -105,7 +109,8 @@ class Header:
         return bytes([packed | _LONG << 6, _NUMBERS[self.layout], self.depth])
 
     def _prior_and_tile(self) -> int:
-        return PRIORS.index(self.prior) | self.tile // TILE_STEP << _PRIOR_BITS
+        number = _ADAPTIVE if self.adaptive else PRIORS.index(self.prior)
+        return number | self.tile // TILE_STEP << _PRIOR_BITS
 
 
 class Reader:
@@ -166,7 +171,7 @@ def read_header(reader: Reader) -> Header:
     beta, mode, layout, depth = _read_layout(reader)
     quality, prior_and_tile = reader.take(2, "the header")
     steps, prior = divmod(prior_and_tile, 1 << _PRIOR_BITS)
-    if prior >= len(PRIORS):
+    if prior > _ADAPTIVE:
         raise FormatError(f"the header has the unknown prior {prior}; update vqc")
     (index_crc,) = struct.unpack("<I", reader.take(4, "the index CRC"))
     return Header(
@@ -180,10 +185,11 @@ def read_header(reader: Reader) -> Header:
         mode=mode,
         depth=depth,
         quality=quality / 2,
-        prior=PRIORS[prior],
+        prior="context" if prior == _ADAPTIVE else PRIORS[prior],
         index_crc=index_crc,
         tile=TILE_STEP * steps,
         layout=layout,
+        adaptive=prior == _ADAPTIVE,
     )
 
 

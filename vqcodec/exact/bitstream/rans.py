@@ -27,7 +27,13 @@ Integers = npt.NDArray[np.integer]
 def make_table(frequencies: Integers, bits: int) -> Table:
     """Return a coder table for frequencies uint32 [K >= 2] that sum to 2^bits, bits in 8..24."""
     scaled = frequencies.astype(np.int64) << (PRECISION_BITS - bits)
-    return constriction.stream.model.Categorical((scaled - 1).astype(np.float32), perfect=False)
+    return make_tables(scaled[None] - 1)[0]
+
+
+def make_tables(spare: Integers) -> list[Table]:
+    """Return coder tables for rows of frequencies that sum to 2^24, each less 1: int64 [N, K >= 2]."""
+    model = constriction.stream.model.Categorical
+    return [model(row, perfect=False) for row in spare.astype(np.float32)]
 
 
 def encode(groups: Sequence[tuple[Table, Integers]]) -> bytes:

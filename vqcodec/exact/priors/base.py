@@ -50,12 +50,14 @@ class Prior(ABC):
     kind: its name in headers of files, and the key of its settings in a model file. Any but the static prior has
     settings, if only a version, since a model file says by their key which prior it has;
     most_untiled: the most latent positions of a picture without tiles; codes_per_step: how many codes make a step of
-    a latent, 0 where codes are no latents and only a quantizer knows what they stand for.
+    a latent, 0 where codes are no latents and only a quantizer knows what they stand for; adapts: whether its tables
+    learn in each tile anew.
     """
 
     kind: ClassVar[str]
     most_untiled: ClassVar[int] = MAX_INDICES
     codes_per_step: ClassVar[int] = 0
+    adapts = False
 
     @classmethod
     @abstractmethod
@@ -86,6 +88,11 @@ class Prior(ABC):
     def free_classes(self) -> int:
         """How many position classes an encoder chooses among, so that whoever keeps indices keeps them too."""
         return 0
+
+    @property
+    def adaptive(self) -> Prior | None:
+        """The same prior with tables that adapt to each tile, which files may be coded with; None where it has none."""
+        return None
 
     def row(self, quality: float) -> int:
         """Return the row of the tables that serves a quality."""

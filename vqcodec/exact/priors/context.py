@@ -10,6 +10,9 @@ decoder that shares no code with this one.
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,12 +21,13 @@ import numpy.typing as npt
 from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact.bitstream import rans
 from vqcodec.exact.priors import integer_net, passes
+from vqcodec.exact.priors.adaptive import AdaptiveTables, Sharing
 from vqcodec.exact.priors.base import Arrays, Model, Prior, tensors_under
 from vqcodec.exact.priors.group_net import IntegerGroupNet
 from vqcodec.exact.priors.integer_net import FloatArray
 from vqcodec.exact.priors.linear import MOST_CHANNELS
-from vqcodec.exact.priors.tables import Choice, FrequencyTables, IntArray, check_map
-from vqcodec.exact.priors.walk import IntegerWalk, Pass, schedule, units_of
+from vqcodec.exact.priors.tables import Choice, FrequencyTables, IntArray, Tables, check_map
+from vqcodec.exact.priors.walk import IntegerWalk, Pass, by_place, schedule, units_of
 
 PREFIX = "context."
 NO_COARSE = 65535
@@ -111,20 +115,33 @@ class ContextPrior(Prior):
         """The number of rows of qualities."""
         return len(self.spread)
 
+    @cached_property
+    def adaptive(self) -> ContextPrior:
+        """The same prior with tables that adapt; see Prior.adaptive."""
+        other = copy.copy(self)
+        other.adapts = True
+        return other
+
+    @cached_property
+    def _sharing(self) -> Sharing:
+        """Which counts of symbols tables share."""
+        coarse = np.where(self.coarse_map == NO_COARSE, -1, self.coarse_map.astype(np.int64))
+        return Sharing.make(self.tables, self.codebook, self.fine_map, coarse)
+
+    def _tables_of_tile(self) -> Tables:
+        return AdaptiveTables(self._sharing) if self.adapts else self.tables
+
     def walk(self, grid: tuple[int, int], quality: float) -> IntegerWalk:
         """Start predicting a latent grid (h, w)."""
         return IntegerWalk(self, grid, self.row(quality))
 
     def encode(self, indices: IntArray, classes: IntArray, quality: float) -> bytes:
         """Return the rANS bytes of indices [2m, h, w] whose classes [d, h, w] an IntegerWalk gave at this quality."""
-        groups = []
-        flat, flat_classes = _by_place(indices), _by_place(classes)
-        for step in schedule(self.groups, indices.shape[1:], self.row(quality)):
-            near = flat_classes[step.places, step.channels]
-            coarse, fine = self._of_pass(flat, step)
+        groups, tables = [], self._tables_of_tile()
+        for _, near, coarse, fine in self._passes(indices, classes, quality, tables):
             coarse_tables, wide = self.coarse_tables(near)
-            groups += self.tables.symbol_groups(coarse_tables, coarse[wide])
-            groups += self.tables.symbol_groups(self.fine_tables(near, coarse), fine)
+            groups += tables.symbol_groups(coarse_tables, coarse[wide])
+            groups += tables.symbol_groups(self.fine_tables(near, coarse), fine)
         return rans.encode(groups)
 
     def symbols(self, grid: tuple[int, int]) -> int:
@@ -136,7 +153,7 @@ class ContextPrior(Prior):
 
         FormatError for a coarse index where none is coded.
         """
-        walk, flat = self.walk(indices.shape[1:], quality), _by_place(indices)
+        walk, flat = self.walk(indices.shape[1:], quality), by_place(indices)
         self._check_uncoded(indices, quality)
         for step in walk.steps():
             prediction = walk.predict(step)
@@ -176,13 +193,16 @@ class ContextPrior(Prior):
     def _read(
         self, decoder: rans.Decoder, grid: tuple[int, int], quality: float, channels: int | None = None
     ) -> Choice:
-        walk = self.walk(grid, quality)
+        walk, tables = self.walk(grid, quality), self._tables_of_tile()
         for step in walk.steps(channels):
             prediction = walk.predict(step)
-            coarse_tables, wide = self.coarse_tables(prediction.deviation_class)
-            coarse = np.full(prediction.deviation_class.size // 2, self.zero, np.uint16)
-            coarse[wide] = self.tables.read(decoder, coarse_tables)
-            fine = self.tables.read(decoder, self.fine_tables(prediction.deviation_class, coarse))
+            near = prediction.deviation_class
+            coarse_tables, wide = self.coarse_tables(near)
+            coarse = np.full(near.size // 2, self.zero, np.uint16)
+            tables.enter(step.group)
+            coarse[wide] = tables.read(decoder, coarse_tables)
+            fine = tables.read(decoder, self.fine_tables(near, coarse))
+            tables.learn(self._pairs(near), coarse != self.zero, coarse, fine)
             walk.put(step, prediction, coarse, fine)
         return walk.result()
 
@@ -194,6 +214,8 @@ class ContextPrior(Prior):
 
     def index_bits(self, indices: IntArray, classes: IntArray, quality: float) -> npt.NDArray[np.float32]:
         """Return float32 [2m, h, w], the bits of each index under the table that codes it; 0 where none is coded."""
+        if self.adapts:
+            return self._adapted_bits(indices, classes, quality)
         half, row = self.d // 2, self.row(quality)
         bits = np.zeros(indices.shape, np.float32)
         for group in self.groups:
@@ -201,17 +223,39 @@ class ContextPrior(Prior):
                 units = units_of(group.channels)
                 fine = slice(half + units.start, half + units.stop)
                 classes_of = classes[group.channels].reshape(group.n // 2, 2, -1).transpose(0, 2, 1)
-                parts = self._bits_of(classes_of, indices[units].reshape(-1), indices[fine].reshape(-1))
+                parts = self._bits_of(self.tables, classes_of, indices[units].reshape(-1), indices[fine].reshape(-1))
                 bits[units], bits[fine] = (part.reshape(-1, *bits.shape[1:]) for part in parts)
         return bits
 
-    def _bits_of(self, classes: IntArray, coarse: IntArray, fine: IntArray) -> tuple[FloatArray, FloatArray]:
+    def _adapted_bits(self, indices: IntArray, classes: IntArray, quality: float) -> npt.NDArray[np.float32]:
+        """Return the same with tables that adapt, which takes a walk through the passes."""
+        bits, tables = np.zeros((indices[0].size, len(indices)), np.float32), self._tables_of_tile()
+        for step, near, coarse, fine in self._passes(indices, classes, quality, tables):
+            units = units_of(step.channels)
+            for start, part in zip((0, self.d // 2), self._bits_of(tables, near, coarse, fine), strict=True):
+                bits[step.places, start + units.start : start + units.stop] = part.reshape(len(near), -1)
+        return np.ascontiguousarray(bits.T).reshape(indices.shape)
+
+    def _passes(
+        self, indices: IntArray, classes: IntArray, quality: float, tables: Tables
+    ) -> Iterator[tuple[Pass, IntArray, IntArray, IntArray]]:
+        """Yield passes with their classes [N, n], coarse and fine indices [units]; tables learn from each after it."""
+        flat, flat_classes = by_place(indices), by_place(classes)
+        for step in schedule(self.groups, indices.shape[1:], self.row(quality)):
+            near = flat_classes[step.places, step.channels]
+            coarse, fine = self._of_pass(flat, step)
+            tables.enter(step.group)
+            yield step, near, coarse, fine
+            tables.learn(self._pairs(near), coarse != self.zero, coarse, fine)
+
+    def _bits_of(
+        self, tables: Tables, classes: IntArray, coarse: IntArray, fine: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Return the bits of coarse and of fine indices [units] for classes [..., 2 units]."""
-        costs = self.tables.costs.reshape(-1)
         coarse_tables, wide = self.coarse_tables(classes)
         coarse_bits = np.zeros(len(coarse), np.float32)
-        coarse_bits[wide] = costs.take(coarse_tables.astype(np.intp) * self.K + coarse[wide])
-        return coarse_bits, costs.take(self.fine_tables(classes, coarse).astype(np.intp) * self.K + fine)
+        coarse_bits[wide] = tables.costs_of(coarse_tables, coarse[wide])
+        return coarse_bits, tables.costs_of(self.fine_tables(classes, coarse), fine)
 
     def coarse_tables(self, classes: IntArray) -> tuple[IntArray, npt.NDArray[np.bool_]]:
         """Return table numbers of the units that take a coarse index, and which do, for classes [..., 2 units]."""
@@ -242,24 +286,14 @@ class ContextPrior(Prior):
             raise ModelError(f"the model's groups {sizes} have more than {MOST_CHANNELS} channels predicted linearly")
         if min(group.start for group in self.groups) < 0:
             raise ModelError("the model's starts must be rows of qualities, 0 or above")
-        if (
-            self.spread.dtype != np.int32
-            or self.spread.ndim != 2
-            or self.spread.shape[1] != self.d
-            or self.spread.min() < 1
-        ):
+        fits = self.spread.dtype == np.int32 and self.spread.shape == (self.rows, self.d)
+        if not fits or self.spread.min() < 1:
             raise ModelError("the model's unit must be int32 [rows, channels] of at least 1")
         if not 1 <= S <= 256:
             raise ModelError(f"the model has {S} deviation classes; 1..256 are allowed")
-        if {self.fine_map.dtype, self.coarse_map.dtype} != {
-            np.dtype(np.uint16)
-        } or self.tables.frequencies.dtype != np.uint32:
+        types = [array.dtype.name for array in (self.fine_map, self.coarse_map, self.tables.frequencies)]
+        if types != ["uint16", "uint16", "uint32"]:
             raise ModelError("the model's fine_map and coarse_map must be uint16, its tables uint32")
         check_map("fine_map", self.fine_map, (S, S, 2), len(self.tables))
         coded = np.where(self.coarse_map == NO_COARSE, 0, self.coarse_map)
         check_map("coarse_map", coded, (S, S), len(self.tables))
-
-
-def _by_place(planes: IntArray) -> IntArray:
-    """Return arrays [planes, h, w] as [cells, planes], in which passes find their places next to each other."""
-    return np.ascontiguousarray(planes.reshape(len(planes), -1).T)

@@ -155,6 +155,12 @@ def schedule(groups: tuple[passes.Group, ...], grid: tuple[int, ...], row: int) 
                 yield Pass(group.number, phase, group.channels, places)
 
 
+def by_place(planes: npt.NDArray[T]) -> npt.NDArray[T]:
+    """Return arrays [planes, h, w] as [cells, planes], in which passes find their places next to each other."""
+    places: npt.NDArray[T] = np.ascontiguousarray(planes.reshape(len(planes), -1).T)
+    return places
+
+
 def _by_plane(values: npt.NDArray[T], grid: tuple[int, int]) -> npt.NDArray[T]:
     """Return arrays [cells, planes] as [planes, h, w]."""
     planes: npt.NDArray[T] = np.ascontiguousarray(values.T).reshape(-1, *grid)
