@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +15,7 @@ from tiny import picture, picture_set
 
 from vqcodec.codec import Codec
 from vqcodec.coder import EFFORT_STEPS
+from vqcodec.encoder import proximal
 from vqcodec.encoder.choice import Encoder, Latents
 from vqcodec.encoder.proximal import Distortion, refine
 from vqcodec.errors import SettingsError
@@ -120,3 +123,22 @@ def test_a_last_step_is_measured_unless_the_one_before_it_has_helped(
     distortion = Distortion(encoder.value, encoder.slope)
     choice = refine(encoder, z, distortion, np.float32(size), 50.0, 0.1, steps)
     assert (encoder.measured, choice.codes.item()) == (measured, best)
+
+
+class Terminal(io.StringIO):
+    """A stream that a bar is drawn on."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "seconds", "drawn"), [(Terminal, 0, True), (Terminal, 60, False), (io.StringIO, 0, False)]
+)
+def test_a_bar_is_drawn_on_a_terminal_once_steps_have_taken_long(
+    stream: type[io.StringIO], seconds: float, drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream())
+    monkeypatch.setattr(proximal, "_PATIENCE_SECONDS", seconds)
+    assert list(proximal._with_bar(iter(range(3)), 3)) == [0, 1, 2]
+    assert ("refining" in sys.stderr.getvalue()) == drawn

@@ -89,7 +89,8 @@ def test_shipped_models_need_no_torch(tmp_path: Path) -> None:
         assert "numpy" not in modules_after(run_cli("info", str(tmp_path / f"{number}.vqc")))
         for command in (("decompress", ".vqc"), ("compress", ".png", "-f", "-e", "3", "--model", path)):
             name, suffix, *more = map(str, command)
-            assert "torch" not in modules_after(run_cli(name, str(tmp_path / f"{number}{suffix}"), *more))
+            loaded = modules_after(run_cli(name, str(tmp_path / f"{number}{suffix}"), *more))
+            assert not loaded & {"torch", "tqdm", "tarfile"}
             assert (tmp_path / f"{number}.png").exists()
 
 

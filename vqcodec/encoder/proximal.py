@@ -13,7 +13,9 @@ Arrays are NumPy's in a codec, and torch's in training, which takes the same ste
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from operator import add
 from typing import Any, NamedTuple, TypeVar
@@ -26,6 +28,7 @@ T = TypeVar("T")
 Array = Any
 """An array of NumPy or of torch."""
 _DEAR = 1.5
+_PATIENCE_SECONDS = 2.0
 
 
 class Distortion(NamedTuple):
@@ -81,7 +84,6 @@ def refine(
 
     The last is not measured if the step before it has helped: then it has helped too (docs/lab/speed.md).
     """
-    from tqdm import tqdm  # a fifth of what importing this module takes
 
     def quantize(latents: Latents) -> tuple[Choice, Latents, float]:
         check_wanted()
@@ -89,11 +91,8 @@ def refine(
         return choice, encoder.latents(choice.codes), encoder.bits(choice, quality)
 
     found = proximal_steps(distortion, sizes, z, quantize, steps)
-    watched: Iterable[tuple[Choice, Callable[[], float]]] = tqdm(
-        found, desc="refining", total=steps + 1, unit="step", leave=False, delay=2.0, disable=None
-    )
     least, has_helped = math.inf, False
-    for step, (choice, cost) in enumerate(watched):
+    for step, (choice, cost) in enumerate(_with_bar(found, steps + 1)):
         if step == steps and has_helped:
             return choice
         if (bits := cost()) < least:
@@ -101,3 +100,23 @@ def refine(
         else:
             has_helped = False
     return best
+
+
+def _with_bar(found: Iterator[T], total: int) -> Iterator[T]:
+    """Yield what is found, and show on a terminal's stderr how much of `total` that is, once it has taken a while."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield from found
+        return
+    bar, started = None, time.monotonic()
+    try:
+        for step, one in enumerate(found):
+            if bar is None and time.monotonic() - started >= _PATIENCE_SECONDS:
+                from tqdm import tqdm  # takes as long to import as a tenth of a small picture's steps
+
+                bar = tqdm(desc="refining", initial=step, total=total, unit="step", leave=False)
+            yield one
+            if bar is not None:
+                bar.update()
+    finally:
+        if bar is not None:
+            bar.close()
