@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,49 @@ def test_the_table_names_the_distance_and_orders_what_is_far(
     assert lines[0] == "| 4 pictures each | distance from test pictures |" and len(lines) == 8
     assert run(*command[:-1], 0, "--seed", 1).code == 0
     assert not (tmp_path / "generation.json").exists(), "of another page"
+
+
+def test_pictures_of_an_ordered_set_are_spread_evenly(
+    sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sets come class by class, or photograph by photograph: the first of them are of few."""
+    seen: list[list[int]] = []
+    monkeypatch.setattr(Distances, "__init__", lambda self, pixels: seen.append(pixels[:, 0, 0, 0].tolist()))
+    monkeypatch.setattr(Distances, "to", lambda self, pixels: seen.append(pixels[:, 0, 0, 0].tolist()))
+    place = generation.Workplace(Codec.open(model), sets, "mnist", tmp_path, {"width": 16, "layers": 1, "heads": 2})
+    how = generation.Schooling(steps=0)
+    transformer = place.bring(how, force=False)
+    assert transformer is not None
+    place.train[:], place.test[:] = (np.arange(n, dtype=np.uint8)[:, None, None, None] for n in (TRAIN, TEST))
+    values = place.measure(transformer, how, generation.Drawing(), 3)
+    assert values["pictures"] == 3 and seen[:2] == [[0, 1, 2], [0, 4, 8]]
+    place.measure(transformer, how, generation.Drawing(), 2)
+    assert seen[6:8] == [[0, 2], [0, 6]]
+
+
+def test_networks_see_few_large_pictures_at_once(sets: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = generation.Workplace(Codec.open(model), sets, "mnist", sets)
+    codec = place.codec
+    counts: list[int] = []
+    whole = sequences.indices_of(codec, place.train)
+    shown = sequences.pictures_of(codec, whole)
+    for part in ("analysis", "synthesis"):
+        monkeypatch.setattr(codec.network, part, _noting(getattr(codec.network, part), counts))
+    monkeypatch.setattr(sequences, "_PIXELS_AT_ONCE", 5 * 28 * 28 + 1)
+    assert torch.equal(sequences.indices_of(codec, place.train), whole) and counts == [5, 5, 2]
+    assert np.abs(sequences.pictures_of(codec, whole).astype(int) - shown).max() <= 1 and counts[3:] == [5, 5, 2]
+    monkeypatch.undo()
+    assert [sequences.at_once(side**2) for side in (28, 32, 64, 256, 1024)] == [250, 250, 64, 4, 1]
+
+
+def _noting(network: Callable[..., torch.Tensor], counts: list[int]) -> Callable[..., torch.Tensor]:
+    """The same, and the sizes of what goes through it are noted."""
+
+    def noted(x: torch.Tensor, *rest: Any) -> torch.Tensor:
+        counts.append(len(x))
+        return network(x, *rest)
+
+    return noted
 
 
 def _remember(self: Distances, pixels: np.ndarray) -> None:  # type: ignore[type-arg]
