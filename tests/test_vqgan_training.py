@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
 from vqcodec.image import Picture
+from vqcodec.reproduction.paper_tables import AS_VQGAN
 from vqcodec.reproduction.runs import Run, choose
 from vqcodec.reproduction.workbench import Workbench
 from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
@@ -198,11 +200,24 @@ def test_a_package_that_a_row_lacks_is_known_before_any_training(
     bench.load(runs[:1])
 
 
+def test_of_rows_that_differ_in_their_options_each_is_seen_before_any_training(tmp_path: Path) -> None:
+    words = [tmp_path / "words" / f"{name}.npy" for name in ("missing", "here")]
+    words[0].parent.mkdir()
+    np.save(words[1], np.random.default_rng(0).normal(size=(8, 5)))
+    runs = [(on_mnist(tmp_path, quantizer="vqct", m=1, options={"table": str(path)}), 1) for path in words]
+    bench = Workbench(tmp_path, tmp_path / "work", 1.0)
+    with pytest.raises(SettingsError, match=r"missing\.npy cannot be read: .*; or leave such rows out with --rows"):
+        bench.load(runs)
+    bench.load(runs[1:])
+    values = bench.bring(*runs[1])
+    assert values is not None and values["settings"]["options"] == {"table": "here.npy"}, "the folder tells nobody"
+
+
 def test_the_recipe_is_a_vqgan_and_its_network_that_of_quick_rows_on_photographs() -> None:
     settings = make_settings(RECIPES / "vqgan.toml", {})
     assert isinstance(settings, AutoencoderSettings)
     assert (settings.network, settings.mse_weight, set(settings.losses)) == ("vqgan", 0.0, {"l1", "features"})
-    assert settings.adversarial > 0 and settings.seconds >= 6 * 3600
+    assert AS_VQGAN.items() <= settings.as_dict().items() and settings.seconds >= 6 * 3600
     rows = [entry.run for entry in choose(["dual-2"], ["photos"], "^VQ .*quick$") if entry.run]
     assert rows and all(run.settings.network_settings() == settings.network_settings() for run in rows)
 
