@@ -116,9 +116,8 @@ def test_samples_are_indices_of_the_model_which_its_decoder_shows(sets: Path, mo
 
 
 def test_the_table_names_the_distance_and_orders_what_is_far(
-    run: Run, sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    features: None, run: Run, sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("efficientnet_lite_pytorch")
     means = {"to": lambda self, pixels: float(abs(pixels.mean() - self.mean)), "__init__": _remember}
     for name, function in means.items():
         monkeypatch.setattr(Distances, name, function)
@@ -190,8 +189,7 @@ def _remember(self: Distances, pixels: np.ndarray) -> None:  # type: ignore[type
     self.mean = pixels.mean()  # type: ignore[attr-defined]
 
 
-def test_the_distance_is_of_the_features_of_pictures() -> None:
-    pytest.importorskip("efficientnet_lite_pytorch")
+def test_the_distance_is_of_the_features_of_pictures(features: None) -> None:
     random = np.random.default_rng(0)
     flat = np.repeat(np.repeat(random.integers(0, 256, (130, 4, 4, 1), np.uint8), 8, 1), 8, 2)
     noise = random.integers(0, 256, (130, 32, 32, 1), np.uint8)
