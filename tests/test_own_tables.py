@@ -18,7 +18,7 @@ from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
 from vqcodec.quantizers import packages, registry
 from vqcodec.reproduction import own_tables, paper_tables
-from vqcodec.reproduction.runs import choose, distinct
+from vqcodec.reproduction.runs import choose, distinct, entries
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -180,6 +180,13 @@ settings = { quantizer = "vq", K = 16 }
 """
 
 
+def test_settings_as_vqgan_are_those_of_the_papers_tables(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(TABLE.replace("K = 16", "K = 16, as_vqgan = true, adversarial = 0.5"))
+    (run,) = [entry.run for entry in entries(own_tables.read([path])[0])]
+    assert run is not None and run.settings.as_dict().items() >= (paper_tables.AS_VQGAN | {"adversarial": 0.5}).items()
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -193,6 +200,7 @@ settings = { quantizer = "vq", K = 16 }
         (TABLE.replace("K = 16", 'K = "16"'), "row 1: settings: K must be a int"),
         (TABLE.replace("K = 16", "K = 1"), "row 'one': K=1 is outside 2..65536"),
         (TABLE.replace("K = 16", "steps = 9"), "unknown key 'steps'"),
+        (TABLE.replace("K = 16", "K = 16, as_vqgan = 1"), "row 1: settings: as_vqgan must be a bool"),
         (
             TABLE.replace('"vq", K', '"vq", options = { speed = 1 }, K'),
             "row 'one': quantizer 'vq' has no option 'speed'",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 
+import pytest
+
 from vqcodec import quantizers
 from vqcodec.reproduction import paper_tables
 from vqcodec.reproduction.runs import choose, distinct
@@ -54,6 +56,19 @@ def test_every_row_of_the_papers_tables_on_small_pictures_has_a_quick_one() -> N
             kept = {e.run.settings.match for e in twins if e.run and e.run.settings.K == entry.run.settings.K}
             if name in ("cvq-3", "cvq-4c"):
                 assert kept == {entry.run.settings.match}, "what these tables are about"
+
+
+@pytest.mark.parametrize(("table", "dataset"), [("looc-2", "ffhq"), ("dual-1", "coco"), ("dual-2", "photos")])
+def test_rows_as_vqgan_differ_from_those_beside_them_by_its_loss(table: str, dataset: str) -> None:
+    for ending in ("", ", quick"):
+        beside, judged = (
+            next(e.run.settings.as_dict() for e in choose([table], [dataset], f"{said}{ending}$") if e.run)
+            for said in ("^VQ(GAN)? 1024x256", "^VQ(GAN)? 1024x256, as VQGAN")
+        )
+        differing = {key for key in judged if judged[key] != beside[key]} - {"batch"}
+        assert differing == paper_tables.AS_VQGAN.keys() and paper_tables.AS_VQGAN.items() <= judged.items()
+    (looc,) = [e.run.settings.as_dict() for e in choose(["looc-11"], ["imagenet"], "as VQGAN$") if e.run]
+    assert paper_tables.AS_VQGAN.items() <= looc.items()
 
 
 def test_what_was_released_is_a_row_beside_the_text_s() -> None:

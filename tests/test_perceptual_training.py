@@ -17,7 +17,7 @@ from vqcodec import training
 from vqcodec.codec import Codec
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
-from vqcodec.training.adversary import ADVERSARIAL
+from vqcodec.training.adversary import ADVERSARIAL_STAGE
 from vqcodec.training.looks.export import export
 from vqcodec.training.looks.loop import RECONSTRUCTION, Perceptual, PerceptualTrainer
 from vqcodec.training.looks.settings import PerceptualSettings
@@ -110,7 +110,7 @@ def test_the_discriminator_waits_for_its_stage(tiny_model: Path, tmp_path: Path)
             trainer.step(bar)
             seen.append((state.progress.stage, has_moved()))
     # It learns for a twentieth of the run before the synthesis listens to it.
-    assert seen[8:11] == [(RECONSTRUCTION, False), (RECONSTRUCTION, True), (ADVERSARIAL, True)]
+    assert seen[8:11] == [(RECONSTRUCTION, False), (RECONSTRUCTION, True), (ADVERSARIAL_STAGE, True)]
 
 
 def test_a_longer_run_that_goes_on_has_the_discriminator_learn_on(tiny_model: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vqcodec.reproduction import figures, report, results
+from vqcodec.reproduction import figures, markdown, report, results
 from vqcodec.reproduction.paper_tables import FIGURE_KINDS, load, names
 from vqcodec.reproduction.runs import Entry, choose
 from vqcodec.reproduction.workbench import _thinned
@@ -72,7 +72,19 @@ def test_what_had_other_budgets_is_another_curve() -> None:
     assert figure is not None
     sizes = {label: [point[0] for point in points] for label, points in drawn(figure.axes[0]).items()}
     label = "LooC, d* = 4, quick"
-    assert sizes == {f"{label}, 2 epochs": [8, 32], f"{label}, 10 epochs": [128, 512, 2048]}
+    of = "epochs of 6 pictures"
+    assert sizes == {f"{label}, 2 {of}": [8, 32], f"{label}, 10 {of}": [128, 512, 2048]}
+
+
+def test_a_budget_is_that_of_tables() -> None:
+    chosen = choose(["looc-fig6"], pattern="^LooC .*x4, quick$")
+    values = found(chosen)
+    for name, epochs, pictures in zip(values, (5.0, 5.004, 5.02, 5.02, 5.02), (6, 6, 6, 6, 7), strict=True):
+        values[name] |= {"epochs": epochs, "train_pictures": pictures}
+    figure = figures.draw("looc-fig6", "codevectors", chosen, values)
+    assert figure is not None
+    assert [len(points) for points in drawn(figure.axes[0]).values()] == [2, 2], "one of 7 pictures is no curve"
+    assert len(markdown.by_budget(chosen, values)) == 3
 
 
 def test_curves_of_a_training_are_over_epochs_and_only_of_runs_that_kept_theirs() -> None:

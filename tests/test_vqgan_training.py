@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from vqcodec.codec import Codec
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
 from vqcodec.image import Picture
+from vqcodec.reproduction.paper_tables import AS_VQGAN
 from vqcodec.reproduction.runs import Run, choose
 from vqcodec.reproduction.workbench import Workbench
 from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
@@ -64,8 +66,15 @@ def folder(tmp_path: Path) -> Path:
     return pictures
 
 
-@pytest.mark.parametrize("changes", [{}, {"network_share": 0.25, "schedule": "cosine"}, {"adversarial_from": 0.0}])
-@pytest.mark.parametrize("stop_after", [1, 3])
+STAGED = {"network_share": 0.25, "schedule": "cosine"}
+LEADING = {"steps": 20}
+"""With which the discriminator has learned a step of its lead, and is not judged by yet, after ten steps."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "stop_after"),
+    [*((changes, step) for changes in ({}, STAGED, {"adversarial_from": 0.0}) for step in (1, 3)), (LEADING, 10)],
+)
 def test_a_resumed_run_equals_an_uninterrupted_one_and_compresses(
     changes: dict[str, Any], stop_after: int, folder: Path, tmp_path: Path
 ) -> None:
@@ -83,7 +92,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_and_compresses(
 
 
 def test_the_discriminator_waits_for_its_stage_and_leads_a_little(tmp_path: Path) -> None:
-    trainer = trainer_of(tmp_path, steps=20, network_share=0.2)
+    trainer = trainer_of(tmp_path, network_share=0.2, **LEADING)
+    trainer.log_steps = 1
     assert trainer.state.adversary is not None
     before = [value.clone() for value in trainer.state.adversary.discriminator.parameters()]
     trainer.start()
@@ -95,12 +105,16 @@ def test_the_discriminator_waits_for_its_stage_and_leads_a_little(tmp_path: Path
             seen.append((trainer.state.progress.stage, has_moved))
     assert seen[3:5] == [("network", False), ("begun", False)]
     assert seen[8:11] == [("begun", False), ("begun", True), ("adversarial", True)]
+    leads, judges = {"discriminator", "right"}, {"hinge", "weight"}
+    logged = [entry.keys() & (leads | judges) for entry in trainer.state.progress.log[8:11]]
+    assert logged == [set(), leads, leads | judges]
+    assert 0 <= trainer.state.progress.log[-1]["right"] <= 1 and trainer.state.progress.log[-1]["weight"] > 0
 
 
 def gradients(trainer: AutoencoderTrainer, loss: Tensor) -> list[Tensor | None]:
     """The gradients of a loss in all that learns."""
     learning = [p for group in trainer.state.optimizer.param_groups for p in group["params"]]
-    return list(torch.autograd.grad(loss, learning, allow_unused=True))
+    return list(torch.autograd.grad(loss, learning, allow_unused=True, retain_graph=True))
 
 
 def test_a_step_descends_along_the_loss_of_vqgan(tmp_path: Path) -> None:
@@ -131,8 +145,12 @@ def test_a_step_descends_along_the_loss_of_vqgan(tmp_path: Path) -> None:
 def test_without_its_weight_squared_error_is_noted_and_not_learned_from(tmp_path: Path) -> None:
     trainer = trainer_of(tmp_path, adversarial=0.0, quantizer_weight=0.0)
     loss, y = trainer.shown(trainer.batch())
+    absolute = 2.0 * (y - trainer.batch().x).abs().mean()
+    for found, wanted in zip(gradients(trainer, loss.total), gradients(trainer, absolute), strict=True):
+        zeros = torch.zeros(()) if found is None else torch.zeros_like(found)
+        assert torch.equal(zeros if found is None else found, zeros if wanted is None else wanted)
     assert trainer.state.adversary is None and list(trainer.stages) == ["begun"]
-    assert loss.value == pytest.approx(2.0 * (y - trainer.batch().x).abs().mean().item(), rel=1e-5)
+    assert loss.value == pytest.approx(absolute.item(), rel=1e-5)
     assert loss.figures["mse"] > 0
 
 
@@ -198,17 +216,29 @@ def test_a_package_that_a_row_lacks_is_known_before_any_training(
     bench.load(runs[:1])
 
 
+def test_of_rows_that_differ_in_their_options_each_is_seen_before_any_training(tmp_path: Path) -> None:
+    words = [tmp_path / "words" / f"{name}.npy" for name in ("missing", "here")]
+    words[0].parent.mkdir()
+    np.save(words[1], np.random.default_rng(0).normal(size=(8, 5)))
+    runs = [(on_mnist(tmp_path, quantizer="vqct", m=1, options={"table": str(path)}), 1) for path in words]
+    bench = Workbench(tmp_path, tmp_path / "work", 1.0)
+    with pytest.raises(SettingsError, match=r"missing\.npy cannot be read: .*; or leave such rows out with --rows"):
+        bench.load(runs)
+    bench.load(runs[1:])
+    values = bench.bring(*runs[1])
+    assert values is not None and values["settings"]["options"] == {"table": "here.npy"}, "the folder tells nobody"
+
+
 def test_the_recipe_is_a_vqgan_and_its_network_that_of_quick_rows_on_photographs() -> None:
     settings = make_settings(RECIPES / "vqgan.toml", {})
     assert isinstance(settings, AutoencoderSettings)
     assert (settings.network, settings.mse_weight, set(settings.losses)) == ("vqgan", 0.0, {"l1", "features"})
-    assert settings.adversarial > 0 and settings.seconds >= 6 * 3600
+    assert AS_VQGAN.items() <= settings.as_dict().items() and settings.seconds >= 6 * 3600
     rows = [entry.run for entry in choose(["dual-2"], ["photos"], "^VQ .*quick$") if entry.run]
     assert rows and all(run.settings.network_settings() == settings.network_settings() for run in rows)
 
 
-def test_the_recipe_trains(folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("efficientnet_lite_pytorch")
+def test_the_recipe_trains(features: None, folder: Path, tmp_path: Path) -> None:
     small = {"width": 4, "d": 8, "K": 8, "batch": 2, "crop": 64, "steps": 4, "validation_pictures": 0}
     settings = make_settings(RECIPES / "vqgan.toml", small)
     output = tmp_path / "vqgan.safetensors"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vqcodec.errors import InputError
 from vqcodec.evaluation.metrics.features import NETWORK, patch_fid
+from vqcodec.generation.sequences import at_once
 from vqcodec.losses.features import FeatureNet
 from vqcodec.training.pictures.images import to_pictures
 
@@ -23,7 +24,6 @@ NAME = (
     "is of Inception's features"
 )
 """What the distance is."""
-_BATCH = 125
 
 
 def require() -> None:
@@ -52,7 +52,8 @@ class Distances:
 
     @torch.inference_mode()
     def _features(self, pixels: Pixels) -> Tensor:
-        return torch.cat([self._of(pixels[i : i + _BATCH]) for i in range(0, len(pixels), _BATCH)])
+        count = at_once(max(SIDE**2, pixels.shape[1] * pixels.shape[2]))
+        return torch.cat([self._of(pixels[i : i + count]) for i in range(0, len(pixels), count)])
 
     def _of(self, pixels: Pixels) -> Tensor:
         x = to_pictures(torch.from_numpy(pixels))

@@ -9,6 +9,7 @@ FOLDER/generation.json         what was measured, and what made it; removed wher
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -186,18 +187,22 @@ class Workplace:
         write_picture(Picture(page), self.folder / PAGE, force=True)
 
     def measure(self, transformer: Transformer, learned: Schooling, how: Drawing, count: int) -> dict[str, Any]:
-        """Measure the distances of `count` pictures of each kind, or all, from as many test pictures; write them."""
+        """Measure the distances of `count` pictures of each kind, or all, from as many test pictures; write them.
+
+        Pictures of a set are spread evenly over it, which often is in the order of its classes or photographs.
+        """
         count = min(count, len(self.test), len(self.train))
-        originals = self.test[:count]
+        originals = _spread(self.test, count)
         distances, indices = Distances(originals), sequences.indices_of(self.codec, originals)
         torch.manual_seed(0)
         untrained = Transformer(transformer.sizes).eval().requires_grad_(False)
-        kinds = {
-            "training pictures": self.train[:count],
-            "reconstructions": sequences.pictures_of(self.codec, indices),
-            "samples": self._shown(self.drawn(transformer, count, how)),
-            "samples of the model's tables": self._shown(self.by_tables(count, how.seed)),
-            "samples of an untrained generator": self._shown(self.drawn(untrained, count, how)),
+        # Each kind is made when it is measured: two thousand pictures of 256 x 256 take 400 MB.
+        kinds: dict[str, Callable[[], Pixels]] = {
+            "training pictures": lambda: _spread(self.train, count),
+            "reconstructions": lambda: self._shown(indices),
+            "samples": lambda: self._shown(self.drawn(transformer, count, how)),
+            "samples of the model's tables": lambda: self._shown(self.by_tables(count, how.seed)),
+            "samples of an untrained generator": lambda: self._shown(self.drawn(untrained, count, how)),
         }
         values = {
             "model": self.codec.metadata.fingerprint,
@@ -206,7 +211,7 @@ class Workplace:
             "pictures": len(originals),
             "distance": NAME,
             "bits_per_index": bits(transformer, sequences.to_sequences(indices)),
-            "distances": {name: distances.to(pixels) for name, pixels in kinds.items()},
+            "distances": {name: distances.to(made()) for name, made in kinds.items()},
         }
         with atomic_write(self.folder / FIGURES, force=True) as file:
             file.write((json.dumps(values, indent=1) + "\n").encode())
@@ -214,6 +219,11 @@ class Workplace:
 
     def _shown(self, indices: Tensor) -> Pixels:
         return sequences.pictures_of(self.codec, indices)
+
+
+def _spread(pictures: Pixels | PictureFiles, count: int) -> Pixels:
+    """Return `count` pictures uint8 [count, H, W, C] of a set, evenly spread over it."""
+    return pictures[np.arange(count) * len(pictures) // count]
 
 
 def _go_on(pupil: Pupil, path: Path, force: bool) -> None:

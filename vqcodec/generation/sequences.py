@@ -17,7 +17,8 @@ from vqcodec.training.pictures.images import to_pictures
 from vqcodec.training.pictures.large_sets import PictureFiles
 
 Pixels = npt.NDArray[np.uint8]
-BATCH = 250
+_MOST_AT_ONCE, _PIXELS_AT_ONCE = 250, 1 << 18
+"""How many pictures a network sees at once, and how many pixels: of VQGAN's width an activation of these is 134 MB."""
 
 
 def to_sequences(indices: Tensor) -> Tensor:
@@ -64,8 +65,9 @@ def sizes_of(codec: Codec, shape: tuple[int, ...], **network: int) -> Sizes:
 def indices_of(codec: Codec, pixels: Pixels | PictureFiles) -> Tensor:
     """Return the indices int64 [N, P, h', w'] of pictures uint8 [N, H, W, C]."""
     found = []
-    for start in tqdm(range(0, len(pixels), BATCH), desc="indices", unit="batch", leave=False, disable=None):
-        x = to_pictures(torch.from_numpy(pixels[start : start + BATCH]))
+    count = at_once(pixels.shape[1] * pixels.shape[2])
+    for start in tqdm(range(0, len(pixels), count), desc="indices", unit="batch", leave=False, disable=None):
+        x = to_pictures(torch.from_numpy(pixels[start : start + count]))
         found.append(codec.quantizer.encode(codec.network.analysis(x, _qualities(x))))
     return torch.cat(found)
 
@@ -73,12 +75,18 @@ def indices_of(codec: Codec, pixels: Pixels | PictureFiles) -> Tensor:
 @torch.inference_mode()
 def pictures_of(codec: Codec, indices: Tensor) -> Pixels:
     """Return the pixels uint8 [N, H, W, 3] that a decoder shows for indices [N, P, h', w']."""
-    found = []
-    for start in range(0, len(indices), BATCH):
-        z = codec.quantizer.decode(indices[start : start + BATCH])
+    found, factor = [], codec.quantizer.settings.grid_factor
+    count = at_once(indices[0, 0].numel() * codec.metadata.stride**2 // factor**2)
+    for start in range(0, len(indices), count):
+        z = codec.quantizer.decode(indices[start : start + count])
         y = codec.network.synthesis(z, _qualities(z))
         found.append((y * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy())
     return np.concatenate(found)
+
+
+def at_once(pixels: int) -> int:
+    """Return how many pictures of so many pixels a network sees at once."""
+    return max(1, min(_MOST_AT_ONCE, _PIXELS_AT_ONCE // pixels))
 
 
 def _qualities(batch: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vqcodec.evaluation.eval.plots import MARKERS, OTHERS, OURS, STYLE, TITLE
-from vqcodec.reproduction.results import Values
+from vqcodec.reproduction.results import Values, budget, budget_text
 from vqcodec.reproduction.runs import Entry
 
 _PANEL_INCHES, _HEIGHT_INCHES = 3.4, 3.6
@@ -57,22 +57,23 @@ def _panel(axes: Axes, name: str, kind: str, curves: Sequence[Curve]) -> None:
 
 def _by_codevectors(measured: Sequence[tuple[Entry, Values]]) -> list[Curve]:
     """Return a curve over K for each label, d* and variant that has several K of one budget."""
-    groups: dict[tuple[str, str], dict[int, Values]] = {}
+    groups: dict[tuple[str, tuple[int, float]], dict[int, Values]] = {}
     for entry, values in measured:
         assert entry.run is not None
         quantizer = entry.run.settings.quantizer_settings()
         label = f"{entry.row.label}, d* = {quantizer.d_star}" + (f", {entry.row.variant}" if entry.row.variant else "")
-        groups.setdefault((label, f"{values['epochs']:.3g} epochs"), {})[quantizer.K] = values["measured"]
+        groups.setdefault((label, budget(values)), {})[quantizer.K] = values["measured"]
     groups = {group: by_size for group, by_size in groups.items() if len(by_size) >= _LEAST_POINTS}
     budgets, curves = Counter(label for label, _ in groups), []
-    for (label, epochs), by_size in groups.items():
+    for (label, had), by_size in groups.items():
         points = [by_size[K] for K in sorted(by_size)]
         panels = {
             "PSNR (dB)": tuple(point["lossless"]["psnr_db"] for point in points),
             "SSIM, papers' way": tuple(point["papers"]["ssim"] for point in points),
             "perplexity": tuple(point["perplexity"] for point in points),
         }
-        curves.append(Curve(f"{label}, {epochs}" if budgets[label] > 1 else label, tuple(sorted(by_size)), panels))
+        named = f"{label}, {budget_text(*had)}" if budgets[label] > 1 else label
+        curves.append(Curve(named, tuple(sorted(by_size)), panels))
     return curves
 
 

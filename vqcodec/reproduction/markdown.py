@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from vqcodec.reproduction.results import Values
+from vqcodec.reproduction.results import Values, budget, budget_text
 from vqcodec.reproduction.runs import Entry
 
 NOTHING = "–"
@@ -53,17 +53,13 @@ def by_budget(chosen: Sequence[Entry], found: Mapping[str, Values]) -> list[tupl
     parts: dict[tuple[int, float], list[Entry]] = {}
     for entry in chosen:
         if values := _result(entry, found):
-            parts.setdefault((values["train_pictures"], round(values["epochs"], 2)), []).append(entry)
-    first, *others = sorted(parts, key=lambda budget: (len(parts[budget]), *budget), reverse=True)
-    apart = {id(entry) for budget in others for entry in parts[budget]}
-    said = [f"Rows with a result had {_training(*first)}."]
-    said += [f"Not to be compared with these are rows that had {_training(*budget)}:" for budget in others]
-    shown = [[entry for entry in chosen if id(entry) not in apart], *(parts[budget] for budget in others)]
+            parts.setdefault(budget(values), []).append(entry)
+    first, *others = sorted(parts, key=lambda each: (len(parts[each]), *each), reverse=True)
+    apart = {id(entry) for other in others for entry in parts[other]}
+    said = [f"Rows with a result had {budget_text(*first)}."]
+    said += [f"Not to be compared with these are rows that had {budget_text(*other)}:" for other in others]
+    shown = [[entry for entry in chosen if id(entry) not in apart], *(parts[other] for other in others)]
     return list(zip(said, shown, strict=True))
-
-
-def _training(pictures: int, epochs: float) -> str:
-    return f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} of {pictures:,} pictures"
 
 
 def rows(chosen: Sequence[Entry], found: Mapping[str, Values]) -> list[str]:

@@ -43,7 +43,7 @@ _SETTINGS = {
     field.name: get_type_hints(AutoencoderSettings)[field.name]
     for field in fields(AutoencoderSettings)
     if field.name not in NOT_OF_THE_RUN | {"init", "stream", "validation_pictures"}
-}
+} | {"as_vqgan": bool}
 
 
 def read(paths: Sequence[Path]) -> list[PaperTable]:

@@ -5,6 +5,7 @@
     [[rows]]      label, settings (those of AutoencoderSettings), published.DATASET (figures)
                   on.DATASET (settings of the row that differ on a data set)
                   variants.NAME (settings that differ; beside QUICK where the name ends in quick)
+                  as_vqgan = true (among any settings: those of AS_VQGAN)
                   quick (the variant of that name)
                   only, quick_only (the data sets that the row, or its variants that end in quick, are for if not all)
                   like (a row of another table that holds where this is silent, with what that table says on data
@@ -44,6 +45,14 @@ QUICK = {
     "quantizer_weight": 4.0,
 }
 """Settings of the variant `quick`, which needs few epochs; docs/lab/small-pictures.md has the experiments."""
+
+AS_VQGAN: Mapping[str, Any] = {
+    "mse_weight": 0.0,
+    "losses": {"l1": 2.0, "features": 1.0},
+    "adversarial": 0.8,
+    "adam_beta1": 0.5,
+}
+"""VQGAN's loss, which `as_vqgan = true` stands for among settings of rows; docs/quantizers.md compares the two."""
 
 QUICK_ON: Mapping[Name, Mapping[str, Any]] = {name: {"width": 16, "crop": 64} for name in ("photos", *LARGE)}
 """What differs from QUICK on a data set: a network of an eighth of the width, and pictures are shown in parts."""
@@ -148,10 +157,16 @@ def _row(values: _Raw, variant: str, changed: _Raw, datasets: tuple[Name, ...], 
         built: Collection[str] = values.get("only", datasets)
         if dataset not in built or (_is_quick(variant) and dataset not in values.get("quick_only", built)):
             continue
-        usual = values["settings"] | on.get(dataset, {}) | values.get("on", {}).get(dataset, {})
         quick = quick_on(dataset) if _is_quick(variant) else {}
-        settings[dataset] = usual | quick | changed
+        parts = values["settings"], on.get(dataset, {}), values.get("on", {}).get(dataset, {}), quick, changed
+        settings[dataset] = {key: value for part in parts for key, value in _meant(part).items()}
     return Row(values["label"], variant, settings, values["published"])
+
+
+def _meant(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with those of AS_VQGAN in the place of as_vqgan, but where they say otherwise."""
+    said = {key: value for key, value in settings.items() if key != "as_vqgan"}
+    return {**AS_VQGAN, **said} if settings.get("as_vqgan") else said
 
 
 def _is_quick(variant: str) -> bool:

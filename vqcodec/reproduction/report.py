@@ -25,7 +25,7 @@ rows are in `vqcodec/reproduction/paper_tables/*.toml`.
 **photos.** The papers' larger pictures are photographs of 256 × 256. In their place stand whole tiles of that size, cut
 from the top left of whatever photographs were at hand; a picture is one tile. The network is the papers' VQGAN
 (`vqcodec/networks/vqgan.py`, d = 256, a sixteenth of the side), but the loss is the squared error as everywhere here,
-without the perceptual and the adversarial part except in rows *as VQGAN*. Published figures are of other pictures, so
+without the perceptual and the adversarial part except where a row says so. Published figures are of other pictures, so
 what can be compared is the order of the methods.
 
 **photos64.** The tiles of photos, each reduced to 64 × 64 by means of 4 × 4 pixels, with the network of CIFAR-10, for
@@ -34,8 +34,8 @@ what can be compared is the order of the methods.
 **ffhq, imagenet, celebahq, ade20k, coco, cub, lsun.** Tables of these have rows for whoever has the sets, laid out as
 they come (`vqcodec/training/pictures/large_sets.py` says how): `vqc reproduce looc-2 --data FOLDER --only ffhq`. A
 picture is read when its batch is asked for; its shorter side is resized to 256, and the middle is shown. Network and
-loss are those of photos. PNG and WebP are of 1,000 test pictures at most. LooC's table 11 is of pictures drawn by
-latent diffusion; here it is the autoencoder whose indices `vqc generate` learns (tokens.md).
+loss are those of photos, except where a row says so. PNG and WebP are of 1,000 test pictures at most. LooC's table 11
+is of pictures drawn by latent diffusion; here it is the autoencoder whose indices `vqc generate` learns (tokens.md).
 
 **Epochs.** The papers train for 500. A budget of X is X × 500 epochs of the training pictures at hand, of which there
 may be fewer than in the official set. With fewer epochs PSNR and SSIM are lower bounds of what a method reaches, a

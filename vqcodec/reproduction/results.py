@@ -25,6 +25,16 @@ def write_run(work: Path, name: str, values: Values) -> Values:
     return _write(work / f"{name}.json", values)
 
 
+def budget(values: Values) -> tuple[int, float]:
+    """Return what a run had: how many pictures to train on, and epochs of them, the same for what is compared."""
+    return values["train_pictures"], round(values["epochs"], 2)
+
+
+def budget_text(pictures: int, epochs: float) -> str:
+    """Return a budget in words."""
+    return f"{epochs:.3g} {'epoch' if epochs == 1 else 'epochs'} of {pictures:,} pictures"
+
+
 def read_lossless(work: Path, dataset: str) -> Values | None:
     """Return the bytes of lossless formats on a data set, None where they were not measured."""
     return _read(work / f"lossless-{dataset}.json", LOSSLESS_KEYS)

@@ -35,6 +35,7 @@ from vqcodec.training.papers.loop import Autoencoder, AutoencoderTrainer
 from vqcodec.training.pictures.datasets import Name, load_dataset
 from vqcodec.training.pictures.images import Images
 from vqcodec.training.pictures.large_sets import PictureFiles, checksum
+from vqcodec.training.provenance import told_settings
 
 # Epochs are whole steps: a rounding error must not ask for one more.
 _EPSILON = 1e-9
@@ -69,18 +70,18 @@ class Workbench:
     def load(self, needed: Collection[tuple[Run, int]]) -> None:
         """Read the data sets of runs, and see whether there is what those that lack epochs need to begin.
 
-        What is missing is then known before hours of training; SettingsError where a package is.
+        What is missing is then known before hours of training; SettingsError where a package or a table of words is.
         """
         for run, _ in needed:
             self._split(run.dataset)
-        lacking = [run for run, epochs in needed if self._enough(run, epochs) is None]
-        for settings in {(run.settings.quantizer, *run.settings.losses): run.settings for run in lacking}.values():
-            try:
+        lacking = [run.settings for run, epochs in needed if self._enough(run, epochs) is None]
+        try:
+            for settings in {(s.quantizer_settings(), repr(s.options)): s for s in lacking}.values():
                 quantizers.build(settings.quantizer_settings(), settings.options)
-                if settings.losses:
-                    losses.build(settings.losses)
-            except SettingsError as error:
-                raise SettingsError(f"{error}; or leave such rows out with --rows") from error
+            for weights in {tuple(s.losses): s.losses for s in lacking if s.losses}.values():
+                losses.build(weights)
+        except (InputError, SettingsError) as error:
+            raise SettingsError(f"{error}; or leave such rows out with --rows") from error
 
     def bring(self, run: Run, epochs: int) -> Values | None:
         """Return what was measured of a run of at least budget * epochs; trains and measures it first where needed.
@@ -163,7 +164,7 @@ class Workbench:
             "steps": progress.step,
             "epochs": progress.step / images.steps_per_epoch,
             "seconds": round(progress.seconds),
-            "settings": state.settings.as_dict(),
+            "settings": told_settings(state),
             "fingerprint": metadata.fingerprint,
             "measured": measure(self._model(run), split.test),
             "log": _thinned(progress.log),

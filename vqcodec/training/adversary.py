@@ -23,7 +23,7 @@ from vqcodec.losses.adversarial import (
 from vqcodec.training.limits import Adversarial
 from vqcodec.training.stage import Batch, Latents, Loss, Stage
 
-ADVERSARIAL = "adversarial"
+ADVERSARIAL_STAGE = "adversarial"
 # VQGAN's: a discriminator chases a target that moves, so its momentum is short.
 _BETAS = (0.5, 0.9)
 # One that knows nothing yet would have the synthesis make noise, and the weight make much of it.
@@ -56,7 +56,7 @@ class Adversary:
 
         # A checkpoint of the second goes on in it, however long the run is now to be.
         second = Stage(
-            ADVERSARIAL, first.path, loss, first.rate, learn=first.learn, advance=first.advance, after=judged
+            ADVERSARIAL_STAGE, first.path, loss, first.rate, learn=first.learn, advance=first.advance, after=judged
         )
         return [replace(first, until=self.start, after=led), second]
 
@@ -69,7 +69,8 @@ class Adversary:
         against, hinge = self._against(x, y.detach().requires_grad_(True))
         (own,) = torch.autograd.grad(y, last, gradient, retain_graph=True)
         (its,) = torch.autograd.grad(y, last, against, retain_graph=True)
-        weight = self.weight * adaptive_weight(own, its)
+        # Of the whole batch: otherwise several processes would weigh otherwise than one.
+        weight = self.weight * adaptive_weight(ranks.mean(own), ranks.mean(its))
         return gradient + weight * against, {"hinge": hinge, "weight": weight.item()}
 
     def learn(self, x: Tensor, y: Tensor) -> dict[str, float]:
@@ -81,7 +82,8 @@ class Adversary:
         ranks.average_gradients(self.discriminator.parameters())
         self.optimizer.step()
         right = ((real > 0).float().mean() + (fake < 0).float().mean()) / 2
-        return {"discriminator": loss.item(), "right": right.item()}
+        said, on_the_right_side = ranks.mean(torch.stack([loss.detach(), right])).tolist()
+        return {"discriminator": said, "right": on_the_right_side}
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything as tensors and plain values."""

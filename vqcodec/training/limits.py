@@ -16,7 +16,7 @@ COMMON: Ranges = {
 }
 CODEBOOK: Ranges = {"quantizer_weight": (0, 1e3), "table_bits": (8, 24)}
 """Those of a run that makes a codebook and its tables."""
-ADVERSARY: Ranges = {
+ADVERSARIAL_RANGES: Ranges = {
     "adversarial": (0, 1e3),
     "adversarial_from": (0, 1),
     "discriminator_width": (4, 1024),

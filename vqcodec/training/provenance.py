@@ -26,15 +26,11 @@ def facts(state: Made) -> dict[str, Any]:
         "seconds": round(state.progress.seconds),
         "torch": torch.__version__,
         "machine": f"{platform.machine()}, {_processes()}{torch.get_num_threads()} threads, {state.device.type}",
-        "settings": _settings(state),
+        "settings": told_settings(state),
     }
 
 
-def _processes() -> str:
-    return f"{ranks.count()} processes of " if ranks.count() > 1 else ""
-
-
-def _settings(state: Made) -> dict[str, Any]:
+def told_settings(state: Made) -> dict[str, Any]:
     """Return the settings without the folders of files that they name: whose disk that was tells nobody."""
     settings = state.settings.as_dict()
     if settings.get("init"):
@@ -43,3 +39,7 @@ def _settings(state: Made) -> dict[str, Any]:
         options = settings["options"]
         settings["options"] = {k: Path(v).name if isinstance(v, str) else v for k, v in options.items()}
     return settings
+
+
+def _processes() -> str:
+    return f"{ranks.count()} processes of " if ranks.count() > 1 else ""

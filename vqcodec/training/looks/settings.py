@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from vqcodec.errors import SettingsError
-from vqcodec.training.limits import ADVERSARY, Adversarial, Ranges, RunSettings
+from vqcodec.training.limits import ADVERSARIAL_RANGES, Adversarial, Ranges, RunSettings
 from vqcodec.training.pictures.augmentation import SHARES, Augmented
 
 OBJECTIVE = "perceptual"
@@ -33,7 +33,7 @@ class PerceptualSettings(Augmented, Adversarial, RunSettings):
     seconds.
     """
 
-    ranges: ClassVar[Ranges] = _RANGES | SHARES | ADVERSARY
+    ranges: ClassVar[Ranges] = _RANGES | SHARES | ADVERSARIAL_RANGES
 
     name: str = "perceptual"
     objective: str = OBJECTIVE

@@ -1,7 +1,8 @@
 """The settings of training an autoencoder with a quantizer in the middle, as the papers do it.
 
-Unlike `photo` there is one rate, the one of the quantizer, no stages and no rate in the loss. Defaults are those
-of the published code of CVQ-VAE and LooC.
+Unlike `photo` there is one rate, the one of the quantizer, and no rate in the loss. A run is of one stage, unless the
+network is to learn alone first (`network_share`), or a discriminator is to judge later (`adversarial`). Defaults are
+those of the published code of CVQ-VAE and LooC.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from vqcodec.errors import SettingsError
 from vqcodec.networks import NETWORKS
 from vqcodec.networks.vqvae import MOST_SCALE
 from vqcodec.quantizers import QuantizerSettings, method, settings_of
-from vqcodec.training.limits import ADVERSARY, CODEBOOK, Adversarial, Ranges, RunSettings, unit_channels
+from vqcodec.training.limits import ADVERSARIAL_RANGES, CODEBOOK, Adversarial, Ranges, RunSettings, unit_channels
 
 Schedule = Literal["constant", "cosine"]
 NETWORK_NAMES = tuple(name for name, kind in NETWORKS.items() if not kind.has_rates)
@@ -57,7 +58,7 @@ class AutoencoderSettings(Adversarial, RunSettings):
     decays of its moments. Resumed with other `steps`, a cosine goes on as if they had been said at first.
     """
 
-    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK | ADVERSARY
+    ranges: ClassVar[Ranges] = _RANGES | CODEBOOK | ADVERSARIAL_RANGES
 
     network: str = "vqvae"
     d: int = 128
