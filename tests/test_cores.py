@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tiny import TINY_CONTEXT, Run, picture, shaken, tiny_settings, trained
 
 from vqcodec import coder as module
 from vqcodec.coder import quick_coder
-from vqcodec.cores import NotWantedError, check_wanted, cores, in_order, in_parts, threads
+from vqcodec.cores import NotWantedError, beside, check_wanted, cores, in_order, in_parts, threads
 from vqcodec.decoder import showing
 from vqcodec.exact import model_file
 from vqcodec.image import Picture
@@ -87,6 +88,46 @@ def test_who_leaves_waits_only_for_what_asks(monkeypatch: pytest.MonkeyPatch) ->
     results.close()  # type: ignore[attr-defined]
     assert sorted(ended) in ([1], [1, 2])
     check_wanted()  # in this thread everything is wanted
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_work_beside_the_making_of_the_next_item(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With two threads the second item is not made before the work at the first has begun, and waits for nothing."""
+    monkeypatch.setenv("OMP_NUM_THREADS", str(count))
+    done: list[int] = []
+    made = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        if count == 1:
+            assert done == [0]
+        made.set()
+        yield from range(1, 5)
+        raise ValueError("no more")
+
+    def work(item: int) -> None:
+        assert count == 1 or made.wait(60)
+        done.append(item)
+
+    with pytest.raises(ValueError, match="no more"):
+        beside(work, items())
+    assert done == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("length", [4, 9])
+def test_errors_of_work_beside_are_raised(count: int, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", str(count))
+    done: list[int] = []
+
+    def work(item: int) -> None:
+        if item == 3:
+            raise ValueError("item 3")
+        done.append(item)
+
+    with pytest.raises(ValueError, match="item 3"):
+        beside(work, iter(range(length)))
+    assert done == [0, 1, 2]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

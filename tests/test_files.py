@@ -70,6 +70,13 @@ def test_a_pipe_is_written_and_a_link_is_followed(tmp_path: Path) -> None:
         file.write(b"through")
     reader.join()
     assert received == [b"through"]
+    reading, writing = os.pipe()
+    with pytest.raises(ValueError, match="half"), files.atomic_write(f"/dev/fd/{writing}") as file:
+        file.write(b"half")
+        raise ValueError("half of it")
+    os.close(writing)
+    with os.fdopen(reading, "rb") as rest:
+        assert rest.read() == b""
     link.symlink_to(target)
     with files.atomic_write(link) as file:
         file.write(b"linked")

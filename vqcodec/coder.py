@@ -33,10 +33,12 @@ from vqcodec.decoder import (
     WHOLE,
     Part,
     Shower,
+    comes_in_strips,
     memory_errors,
     picture_of_part,
     sketch_of_part,
     stored_picture_of_part,
+    strips_of_part,
     whole,
 )
 from vqcodec.encoder import ContextEncoder, Encoder
@@ -53,7 +55,7 @@ from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.stored import encode_pixels
 from vqcodec.exact.tiles import Rectangle, Tile, tiles_of
 from vqcodec.heap import trim
-from vqcodec.image import Drawn, Picture, drawn_parts, drawn_pixels, picture_with
+from vqcodec.image import Drawn, Picture, Strips, drawn_parts, drawn_pixels, picture_with
 from vqcodec.runtime.transform import PhotoTransform
 from vqcodec.transform import Array, Transform
 
@@ -156,6 +158,14 @@ class Coder:
             return sketch
         self.transform.prepare(quality, "synthesis")
         return picture_of_part(parsed, self.metadata, self.prior, self._shower(quality), part)
+
+    def strips_of(self, parsed: Container, part: Part = WHOLE) -> Strips | None:
+        """Return the same in strips that are decoded as they are asked for; None where `picture_of` alone will do."""
+        if not comes_in_strips(parsed, part):
+            return None
+        quality = parsed.header.quality
+        self.transform.prepare(quality, "synthesis")
+        return strips_of_part(parsed, self.metadata, self.prior, self._shower(quality), part)
 
     def encode(
         self, pixels: npt.NDArray[np.uint8], quality: float = DEFAULT_QUALITY, effort: int = DEFAULT_EFFORT

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice, pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,6 +76,27 @@ def in_parts(work: Callable[[slice], R], length: int, least: int) -> list[R]:
     with ThreadPoolExecutor(count - 1, "vqc") as pool:
         others = [pool.submit(work, part) for part in parts[1:]]
         return [work(parts[0]), *(other.result() for other in others)]
+
+
+def beside(work: Callable[[T], object], items: Iterable[T]) -> None:
+    """Do a work for items, in their order, in a thread of its own while the next one is made, where there is a thread.
+
+    Not more than two items are there at a time. What a work or the making of an item raises comes when the work that
+    was begun has ended.
+    """
+    if threads() < 2:
+        deque(map(work, items), maxlen=0)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, "vqc") as pool:
+        begun: deque[Future[object]] = deque()
+        for item in items:
+            while begun:
+                begun.popleft().result()
+            begun.append(pool.submit(work, item))
+        for last in begun:
+            last.result()
 
 
 class _Here(threading.local):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -137,19 +138,21 @@ def atomic_write(path: str | Path, force: bool = False) -> Iterator[BinaryIO]:
     """Open a file beside `path` for writing and give it that name once the block has ended well.
 
     An existing file is refused unless `force`, and leaves its mode to the new one; after any exception nothing is left
-    behind. A device, a pipe or an open file, such as /dev/null or /dev/fd/3, is written directly, and a link's target
-    is replaced, not the link. Raises OutputError.
+    behind. A device, a pipe or an open file, such as /dev/null or /dev/fd/3, is written once the block has ended well;
+    a link's target is replaced, not the link. Raises OutputError.
     """
     path = Path(path)
     check_output(path, force)
     with _writable(path):
-        target, descriptor = Path(os.path.realpath(path)), _descriptor(path)
+        target, descriptor, made = Path(os.path.realpath(path)), _descriptor(path), io.BytesIO()
         if descriptor is not None:
+            yield made
             with os.fdopen(os.dup(descriptor), "wb") as file:
-                yield file
+                file.write(made.getbuffer())
         elif path.exists() and not path.is_file():
+            yield made
             with path.open("wb") as file:
-                yield file
+                file.write(made.getbuffer())
         else:
             with _part_of(target) as (part, file):
                 yield file

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import click
 
@@ -18,9 +19,9 @@ from vqcodec.cli.jobs import (
     Job,
     Outcome,
     make_plan,
+    opened_output,
     read_input,
     takes_files,
-    write_output,
 )
 from vqcodec.cli.keeping import check_preserve, keeping_flags
 from vqcodec.cli.parts import part_options
@@ -28,6 +29,11 @@ from vqcodec.cli.work import Work
 from vqcodec.errors import OutputError
 from vqcodec.folders import list_folder
 
+if TYPE_CHECKING:
+    from vqcodec.image import Picture
+
+_Write = Callable[[BinaryIO], tuple[str, ...]]
+"""Writes a picture into a file and returns notes on what that does not keep."""
 DEFAULT_FORMAT, SUFFIX = "png", ".vqc"
 
 
@@ -134,21 +140,36 @@ def _nothing_to_prepare() -> None:
 
 def _convert(name: str, data: bytes, suffix: str, options: _Options) -> tuple[bytes, dict[str, Any]]:
     """Return the picture's file of a .vqc file, and what a manifest says of it."""
-    made, facts = _written(data, suffix, options)
-    return made, {key: value for key, value in facts.items() if value}
+    written, (write, (height, width)) = io.BytesIO(), _shown(data, suffix, options)
+    facts = {"width": width, "height": height, "notes": write(written)}
+    return written.getvalue(), {key: value for key, value in facts.items() if value}
 
 
-def _written(data: bytes, format_name: str, options: _Options) -> tuple[bytes, dict[str, Any]]:
-    """Return the picture's file of a .vqc file with `width`, `height` and `notes`."""
-    from vqcodec.api import picture_of
+def _shown(data: bytes, format_name: str, options: _Options) -> tuple[_Write, tuple[int, int]]:
+    """Return what writes the picture of a .vqc file, and its height and width; a PNG in strips where that can be."""
+    from vqcodec.api import picture_of, strips_of
+    from vqcodec.image import output_format, write_strips
+
+    crop, thumbnail = options.crop, options.thumbnail
+    is_png = output_format(format_name, format_name)[0] == "PNG"
+    strips = strips_of(data, options.model, crop=crop, thumbnail=thumbnail) if is_png else None
+    if strips is not None:
+        return partial(write_strips, strips), strips.grid
+    picture = picture_of(data, options.model, crop=crop, thumbnail=thumbnail)
+    grid = picture.pixels.shape[:2]
+    pictures = [picture]
+    del picture  # so that its pixels can go as soon as Pillow has a copy of them
+    return partial(_write_whole, pictures, format_name, options.background), grid
+
+
+def _write_whole(pictures: list[Picture], format_name: str, background: str | None, file: BinaryIO) -> tuple[str, ...]:
+    """Write the only picture of a list, which is taken from it; Pillow wants to go back and forth in what it writes."""
     from vqcodec.image import write_picture
 
-    picture = picture_of(data, options.model, crop=options.crop, thumbnail=options.thumbnail)
-    height, width = picture.pixels.shape[:2]
-    written, pictures = io.BytesIO(), [picture]
-    del picture  # so that its pixels can go as soon as Pillow has a copy of them
-    notes = write_picture(pictures.pop(), written, format_name, background=options.background)
-    return written.getvalue(), {"width": width, "height": height, "notes": notes}
+    written = io.BytesIO()
+    notes = write_picture(pictures.pop(), written, format_name, background=background)
+    file.write(written.getbuffer())
+    return notes
 
 
 def _check_format(format_name: str | None, inputs: tuple[str, ...], output: str | None) -> None:
@@ -169,18 +190,19 @@ def _decompress(job: Job, options: _Options) -> Outcome:
     wanted = options.format_name or (job.target.suffix if job.target else DEFAULT_FORMAT)
     output_format(job.target_name, wanted)
     data = read_input(job)
-    made, facts = _written(data, wanted, options)
-    write_output(job, made, options.force, options.preserve)
-    width, height, notes = facts["width"], facts["height"], facts["notes"]
+    write, (height, width) = _shown(data, wanted, options)
+    with opened_output(job, options.force, options.preserve) as file:
+        notes = write(file)
+        written_bytes = file.tell()
     result = {
         "input": job.name,
         "output": job.target_name,
         "width": width,
         "height": height,
         "input_bytes": len(data),
-        "bytes": len(made),
+        "bytes": written_bytes,
         "seconds": round(time.perf_counter() - started, 3),
         "notes": notes,
     }
-    line = f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {len(made):,} bytes"
+    line = f"{job.name} -> {job.target_name}: {width} x {height}, {len(data):,} -> {written_bytes:,} bytes"
     return Outcome(line, result, notes, aside=job.target is None)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
@@ -172,11 +174,20 @@ def read_input(job: Job) -> bytes:
 
 def write_output(job: Job, data: bytes, force: bool, preserve: bool = False) -> None:
     """Write the bytes of a job's output as a whole or not at all; `preserve`: with its input's time of change."""
+    with opened_output(job, force, preserve) as file:
+        file.write(data)
+
+
+@contextmanager
+def opened_output(job: Job, force: bool, preserve: bool = False) -> Iterator[BinaryIO]:
+    """Open what becomes a job's output once the block has ended well; `preserve` as above."""
     if job.target is None:
-        write_stdout(data)
+        made = BytesIO()
+        yield made
+        write_stdout(made.getvalue())
         return
     with atomic_write(job.target, force) as file:
-        file.write(data)
+        yield file
     if preserve and job.source is not None:
         keep_time(job.source, job.target)
 

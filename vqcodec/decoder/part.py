@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from vqcodec.decoder.showing import Shower, memory_errors, whole
 from vqcodec.errors import SettingsError
@@ -17,7 +20,7 @@ from vqcodec.exact.priors import Prior
 from vqcodec.exact.stored import decode_overlay, decode_pixels
 from vqcodec.exact.tiles import Rectangle
 from vqcodec.heap import trim
-from vqcodec.image import Picture, part_with, resized, weighted_part
+from vqcodec.image import Picture, Strips, part_with, resized, weighted_part
 
 Box = Sequence[int]
 """Left, upper, right and lower as Pillow has them: right and lower are the first that are not meant."""
@@ -61,6 +64,24 @@ def picture_of_part(parsed: Container, metadata: Metadata, prior: Prior, shower:
             overlay.lay(pixels, place)
             return weighted_part(pixels, parsed.ancillary, place, grid)
         return part_with(resized(pixels, grid), parsed.ancillary, place)
+
+
+def comes_in_strips(parsed: Container, part: Part) -> bool:
+    """Return whether a part of the picture in a parsed file can be shown in strips: tiled, and nothing laid over it."""
+    is_plain = parsed.pixels is None and parsed.overlay is None and not parsed.has_alpha
+    return is_plain and parsed.header.tile > 0 and part.thumbnail is None
+
+
+def strips_of_part(parsed: Container, metadata: Metadata, prior: Prior, shower: Shower, part: Part) -> Strips:
+    """Return the same part as `picture_of_part`, for which `comes_in_strips` is true, as strips yet to be decoded."""
+    size = size_of(parsed.header)
+    window = part.window(size)
+
+    def pixels() -> Generator[npt.NDArray[np.uint8], None, None]:
+        with memory_errors(size), closing(decode_codes(parsed, metadata, prior, shower.needed(window, size))) as codes:
+            yield from shower.strips(codes, window, size)
+
+    return Strips(pixels(), window.grid, parsed.ancillary)
 
 
 def stored_picture_of_part(parsed: Container, metadata: Metadata, part: Part) -> Picture:

@@ -51,8 +51,24 @@ class Shower(NamedTuple):
         The synthesis goes tile by tile, whether or not the file is cut: its memory is what limits a decoder. For the
         same reason codes are let go as soon as all that sees them is shown.
         """
-        held, covered = _Held(codes, self.factor), window.covered(self.stride)
         pixels = np.empty((*window.grid, 3), np.uint8)
+        for place, tile in self._tiles(codes, window, size):
+            pixels[place.slices()] = tile
+        return pixels
+
+    def strips(self, codes: Codes, window: Rectangle, size: Size) -> Iterator[npt.NDArray[np.uint8]]:
+        """Yield the same pixels in strips [h, W, 3] from above, each a row of the synthesis' tiles."""
+        width = window.grid[1]
+        for place, tile in self._tiles(codes, window, size):
+            if place.left == 0:
+                strip = np.empty((place.grid[0], width, 3), np.uint8)
+            strip[:, place.left : place.right] = tile
+            if place.right == width:
+                yield strip
+
+    def _tiles(self, codes: Codes, window: Rectangle, size: Size) -> Iterator[tuple[Rectangle, npt.NDArray[np.uint8]]]:
+        """Yield the pixels uint8 [h, w, 3] of the synthesis' tiles in raster order, and where in a window each is."""
+        held, covered = _Held(codes, self.factor), window.covered(self.stride)
         side = 0 if self.margin is None else SYNTHESIS_TILE
         for tile in tiles_of(covered.grid, side):
             inner = tile.moved(covered.top, covered.left)
@@ -62,10 +78,10 @@ class Shower(NamedTuple):
             x = shown.within(inner.enlarged(self.stride)).of(x)
             x *= np.float32(255)
             np.clip(np.rint(x, out=x), 0, 255, out=x)
-            pixels[shown.within(window).slices()] = x.transpose(1, 2, 0)
+            pixels = x.transpose(1, 2, 0).astype(np.uint8, order="C")
             del x
             trim()
-        return pixels
+            yield shown.within(window), pixels
 
 
 class _Held:

@@ -35,12 +35,14 @@ from vqcodec.image.picture import Picture, picture_with
 from vqcodec.image.plugins import missing_note
 from vqcodec.image.png import Png
 from vqcodec.image.samples import tiff_bits, to_eight_bits
+from vqcodec.image.strips import Strips, write_strips
 from vqcodec.image.writing import LAID_OVER, info_of, output_format, to_pil, write_picture
 
 __all__ = [
     "STRIP",
     "Drawn",
     "Picture",
+    "Strips",
     "check_no_picture",
     "drawn_parts",
     "drawn_pixels",
@@ -61,6 +63,7 @@ __all__ = [
     "to_pil",
     "weighted_part",
     "write_picture",
+    "write_strips",
 ]
 
 # Names of Pillow; what is not here (EPS, which runs a program, or TGA, which has no signature) is not read.

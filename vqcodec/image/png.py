@@ -42,9 +42,9 @@ class Png:
 def take_apart(data: bytes) -> Png:
     """Return a PNG file without texts, ICC profile, and parts whose checksum is wrong and that pixels do not need."""
     png, parts = Png(b""), [memoryview(MAGIC)]
-    for kind, payload, whole, is_right in _chunks(memoryview(data)):
+    for kind, payload, whole, is_right in chunks(memoryview(data)):
         if kind == b"IEND":
-            parts.append(memoryview(_chunk(kind, b"")))
+            parts.append(memoryview(chunk(kind, b"")))
             break
         if not is_right and kind[:1].islower():
             _note(png, f"a damaged part of the PNG ({kind.decode('ascii', 'replace')}) is ignored")
@@ -115,7 +115,7 @@ def _unpacked_xmp(payload: bytes) -> bytes | None:
     return text if end and len(text) <= MOST_STREAM_BYTES else None
 
 
-def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview, memoryview, bool]]:
+def chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview, memoryview, bool]]:
     """Yield kind, payload and all bytes of each chunk, and whether its checksum is right; the last may be cut off."""
     at = len(MAGIC)
     while at < len(data):
@@ -127,7 +127,8 @@ def _chunks(data: memoryview) -> Iterator[tuple[bytes, memoryview, memoryview, b
         at = end
 
 
-def _chunk(kind: bytes, payload: bytes) -> bytes:
+def chunk(kind: bytes, payload: bytes) -> bytes:
+    """Return a chunk of a PNG file, with its length and checksum."""
     checksum = zlib.crc32(kind + payload)
     return len(payload).to_bytes(4, "big") + kind + payload + checksum.to_bytes(4, "big")
 
