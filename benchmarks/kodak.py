@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("local/kodak"))
     parser.add_argument(
-        "--codec", action="append", help="a model of ours, instead of photo; may be given several times"
+        "--codec", action="append", help="a model of ours, instead of photo and perceptual; may be repeated"
     )
     parser.add_argument("--quality", help="such as 10,30,50,70,90, for every codec; without it, each codec's own")
     parser.add_argument("--jobs", type=int, default=cores())
@@ -60,7 +60,7 @@ def main() -> None:
     request = Request(
         sources=[options.folder],
         output=options.output,
-        codecs=(*(options.codec or ["photo"]), *FORMATS),
+        codecs=(*(options.codec or ["photo", "perceptual"]), *FORMATS),
         qualities=json.loads(f"[{options.quality or ''}]"),
         metrics=METRICS,
         anchors=ANCHORS,

@@ -21,7 +21,7 @@ def test_a_batch_killed_at_a_random_place_is_done_in_the_end(
     monkeypatch.setattr(batch, "SAMPLE", 2)
     for number in range(2):
         Image.fromarray(picture(300, 420, number)).save(tmp_path / f"{number}.png")
-    model = ["--model", str(tiny_model)]
+    model = ["--model", "photo"]
     # Killed as soon as some of the first fifteen are there: the batch cannot end before.
-    figures = batch.measure(tmp_path, 20, 2, 1, ["-e", "3"], model, size=(160, 120), delay_seconds=0)
+    figures = batch.measure(tmp_path, 20, 2, 1, ["-e", "1"], model, size=(160, 120), delay_seconds=0)
     assert figures["count"] == 20 and 0 < figures["before_the_kill"] < 20

@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 from tiny import Run, picture
 
+from vqcodec.api import compress
 from vqcodec.choices import DEFAULT_EFFORT
 from vqcodec.cli.compress import command
 from vqcodec.codec import Codec
 from vqcodec.evaluation.metrics import psnr
+from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.image import Picture
 
@@ -144,3 +146,18 @@ def test_every_option_stands_in_the_readme() -> None:
     readme = README.read_text(encoding="utf-8")
     names = [name for option in command.params for name in option.opts if name.startswith("-")]
     assert len(names) > 10 and [name for name in names if f"{name} " not in readme and f"{name}`" not in readme] == []
+
+
+def test_a_psnr_is_asked_of_the_model_for_less_error_and_all_else_of_the_one_for_looks(run: Run, photo: Path) -> None:
+    named = {}
+    for asked in ((), ("-q", 20), ("--max-bytes", 3000), ("--target-psnr", 25)):
+        facts = json.loads(run("compress", photo, "-f", "--json", "-e", 1, *asked).out)
+        shipped = model_file.needed(container.read(photo.with_suffix(".vqc").read_bytes()).header.fingerprint)
+        assert facts["model"] == shipped.stem
+        named[asked[0] if asked else ""] = facts["model"]
+    assert named == {"": "perceptual", "-q": "perceptual", "--max-bytes": "perceptual", "--target-psnr": "photo"}
+    asked_model = run("compress", photo, "-f", "--json", "-e", 1, "--target-psnr", 25, "--model", "perceptual")
+    assert json.loads(asked_model.out)["model"] == "perceptual"
+    for target, name in ((None, "perceptual"), (25.0, "photo")):
+        data = compress(photo, effort=1, target_psnr=target)
+        assert model_file.needed(container.read(data).header.fingerprint).stem == name

@@ -19,7 +19,6 @@ from vqcodec.errors import SettingsError
 from vqcodec.evaluation import codecs
 from vqcodec.evaluation.compare import page as compare_page
 from vqcodec.evaluation.compare import run as compare
-from vqcodec.exact import model_file
 from vqcodec.image import read_picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -95,7 +94,7 @@ def test_ours_comes_first_unless_another_model_is_named(tiny_model: Path, monkey
         return {}
 
     monkeypatch.setattr(compare, "open_codecs", note)
-    monkeypatch.setattr(model_file, "DEFAULT_MODEL", "ours")
+    monkeypatch.setattr(compare, "MODEL_FOR_LOOKS", "ours")
     for models, formats, expected in (
         ((), ("avif",), ["ours", "avif"]),
         (("a", "b"), ("avif",), ["a", "b", "avif"]),

@@ -6,6 +6,7 @@ import functools
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +75,15 @@ def wholes(opened: dict[str, Coder], data: bytes) -> dict[str, Pixels]:
 
 
 def counting(prior: Any, method: str, patch: pytest.MonkeyPatch) -> list[Any]:
-    """The grids of the tiles that a method of a prior is called for."""
+    """The grids of the tiles that a method of a prior is called for, whether its tables adapt or not."""
     found: list[Any] = []
-    inner = getattr(prior, method)
 
-    def counted(data: bytes, grid: tuple[int, int], *more: Any, **named: Any) -> Any:
+    def counted(inner: Any, data: bytes, grid: tuple[int, int], *more: Any, **named: Any) -> Any:
         found.append(grid)
         return inner(data, grid, *more, **named)
 
-    patch.setattr(prior, method, counted)
+    for each in (prior, prior.adaptive):
+        patch.setattr(each, method, partial(counted, getattr(each, method)))
     return found
 
 

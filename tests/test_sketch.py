@@ -27,7 +27,7 @@ Box = tuple[int, int, int, int]
 def photo_file() -> bytes:
     """A photograph by a shipped model."""
     with Image.open(Path(__file__).parent.parent / "samples" / "coffee.png") as image:
-        return vqcodec.compress(np.asarray(image.convert("RGB")), 50, effort=0)
+        return vqcodec.compress(np.asarray(image.convert("RGB")), 50, "photo", effort=0)
 
 
 @pytest.mark.parametrize("box", [None, (35, 17, 577, 389)])

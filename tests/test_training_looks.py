@@ -23,6 +23,7 @@ from vqcodec.exact import model_file
 from vqcodec.networks.photo import PhotoNetwork
 from vqcodec.training.photo.export import export
 from vqcodec.training.photo.loop import Trainer
+from vqcodec.training.photo.rate_weight import FOR_LOOKS
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.photo.tilt import LOWEST, slope
 from vqcodec.training.stage import Batch, Loss
@@ -121,7 +122,7 @@ def test_no_proximal_steps_to_less_squared_error_spoil_the_files(
     path = tmp_path / "looks.safetensors"
     path.write_bytes(model_file.to_bytes(*export(state, picture_set(), 4)))
     codec = Codec.open(path)
-    assert not codec.metadata.proximal
+    assert not codec.metadata.proximal and codec.metadata.rate_weight == FOR_LOOKS
     monkeypatch.setattr(vqcodec.coder, "refine", lambda *_: pytest.fail("stepped"))
     pixels = picture(64, 96, seed=5)
     first, third = (codec.pack(codec.encode(pixels, 40, effort)) for effort in (1, 3))

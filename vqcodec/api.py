@@ -56,8 +56,9 @@ def compress(
 
     image: a path, the bytes of an image file, a PIL image, or a NumPy array uint8 [H, W],
     [H, W, 3] or [H, W, 4]. quality: 1..100 in steps of 0.5; 50 where nothing else says how large
-    the file is to be. effort: 0..9, more takes longer; 1 makes a smaller file than 0, and from there
-    on the same quality gives a better picture, so that a target costs fewer bytes.
+    the file is to be. effort: 0..9, more takes longer; 1 makes a smaller file than 0. With the
+    model `photo`, from there on the same quality gives a better picture, so that a target costs fewer bytes; files of
+    `perceptual` are the same.
 
     Instead of a quality: `target_bpp`, the bits per pixel that the file is to come nearest to;
     `target_psnr`, the dB that the smallest possible file is to have; `target_ssimulacra2`, the same for
@@ -71,6 +72,9 @@ def compress(
     are stored so over the indices of the rest where that takes fewer bytes. With `lossy` neither is done, so that a
     file has indices, and nothing else for pixels.
 
+    model: a name, a path, or what `load_coder` returned. Without it files are of the shipped `perceptual`, which is
+    made for looks, and for `target_psnr` of `photo`, which is made for least squared error.
+
     Transparency is kept, or laid over a `background` color such as "white" or "#204060". `strip`: "all" leaves out EXIF
     and XMP, "gps" the places in them; "none" keeps all.
 
@@ -79,7 +83,8 @@ def compress(
     """
     goal = Goal(quality, max_bytes, target_bpp, target_psnr, target_ssimulacra2)
     picture = stripped(read_picture(image, background=background), strip)
-    coder = load_coder(model) if model is None or isinstance(model, str | Path) else model
+    wanted = goal.model if model is None else model
+    coder = load_coder(wanted) if isinstance(wanted, str | Path) else wanted
     found = seek(coder, picture, goal, effort, lossy=lossy)
     for note in (*picture.notes, *found.notes):
         warnings.warn(note, VqcWarning, stacklevel=2)

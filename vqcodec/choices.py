@@ -6,6 +6,8 @@ from vqcodec.errors import SettingsError
 
 DEFAULT_QUALITY = 50.0
 DEFAULT_EFFORT = 3
+MODEL_FOR_LOOKS, MODEL_FOR_PSNR = "perceptual", "photo"
+"""The shipped models that files are made by where none is named: the second where a PSNR is asked for."""
 RATE_WEIGHT = 0.15
 """Steps^2 that an encoder weighs a bit with where a model says nothing else.
 

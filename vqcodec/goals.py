@@ -12,6 +12,8 @@ Of a drawn picture a file without loss takes the place of one of a quality, or w
 than 16 bytes. Where a size is all that is asked for it is the answer if it keeps that, since no other is better. Of a
 picture with drawn parts files are made with these without loss over indices, and without; the better one is chosen.
 
+Files are made by the shipped model for looks; where a PSNR is asked for, by the one for least squared error.
+
 Scores are of what is seen: of pictures with transparency both are laid over white, as `vqc verify` does.
 """
 
@@ -20,7 +22,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vqcodec.choices import DEFAULT_QUALITY, check_quality
+from vqcodec.choices import DEFAULT_QUALITY, MODEL_FOR_LOOKS, MODEL_FOR_PSNR, check_quality
 from vqcodec.errors import SettingsError
 from vqcodec.scores import PSNR, SSIMULACRA2, Score
 
@@ -51,6 +53,11 @@ class Goal:
         for name in ("max_bytes", "target_bpp", "target_psnr_db", "target_ssimulacra2"):
             if (value := getattr(self, name)) is not None:
                 _check_asked(name.replace("_", " "), value)
+
+    @property
+    def model(self) -> str:
+        """The name of the shipped model whose files serve it best: for looks, unless a PSNR is asked for."""
+        return MODEL_FOR_LOOKS if self.target_psnr_db is None else MODEL_FOR_PSNR
 
     @property
     def least(self) -> float | None:

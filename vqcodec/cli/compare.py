@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     help="A format such as avif-444, or a model; may be repeated.  [default: jpeg, webp, avif, jpeg2000, jxl]",
 )
 @click.option(
-    "--model", "models", metavar="FILE|NAME", multiple=True, help="A model of ours; may be repeated.  [default: photo]"
+    "--model",
+    "models",
+    metavar="FILE|NAME",
+    multiple=True,
+    help="A model of ours; may be repeated.  [default: perceptual]",
 )
 @click.option(
     "--metric",

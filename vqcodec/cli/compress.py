@@ -54,9 +54,12 @@ SUFFIX = ".vqc"
 )  # fmt: skip
 @click.option(
     "-e", "--effort", type=click.IntRange(0, 9), default=3, show_default=True,
-    help="0..9: more takes longer; 1 makes smaller files than 0, and from there on the same quality looks better.",
+    help="0..9: more takes longer; 1 makes smaller files than 0; of --model photo a quality then looks better.",
 )  # fmt: skip
-@click.option("--model", metavar="FILE|NAME", help="A model file, or the name of a shipped model.")
+@click.option(
+    "--model", metavar="FILE|NAME",
+    help="A model file, or the name of a shipped model.  [default: perceptual; with --target-psnr photo]",
+)  # fmt: skip
 @click.option(
     "--strip", type=click.Choice(("none", "gps", "all")), default="none", show_default=True,
     help="Leave out EXIF and XMP (all), or the places in them (gps).",
@@ -102,8 +105,9 @@ def command(
     from vqcodec.image import check_no_picture, list_pictures
 
     collection = Collection.asked(inputs, output, manifest, engine, batch, wanted["preserve"])
-    options = _Options(model, batch.force, **{name: wanted.pop(name) for name in _Options._fields if name in wanted})
+    kept = {name: wanted.pop(name) for name in _Options._fields if name in wanted}
     goal = _goal(**wanted)
+    options = _Options(model or goal.model, batch.force, **kept)
     if collection is not None:
         _run_collection(collection, goal, options, psnr)
         return
@@ -117,15 +121,15 @@ def command(
     )  # fmt: skip
     plan = make_plan(inputs, naming, batch.recursive, list_pictures)
     check_preserve(plan, options.preserve)
-    model_file.resolve(model)
-    work = Work(partial(_compress, goal=goal, options=options), partial(_open_model, model))
+    model_file.resolve(options.model)
+    work = Work(partial(_compress, goal=goal, options=options), partial(_open_model, options.model))
     run_plan(plan, work, batch, sums=True)
 
 
 class _Options(NamedTuple):
     """What the options ask for besides a goal, the same for all files."""
 
-    model: str | None
+    model: str
     force: bool
     effort: int
     background: str | None
@@ -151,7 +155,7 @@ def _with_both_suffixes(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def _open_model(model: str | None) -> Coder:
+def _open_model(model: str) -> Coder:
     """Return the coder, which is kept; a model that cannot be used is one error, not one per picture."""
     from vqcodec.api import load_coder
 

@@ -37,8 +37,8 @@ def split_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
 @click.option(
     "--codec", "codecs", metavar="NAME|FILE", multiple=True,
     help="A codec to measure; may be given several times. A shipped model's name, a model file, jpeg, jpeg-444, "
-    "webp, avif, avif-444, avif-psnr, jpeg2000 or jxl. Without it: photo, jpeg, webp, avif, avif-psnr, jpeg2000 "
-    "and, where its plugin is installed, jxl.",
+    "webp, avif, avif-444, avif-psnr, jpeg2000 or jxl. Without it: photo, perceptual, jpeg, webp, avif, avif-psnr, "
+    "jpeg2000 and, where its plugin is installed, jxl.",
 )  # fmt: skip
 @click.option(
     "--quality", "qualities", metavar="Q,Q,...", callback=split_numbers,

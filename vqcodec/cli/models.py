@@ -18,7 +18,7 @@ _COLUMNS = ("name", "quantizer", "K", "m", "d*", "beta", "depth", "size", "finge
 @click.command("models")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per model.")
 def command(as_json: bool) -> None:
-    """List the models that are shipped, the default first."""
+    """List the models that are shipped."""
     from vqcodec.exact import metadata
 
     models = [_facts(path, metadata.read_metadata(path)) for path in metadata.shipped()]

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from vqcodec.choices import MODEL_FOR_LOOKS
 from vqcodec.errors import SettingsError, VqcError
 from vqcodec.evaluation import metrics
 from vqcodec.evaluation.codecs import EvalCodec, check_qualities, open_codec, open_codecs
@@ -75,7 +76,7 @@ def choose_codecs(models: Sequence[str], formats: Sequence[str]) -> tuple[list[E
     those that are installed of DEFAULT_FORMATS. One that is asked for and missing raises.
     """
     if not models and not any(map(_is_model, formats)):
-        models = [model_file.DEFAULT_MODEL]
+        models = [MODEL_FOR_LOOKS]
     notes, usable = [], list(formats)
     for name in () if formats else DEFAULT_FORMATS:
         try:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vqcodec.choices import MODEL_FOR_LOOKS, MODEL_FOR_PSNR
 from vqcodec.errors import InputError, OutputError, SettingsError, VqcError
 from vqcodec.evaluation import machine, pages
 from vqcodec.evaluation.codecs import FORMATS, EvalCodec, check_qualities, open_codecs
@@ -24,12 +25,11 @@ from vqcodec.evaluation.eval.journal import NAME as JOURNAL
 from vqcodec.evaluation.eval.journal import Journal
 from vqcodec.evaluation.eval.measure import Row, Task, code, measure_all
 from vqcodec.evaluation.metrics import DEFAULT_METRICS, learned, usable
-from vqcodec.exact.model_file import DEFAULT_MODEL
 from vqcodec.folders import Found, left_out_note
 from vqcodec.image import list_pictures, missing_note, read_picture
 from vqcodec.names import notes_on, printable
 
-DEFAULT_CODECS = (DEFAULT_MODEL, "jpeg", "webp", "avif", "avif-psnr", "jpeg2000", "jxl")
+DEFAULT_CODECS = (MODEL_FOR_PSNR, MODEL_FOR_LOOKS, "jpeg", "webp", "avif", "avif-psnr", "jpeg2000", "jxl")
 Progress = Callable[[Iterable[Row], int], Iterable[Row]]
 
 

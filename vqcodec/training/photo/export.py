@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from vqcodec.exact.model_file import Arrays, Metadata
 from vqcodec.training.model import model_of
-from vqcodec.training.photo.rate_weight import best_rate_weight
+from vqcodec.training.photo.rate_weight import FOR_LOOKS, best_rate_weight
 from vqcodec.training.photo.source import source_of
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.pictures.picture_set import PictureSet
@@ -16,7 +16,7 @@ from vqcodec.training.provenance import facts
 def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[Metadata, Arrays]:
     """Return the model as it stands; before the last stage tables are fitted to `fit_crops` crops a row first.
 
-    Of a finished model for less squared error the rate weight is measured too.
+    Of a finished model for less squared error the rate weight is measured too; one for looks has its own.
     """
     source = source_of(state, pictures, fit_crops)
     parts = state.coder.parts(source, finished=state.is_final)
@@ -31,6 +31,7 @@ def export(state: TrainingState, pictures: PictureSet, fit_crops: int) -> tuple[
         training=facts(state) | {"pictures": len(pictures)},
         proximal=state.losses is None,
     )
-    if state.is_final and metadata.proximal:
-        metadata = replace(metadata, rate_weight=best_rate_weight(metadata, arrays, source))
-    return metadata, arrays
+    if not state.is_final:
+        return metadata, arrays
+    weight = best_rate_weight(metadata, arrays, source) if metadata.proximal else FOR_LOOKS
+    return replace(metadata, rate_weight=weight), arrays

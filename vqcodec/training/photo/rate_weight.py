@@ -13,6 +13,8 @@ from vqcodec.training.rate.contract import Source
 
 WEIGHTS = (0.09, 0.105, 0.12, 0.135, 0.15)
 """Rate weights to choose from: from below the 0.1155 of high rates to where zeros are cheap."""
+FOR_LOOKS = 0.1
+"""The rate weight of a model for looks: zeros that are cheap in squared error are seen (docs/lab/looks.md)."""
 _QUALITIES = (20.0, 50.0, 80.0)
 _CROPS = 8
 CODED_CROPS = len(WEIGHTS) * len(_QUALITIES) * _CROPS
