@@ -72,7 +72,7 @@ def test_modes_and_what_is_said_of_a_picture(
     pixels: npt.NDArray[np.uint8], tiny_codec: Codec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vqcodec.api.load_coder", lambda model: tiny_codec)
-    monkeypatch.setattr("vqcodec.exact.model_file.resolve", lambda model: model)
+    monkeypatch.setattr("vqcodec.exact.metadata.resolve", lambda model: model)
     image = Image.fromarray(pixels)
     alpha = Image.linear_gradient("L").resize(image.size)
     said(image, tiny_codec)
