@@ -142,7 +142,7 @@ def test_the_command_writes_what_the_interface_returns_with_any_threads(
     data = tiled.read_bytes()
     box = (17, 40, 280, 203)
     wholes = {part: vqcodec.decompress(data, context_model, crop=part) for part in (None, box)}
-    monkeypatch.setattr("vqcodec.api.picture_of", None)  # it would make the whole
+    monkeypatch.setattr(module.Coder, "picture_of", None)  # it would make the whole
     target, crop = tiled.with_suffix(".png"), "263x163+17+40"
     arguments = ("decompress", tiled, "--model", context_model, "-o")
     files = set()

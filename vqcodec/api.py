@@ -15,7 +15,7 @@ from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.container import Container
 from vqcodec.goals import Goal
-from vqcodec.image import Picture, Strips, read_picture, stripped, to_pil
+from vqcodec.image import Picture, read_picture, stripped, to_pil
 from vqcodec.rate_control import seek
 from vqcodec.runtime.transform import can_run
 
@@ -125,34 +125,17 @@ def picture_of(
     thumbnail: int | None = None,
 ) -> Picture:
     """Return the picture in the bytes of a .vqc file; without torch where the model allows it. Errors as above."""
-    coder, parsed = _opened(data, model)
+    coder, parsed = open_file(data, model)
     return coder.picture_of(parsed, Part(crop, thumbnail))
 
 
-def strips_of(
-    data: bytes | bytearray | memoryview,
-    model: str | Path | None = None,
-    *,
-    crop: Box | None = None,
-    thumbnail: int | None = None,
-) -> Strips | None:
-    """Return the same picture in strips that are decoded as they are asked for, or None; see Coder.strips_of."""
-    coder, parsed = _opened(data, model)
-    return coder.strips_of(parsed, Part(crop, thumbnail))
+def open_file(data: bytes | bytearray | memoryview, model: str | Path | None = None) -> tuple[Coder, Container]:
+    """Return the coder that the bytes of a .vqc file need, and the parsed file; errors as in `decompress`.
 
-
-def _opened(data: bytes | bytearray | memoryview, model: str | Path | None) -> tuple[Coder, Container]:
-    parsed = container.read(data)
-    return load_coder(model_file.needed(parsed.header.fingerprint, model)), parsed
-
-
-def open_file(data: bytes, model: str | Path | None = None) -> tuple[Codec, Container]:
-    """Return the codec that the bytes of a .vqc file need, and the parsed file; errors as in `decompress`.
-
-    A header names its model, so the file is parsed before there is a codec; it need not be parsed again after.
+    A header names its model, so the file is parsed before there is a coder; it need not be parsed again after.
     """
     parsed = container.read(data)
-    return load_model(model_file.needed(parsed.header.fingerprint, model)), parsed
+    return load_coder(model_file.needed(parsed.header.fingerprint, model)), parsed
 
 
 def _version(model: str | Path | None) -> tuple[Path, int, int]:

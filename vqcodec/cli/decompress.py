@@ -147,15 +147,17 @@ def _convert(name: str, data: bytes, suffix: str, options: _Options) -> tuple[by
 
 def _shown(data: bytes, format_name: str, options: _Options) -> tuple[_Write, tuple[int, int]]:
     """Return what writes the picture of a .vqc file, and its height and width; a PNG in strips where that can be."""
-    from vqcodec.api import picture_of, strips_of
+    from vqcodec.api import open_file
+    from vqcodec.decoder import Part
     from vqcodec.image import output_format, write_strips
 
-    crop, thumbnail = options.crop, options.thumbnail
+    coder, parsed = open_file(data, options.model)
+    part = Part(options.crop, options.thumbnail)
     is_png = output_format(format_name, format_name)[0] == "PNG"
-    strips = strips_of(data, options.model, crop=crop, thumbnail=thumbnail) if is_png else None
+    strips = coder.strips_of(parsed, part) if is_png else None
     if strips is not None:
         return partial(write_strips, strips), strips.grid
-    picture = picture_of(data, options.model, crop=crop, thumbnail=thumbnail)
+    picture = coder.picture_of(parsed, part)
     grid = picture.pixels.shape[:2]
     pictures = [picture]
     del picture  # so that its pixels can go as soon as Pillow has a copy of them

@@ -15,7 +15,7 @@ from vqcodec.files import atomic_write, check_output, read_file
 from vqcodec.folders import left_out_note
 
 if TYPE_CHECKING:
-    from vqcodec.codec import Codec
+    from vqcodec.coder import Coder
 
 VQC = ".vqc"
 
@@ -44,7 +44,7 @@ def write_set(folder: Path, output: Path, quality: float, model: str | None, for
     names = [path.relative_to(folder).as_posix() for path in files]
     _check_alike(names)
     kept: list[tuple[str, dict[str, Any]]] = []
-    codec: Codec | None = None
+    codec: Coder | None = None
     for name, path in _with_bar(list(zip(names, files, strict=True))):
         try:
             own, encoded, ancillary, notes = indices_of(read_file(path), name_of(path), model, quality)

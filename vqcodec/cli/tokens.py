@@ -19,7 +19,7 @@ from vqcodec.files import read_file
 from vqcodec.folders import Found, list_folder
 
 if TYPE_CHECKING:
-    from vqcodec.codec import Codec
+    from vqcodec.coder import Coder
     from vqcodec.exact.bitstream.ancillary import Ancillary
     from vqcodec.exact.indices import PictureChoice
 
@@ -74,7 +74,7 @@ def check_suffix(name: str, suffix: str) -> None:
         output_format(name, suffix)
 
 
-def as_file(codec: Codec, encoded: PictureChoice, ancillary: Ancillary, suffix: str) -> tuple[bytes, tuple[str, ...]]:
+def as_file(codec: Coder, encoded: PictureChoice, ancillary: Ancillary, suffix: str) -> tuple[bytes, tuple[str, ...]]:
     """Return indices as a file, .npz, .vqc or a picture, and notes on what it cannot keep."""
     from vqcodec.exact import tokens
     from vqcodec.image import picture_with, write_picture
@@ -122,7 +122,7 @@ def _of_many(inputs: tuple[str, ...]) -> bytes:
     return data if token_sets.is_set(data) else b""
 
 
-def _from_npz(data: bytes, model: str | None) -> tuple[Codec, PictureChoice, Ancillary, tuple[str, ...]]:
+def _from_npz(data: bytes, model: str | None) -> tuple[Coder, PictureChoice, Ancillary, tuple[str, ...]]:
     from vqcodec.api import load_model
     from vqcodec.exact import model_file, tokens
 
@@ -133,7 +133,7 @@ def _from_npz(data: bytes, model: str | None) -> tuple[Codec, PictureChoice, Anc
 
 def indices_of(
     data: bytes, name: str, model: str | None, quality: float
-) -> tuple[Codec, PictureChoice, Ancillary, tuple[str, ...]]:
+) -> tuple[Coder, PictureChoice, Ancillary, tuple[str, ...]]:
     """Return the indices of a .vqc file, or of a picture that is compressed first."""
     from vqcodec.api import load_model, open_file
     from vqcodec.exact.bitstream.header import MAGIC
@@ -146,8 +146,8 @@ def indices_of(
     if not data.startswith(MAGIC):
         picture = read_picture(data, name, background=None)
         data, notes = load_model(model).compress(picture, quality), picture.notes
-    codec, parsed = open_file(data, model)
-    return codec, codec.unpack(parsed), parsed.ancillary, notes
+    coder, parsed = open_file(data, model)
+    return coder, coder.unpack(parsed), parsed.ancillary, notes
 
 
 def _find_files(folder: Path, back: bool) -> Found:
