@@ -33,6 +33,14 @@ def progress(rows: Iterable[dict[str, Any]], total: int) -> Iterable[dict[str, A
     return tqdm(rows, total=total, unit="file")
 
 
+def evaluated(request: Request) -> dict[str, Any]:
+    """The results of an evaluation, with progress and notes on stderr; SystemExit with a sentence where it fails."""
+    try:
+        return run(request, lambda sentence: print(sentence, file=sys.stderr), progress)
+    except VqcError as error:
+        raise SystemExit(str(error)) from error
+
+
 def print_bd_rates(results: dict[str, Any]) -> None:
     for row in report.bd_table(results):
         print(f"{row[0]:<26}" + "".join(f"{cell:>26}" for cell in row[1:]))
@@ -66,10 +74,7 @@ def main() -> None:
         anchors=ANCHORS,
         jobs=options.jobs,
     )
-    try:
-        results = run(request, lambda sentence: print(sentence, file=sys.stderr), progress)
-    except VqcError as error:
-        raise SystemExit(str(error)) from error
+    results = evaluated(request)
     print_bd_rates(results)
     if options.save:
         save(results, options.output, options.save)

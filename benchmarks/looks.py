@@ -11,27 +11,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from kodak import evaluated
 
 from vqcodec.cores import cores
-from vqcodec.errors import VqcError
 from vqcodec.evaluation.eval import report
 from vqcodec.evaluation.eval.curves import Curve, bd_rate
-from vqcodec.evaluation.eval.run import Request, run
+from vqcodec.evaluation.eval.run import Request
 from vqcodec.evaluation.metrics import METRICS
 from vqcodec.image import find_pictures
 
 MEASURES = "psnr,ms-ssim,ssimulacra2,haarpsi,butteraugli,vmaf,features"
-
-
-def progress(rows: Iterable[dict[str, Any]], total: int) -> Iterable[dict[str, Any]]:
-    return tqdm(rows, total=total, unit="file")
 
 
 def reached(curve: Curve, metric: str, rates_bpp: tuple[float, float]) -> tuple[float, float]:
@@ -76,10 +69,7 @@ def main() -> None:
         metrics=options.metrics.split(","),
         jobs=options.jobs,
     )
-    try:
-        results = run(request, lambda sentence: print(sentence, file=sys.stderr), progress)
-    except VqcError as error:
-        raise SystemExit(str(error)) from error
+    results = evaluated(request)
     print("\n".join(table(results, options.against, tuple(options.bpp))))
     if options.save:
         options.save.parent.mkdir(parents=True, exist_ok=True)

@@ -12,37 +12,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from perceptual import largest_within
-from PIL import Image, ImageDraw, ImageFont
+from sheets import Cell, Pixels, Sheet
 from tqdm import tqdm
 
 from vqcodec.errors import VqcError
 from vqcodec.evaluation.codecs import EvalCodec, open_codecs
 from vqcodec.image import find_pictures, read_picture
 
-WIDTH, HEIGHT, CAPTION, GAP = 288, 192, 18, 6
-Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-
-
-def middle(pixels: Pixels) -> Pixels:
-    """The middle of a picture, or all of it where it is smaller."""
-    top, left = (max(0, (length - most) // 2) for length, most in zip(pixels.shape, (HEIGHT, WIDTH), strict=False))
-    return pixels[top : top + HEIGHT, left : left + WIDTH]
-
-
-class Sheet:
-    """A white image with a row for each picture and a column for the original and each codec."""
-
-    def __init__(self, rows: int, columns: int) -> None:
-        self.image = Image.new("RGB", (columns * (WIDTH + GAP) - GAP, rows * (HEIGHT + CAPTION)), "white")
-        self._draw, self._font = ImageDraw.Draw(self.image), ImageFont.load_default(12)
-
-    def put(self, row: int, column: int, pixels: Pixels, caption: str, color: str = "black") -> None:
-        """Show the middle of a picture with a caption under it."""
-        left, top = column * (WIDTH + GAP), row * (HEIGHT + CAPTION)
-        self.image.paste(Image.fromarray(middle(pixels)), (left, top))
-        self._draw.text((left + 2, top + HEIGHT + 2), caption, color, self._font)
+CELL = Cell(width=288, height=192, caption=18, gap=6, letters=12)
 
 
 def fill(sheets: dict[float, Sheet], row: int, name: str, pixels: Pixels, codecs: Sequence[EvalCodec]) -> None:
@@ -68,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         paths = find_pictures(options.pictures)[: options.count]
         codecs = list(open_codecs(options.codec).values())
-        sheets = {bpp: Sheet(len(paths), 1 + len(codecs)) for bpp in options.bpp}
+        sheets = {bpp: Sheet(len(paths), 1 + len(codecs), CELL) for bpp in options.bpp}
         for row, path in enumerate(tqdm(paths, unit="picture", disable=None)):
             fill(sheets, row, path.stem, read_picture(path).pixels, codecs)
     except VqcError as error:

@@ -14,22 +14,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+from sheets import Cell, Sheet
 
 import vqcodec
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "samples"))
 from demo import Pixels, best_jpeg, read_pixels
 
-WIDTH, HEIGHT, CAPTION, GAP = 320, 240, 22, 8
+CELL = Cell(width=320, height=240, caption=22, gap=8, letters=14)
 
 
-def middle(pixels: Pixels) -> Pixels:
-    """The middle of a picture that is at least as large as what is shown."""
-    top, left = (pixels.shape[0] - HEIGHT) // 2, (pixels.shape[1] - WIDTH) // 2
-    if top < 0 or left < 0:
-        raise SystemExit(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} is too small; give {WIDTH} x {HEIGHT}")
-    return pixels[top : top + HEIGHT, left : left + WIDTH]
+def check_size(pixels: Pixels) -> None:
+    """Exit for a picture that is smaller than what is shown."""
+    height, width = pixels.shape[:2]
+    if height < CELL.height or width < CELL.width:
+        raise SystemExit(f"a picture of {width} x {height} is too small; give {CELL.width} x {CELL.height}")
 
 
 def versions(pixels: Pixels, quality: float) -> list[tuple[str, Pixels]]:
@@ -46,16 +46,14 @@ def versions(pixels: Pixels, quality: float) -> list[tuple[str, Pixels]]:
 
 def strip(pictures: Sequence[Pixels], quality: float) -> Image.Image:
     """A row for each picture, a column for each version, a caption under each."""
+    for pixels in pictures:
+        check_size(pixels)
     rows = [versions(pixels, quality) for pixels in pictures]
-    width = len(rows[0]) * (WIDTH + GAP) - GAP
-    image = Image.new("RGB", (width, len(rows) * (HEIGHT + CAPTION)), "white")
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(14)
+    sheet = Sheet(len(rows), len(rows[0]), CELL)
     for y, row in enumerate(rows):
         for x, (caption, pixels) in enumerate(row):
-            left, top = x * (WIDTH + GAP), y * (HEIGHT + CAPTION)
-            image.paste(Image.fromarray(middle(pixels)), (left, top))
-            draw.text((left + 2, top + HEIGHT + 2), caption, "black", font)
-    return image
+            sheet.put(y, x, pixels, caption)
+    return sheet.image
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
