@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
-from tiny import picture
+from tiny import folder_of_pictures
 
 from vqcodec.codec import Codec
 from vqcodec.losses import LOSSES
@@ -22,11 +21,7 @@ MOST_LINES = 100
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with four pictures."""
-    pictures = tmp_path / "photographs"
-    pictures.mkdir()
-    for i in range(4):
-        Image.fromarray(picture(80, 96, seed=i)).save(pictures / f"{i}.png")
-    return pictures
+    return folder_of_pictures(tmp_path / "photographs", 4, 80, 96)
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from tiny import Run, picture, picture_set
+from tiny import Run, folder_of_pictures, picture, picture_set
 from tqdm import tqdm
 
 from vqcodec import training
@@ -45,11 +44,7 @@ def settings_of(model: Path, **changes: Any) -> PerceptualSettings:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with three pictures."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for i in range(3):
-        Image.fromarray(picture(80, 90, seed=i)).save(pictures / f"{i}.png")
-    return pictures
+    return folder_of_pictures(tmp_path / "pictures", 3, 80, 90)
 
 
 @pytest.mark.parametrize("prior", ["static", "context"])

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from tiny import TINY_CONTEXT, picture, picture_set, tiny_settings
+from tiny import TINY_CONTEXT, folder_of_pictures, picture, picture_set, tiny_settings
 from torch import Tensor
 
 from vqcodec import training
@@ -33,10 +32,7 @@ from vqcodec.training.stage import Batch, Loss
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with five pictures, one of them inside a tar, and a file that is no picture."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for i in range(4):
-        Image.fromarray(picture(80, 90, seed=i)).save(pictures / f"{i}.png")
+    pictures = folder_of_pictures(tmp_path / "pictures", 4, 80, 90)
     with tarfile.open(pictures / "more.tar", "w") as archive:
         archive.add(pictures / "0.png", "again.png")
     return pictures

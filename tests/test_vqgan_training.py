@@ -11,8 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from dataset_forms import made, write_xz
-from PIL import Image
-from tiny import picture, picture_set
+from tiny import folder_of_pictures, picture, picture_set
 from torch import Tensor
 from tqdm import tqdm
 
@@ -59,11 +58,7 @@ def few_crops(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with three pictures."""
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for i in range(3):
-        Image.fromarray(picture(40, 48, seed=i)).save(pictures / f"{i}.png")
-    return pictures
+    return folder_of_pictures(tmp_path / "pictures", 3, 40, 48)
 
 
 STAGED = {"network_share": 0.25, "schedule": "cosine"}

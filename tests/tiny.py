@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
 from vqcodec.exact import model_file
 from vqcodec.training.photo.export import export
@@ -72,6 +73,14 @@ def picture(height: int, width: int, seed: int) -> npt.NDArray[np.uint8]:
         image[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = random.integers(0, 256, 3)
     image[: height // 3, : width // 3] += random.normal(0, 25, (height // 3, width // 3, 3))
     return image.clip(0, 255).astype(np.uint8)
+
+
+def folder_of_pictures(folder: Path, count: int, height: int, width: int) -> Path:
+    """A new folder with pictures 0.png, 1.png and so on, of seeds 0, 1 and so on."""
+    folder.mkdir()
+    for seed in range(count):
+        Image.fromarray(picture(height, width, seed)).save(folder / f"{seed}.png")
+    return folder
 
 
 def picture_set(count: int = 5) -> PictureSet:
