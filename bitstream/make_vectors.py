@@ -76,6 +76,7 @@ MODELS: Final = (
         "groups", groups=(2, 2, 4), K=27, embed=3, hidden=6, rows=1, deviation_classes=12, table_bits=20, scale=9.0
     ),
     ContextPlan("starts", groups=(4, 2, 2), rows=4, patterns=("fine", "coarse", "deep"), starts=(0, 3, 2)),
+    ContextPlan("masking", groups=(2, 2, 8), embed=3, hidden=6, rows=2, masking=True),
 )
 
 ICC: Final = Section(ICC_PROFILE, zlib.compress(PROFILE, 9))
@@ -123,6 +124,8 @@ FILES: Final = (
     FilePlan("starts_low", "starts", 90, 310, 1, "context prior, a quality that codes the first of three groups alone"),
     FilePlan("starts_mid", "starts", 90, 310, 66, "context prior, a quality that codes two of three groups"),
     FilePlan("starts_high", "starts", 90, 310, 100, "context prior, a quality that codes three of three groups"),
+    FilePlan("masking_low", "masking", 100, 40, 20, "context prior whose steps follow how busy places are"),
+    FilePlan("masking_high", "masking", 60, 100, 100, "the same, last row, with tables that adapt", adaptive=True),
     FilePlan("plain_flat", "plain", 9, 5, 20, "pixels of one color", colors=1),
     FilePlan("plain_pixels", "plain", 20, 17, 50, "pixels of seven colors", colors=7),
     FilePlan(

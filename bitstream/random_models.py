@@ -62,6 +62,7 @@ class ContextPlan:
     zeros: tuple[int, ...] = (5,)
     patterns: tuple[str, ...] = ()
     starts: tuple[int, ...] = ()
+    masking: bool = False
 
 
 Plan = ModelPlan | ContextPlan
@@ -161,6 +162,7 @@ def _make_context(plan: ContextPlan, base: Metadata, rng: np.random.Generator) -
     arrays = {PREFIX + name: tensor for name, tensor in tensors.items()}
     arrays["codebook"] = (codebook / SIXTEENTHS).astype(np.float32)
     settings = {"groups": list(plan.groups), "patterns": list(patterns), "starts": list(starts)}
+    settings |= {"masking": True} if plan.masking else {}
     settings |= {"embed": plan.embed, "hidden": plan.hidden, "bound": BOUND}
     values = quantizer(plan.K, m, 2, depth=2, wide=m, scale=plan.scale)
     metadata = replace(base, quantizer=values, prior="context", prior_settings=settings)
@@ -188,6 +190,10 @@ def _draw_group(rng: np.random.Generator, plan: ContextPlan, group: passes.Group
     middle = np.where(np.arange(2 * n) < n, 0, 16 * 2**shift * plan.deviation_classes / 2.5)
     tensors["out.bias"] = (middle + rng.normal(0, 0.3, (R, 2 * n)) * spread).astype(np.int32)
     tensors["out.shift"] = shift.astype(np.uint8)
+    if plan.masking and not group.pattern.linear:
+        # The widest quarter of the classes lies above the middle.
+        most = max(1, n // 4) * plan.deviation_classes
+        tensors["masking"] = rng.integers(most // 2, most, (len(phases), R)).astype(np.int32)
     if group.pattern.linear:
         tensors |= {f"linear.{p}.weight": _draw_linear(rng, count, n) for p, count in seeing}
     if group.number:

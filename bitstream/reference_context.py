@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from reference_adaptive import AdaptiveTables, ModelTables, Stream
+from reference_masking import check_levels, finer_steps, rescale
 from reference_patterns import AROUND, LINEAR, PATTERNS, Offset, gather, places_of
 from reference_rans import Indices, Integers, Rans, Tensors, check_tables, require
 
@@ -62,7 +63,7 @@ def take_tensor(tensors: Tensors, name: str, dtype: str, shape: Sequence[int | N
 
 
 def net_tensors(
-    group: int, groups: Sequence[int], pattern: str, rows: int, E: int, H: int
+    group: int, groups: Sequence[int], pattern: str, masked: bool, rows: int, E: int, H: int
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and shape of each tensor of one group."""
     n, before, phases = groups[group], sum(groups[:group]), PATTERNS[pattern].phases
@@ -76,6 +77,8 @@ def net_tensors(
         "out.bias": ("int32", (rows, 2 * n)),
         "out.shift": ("uint8", (2 * n,)),
     }
+    if masked and pattern not in LINEAR:
+        wanted["masking"] = ("int32", (len(phases), rows))
     for number, phase in enumerate(phases):
         if number > 0:
             wanted[f"own.{number}.weight"] = ("int8", (len(phase.offsets) * n, H))
@@ -95,6 +98,8 @@ def check_net(group: int, net: Net, bound: int) -> None:
     for name, tensor in net.items():
         if name.endswith(".weight") and not name.startswith("linear."):
             require(int(tensor.min()) >= -MAX_WEIGHT, "model", f"The model's context.{group}.{name} has a weight -128.")
+        if name == "masking":
+            check_levels(f"context.{group}.masking", tensor)
         if name.endswith(".shift"):
             require(int(tensor.max()) <= MAX_SHIFT, "model", f"The model's context.{group}.{name} exceeds {MAX_SHIFT}.")
     inputs = {name.removesuffix(".weight"): abs(net[name]).sum(axis=0) for name in net if name.endswith(".weight")}
@@ -142,7 +147,7 @@ def read_context(settings: Any, tensors: Tensors, K: int, m: int, table_bits: in
     require(named < count, "model", f"The model's context maps name table {named} of {count}.")
     nets = []
     for group in range(len(groups)):
-        wanted = net_tensors(group, groups, patterns[group], len(spread), E, H)
+        wanted = net_tensors(group, groups, patterns[group], settings.get("masking", False), len(spread), E, H)
         nets.append({name: take_tensor(tensors, f"context.{group}.{name}", *wanted[name]) for name in wanted})
         check_net(group, nets[-1], bound)
     return Context(
@@ -276,6 +281,11 @@ def decode_group(
         out, lin = predict(context, group, phase, row, places, known)
         mean16 = mean_of(out[:, :n], spread, net["out.shift"][:n], lin)
         classes = deviation_class(out[:, n:], net["out.shift"][n:], len(context.coarse_map))
+        k = np.zeros(len(classes), np.int64)
+        if "masking" in net:
+            k = finer_steps(classes, int(net["masking"][phase, row]))
+            mean16 = rescale(mean16, k)
+            classes = (classes + k[:, None]).clip(0, len(context.coarse_map) - 1)
         i, j = classes[:, 0::2], classes[:, 1::2]
         coarse_tables = context.coarse_map[i, j]
         coarse = stream.units(coarse_tables, coarse_tables != NO_COARSE, context.zero)
@@ -283,7 +293,7 @@ def decode_group(
         fine = stream.units(fine_tables, np.ones(fine_tables.shape, np.bool_), context.zero)
         stream.tables.learn(i, j, coarse, fine)
         vectors = context.scale * context.codebook16[coarse] + context.codebook16[fine]
-        known.y16[places] = mean16 + vectors.reshape(mean16.shape)
+        known.y16[places] = rescale(mean16 + vectors.reshape(mean16.shape), -k)
         known.x[places] = network_input(known.y16[places], spread)
         indices[:m][(units, *places)] = coarse.T
         indices[m:][(units, *places)] = fine.T

@@ -38,6 +38,7 @@ QUANTIZER: Final[Types] = {"name": str, "mode": str, "K": int, "m": int, "d_star
 QUANTIZER_MORE: Final[Unions] = {"scale": (int, float), "match": (str,), "levels": (list,)}
 NETWORK: Final[Types] = {"name": str}
 CONTEXT: Final[Types] = {"groups": list, "patterns": list, "starts": list, "embed": int, "hidden": int, "bound": int}
+CONTEXT_MORE: Final[Unions] = {"masking": (bool,)}
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def check_types(metadata: Any) -> None:
         (metadata, MODEL, MODEL_MORE),
         (metadata.get("quantizer"), QUANTIZER, QUANTIZER_MORE),
         (metadata.get("network"), NETWORK, None),
-        (metadata.get("context"), CONTEXT, {}),
+        (metadata.get("context"), CONTEXT, CONTEXT_MORE),
     )
     for values, needed, more in parts:
         if values is None and needed is CONTEXT:

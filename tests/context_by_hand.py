@@ -140,6 +140,9 @@ def _act(total: int, shift: int) -> int:
     return min(max((total + (1 << shift >> 1)) // (1 << shift), 0), 127)
 
 
+STEP = {-2: 41285, -1: 52016, 0: 65536, 1: 82570, 2: 104032}
+
+
 def _dense(inputs: Sequence[int], weight: list[list[int]], bias: Sequence[int]) -> list[int]:
     return [b + sum(a * row[j] for a, row in zip(inputs, weight, strict=True)) for j, b in enumerate(bias)]
 
@@ -191,6 +194,8 @@ class Encoder:
             for k in range(2):
                 y16 = outputs[y, x][0][2 * v + k]
                 y16 += self.scale * self.tensors["codebook16"][a][k] + self.tensors["codebook16"][b][k]
+                finer = outputs[y, x][2]
+                y16 = (y16 * STEP[-finer] + 32768) // 65536
                 self.y16[y, x, 2 * unit + k] = y16
                 u = self.tensors["unit"][self.row][2 * unit + k]
                 self.x[y, x, 2 * unit + k] = min(max((32 * y16 + u) // (2 * u), -127), 127)
@@ -227,7 +232,7 @@ class Encoder:
         far = [sum(abs(value - lin) for value in values) for values, lin in zip(near, linear, strict=True)]
         return linear, [min((2 * total + len(inside)) // (2 * len(inside)), 127) for total in far]
 
-    def _outputs(self, group: int, p: int, place: Place, offsets: Pairs) -> tuple[list[int], list[int]]:
+    def _outputs(self, group: int, p: int, place: Place, offsets: Pairs) -> tuple[list[int], list[int], int]:
         (y, x), start, n = place, sum(self.groups[:group]), self.groups[group]
         first: list[int] = self.tensors[f"{group}.first.bias"][p][self.row]
         if group:
@@ -248,7 +253,13 @@ class Encoder:
         means = [min(max(mean, -32768), 32767) for mean in means]
         top = len(self.tensors["coarse_map"]) - 1
         classes = [min(max((o[i] + 8 * 2 ** shift[i]) // (16 * 2 ** shift[i]), 0), top) for i in range(n, 2 * n)]
-        return means, classes
+        if f"{group}.masking" not in self.tensors:
+            return means, classes, 0
+        count = max(1, n // 4)
+        more = self.tensors[f"{group}.masking"][p][self.row] - sum(sorted(classes)[-count:])
+        finer = min(max((2 * more + 4 * count) // (8 * count), -2), 2)
+        means = [(mean * STEP[finer] + 32768) // 65536 for mean in means]
+        return means, [min(max(number + finer, 0), top) for number in classes], finer
 
 
 def varint(value: int) -> bytes:

@@ -38,6 +38,9 @@ PLANS = {
             patterns=("fine", "coarse"),
         ),
         random_models.ContextPlan(
+            "masked", groups=(2, 4, 14, 32), embed=8, hidden=16, deviation_classes=31, tables=40, masking=True
+        ),
+        random_models.ContextPlan(
             "some_qualities",
             groups=(2, 4, 2, 4),
             rows=5,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from vqcodec.encoder.by_table import IndexCosts, TableAssigner
 from vqcodec.encoder.choice import Encoder, Latents
-from vqcodec.exact.priors import ContextPrior
+from vqcodec.exact.priors import ContextPrior, masking
 from vqcodec.exact.priors.context import NO_COARSE
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.tables import Choice
@@ -39,7 +39,10 @@ class ContextEncoder(Encoder):
         walk = self.prior.walk((height, width), quality)
         for step in walk.steps():
             prediction = walk.predict(step)
-            residual = flat[step.places, step.channels] - prediction.mean.astype(np.float32) / _STEP
+            wanted = flat[step.places, step.channels]
+            if len(prediction.finer):
+                wanted *= masking.factor(prediction.finer)
+            residual = wanted - prediction.mean.astype(np.float32) / _STEP
             classes = prediction.deviation_class.astype(np.int64).reshape(-1, 2)
             assigned = self.assigner.assign(residual.reshape(-1, 2), classes, weight)
             walk.put(step, prediction, assigned.coarse, assigned.fine)

@@ -126,7 +126,7 @@ def check(values: Any) -> None:
 def _check_context(settings: dict[str, Any]) -> None:
     if "patterns" not in settings:
         raise ModelError("it has the context prior of version 1, this vqc reads version 2; train it anew")
-    _check("context.", settings, _CONTEXT, {})
+    _check("context.", settings, _CONTEXT, {"masking": _is(bool)})
 
 
 _PRIORS: dict[str, Callable[[dict[str, Any]], None]] = {"context": _check_context}

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from vqcodec.errors import FormatError, ModelError
 from vqcodec.exact.bitstream import rans
-from vqcodec.exact.priors import integer_net, passes
+from vqcodec.exact.priors import integer_net, masking, passes
 from vqcodec.exact.priors.adaptive import AdaptiveTables, Sharing
 from vqcodec.exact.priors.base import Arrays, Model, Prior, tensors_under
 from vqcodec.exact.priors.group_net import IntegerGroupNet
@@ -63,7 +63,8 @@ class ContextPrior(Prior):
             self.tables = FrequencyTables("tables", arrays["tables"], len(self.codebook), table_bits)
             self._check(scale)
             self.scale = int(scale)
-            self.nets = [IntegerGroupNet(group, shape, arrays) for group in self.groups]
+            masked = masking.check_setting(settings.get("masking", False))
+            self.nets = [IntegerGroupNet(group, shape, arrays, masked) for group in self.groups]
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"the model's context prior is incomplete or damaged: {error}") from error
         self.bound = max(net.bound for net in self.nets)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqcodec.errors import ModelError
-from vqcodec.exact.priors import passes
+from vqcodec.exact.priors import masking, passes
 from vqcodec.exact.priors.integer_net import Dense, FloatArray
 from vqcodec.exact.priors.linear import Linear
 
@@ -18,12 +18,15 @@ Arrays = dict[str, npt.NDArray[Any]]
 class IntegerGroupNet:
     """Layers of a group: embed (but for the first group), first per phase, second, out; and its linear predictions."""
 
-    def __init__(self, of: passes.Group, shape: tuple[int, int, int], arrays: Arrays) -> None:
+    def __init__(self, of: passes.Group, shape: tuple[int, int, int], arrays: Arrays, masked: bool) -> None:
         """`shape` is (embed, hidden, rows); ModelError or KeyError where tensors do not fit."""
         embed, hidden, rows = shape
         self.group, self.n = of.number, of.n
         group, phases = of.number, of.pattern.phases
         take = _Taker(arrays, f"{group}.")
+        self.levels: npt.NDArray[np.int64] | None = None
+        if masked and not of.pattern.linear:
+            self.levels = masking.check_levels(f"{group}.masking", take("masking", (len(phases), rows)))
         if group:
             weight = take("embed.weight", (of.before, embed))
             bias, shift = take("embed.bias", (embed,)), take("embed.shift", (embed,))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from vqcodec.cores import in_parts
 from vqcodec.exact.bitstream.patterns import Offset
-from vqcodec.exact.priors import integer_net, passes
+from vqcodec.exact.priors import integer_net, masking, passes
 from vqcodec.exact.priors.integer_net import FloatArray
 from vqcodec.exact.priors.tables import Choice, IntArray
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=np.generic)
 _LEAST = 96
 """Fewer places of a pass are not worth a thread of their own."""
+
+
+_NONE: npt.NDArray[np.int64] = np.zeros(0, np.int64)
 
 
 class Pass(NamedTuple):
@@ -32,10 +35,14 @@ class Pass(NamedTuple):
 
 
 class IntegerPrediction(NamedTuple):
-    """What a pass says before its indices: means int32 [N, n] in sixteenths, deviation classes uint8 [N, n]."""
+    """What a pass says before its indices: means int32 [N, n] in sixteenths, deviation classes uint8 [N, n].
+
+    finer: int64 [N], by how many classes steps of a place are finer than the group's own, or [0] where all are those.
+    """
 
     mean: npt.NDArray[np.int32]
     deviation_class: npt.NDArray[np.uint8]
+    finer: npt.NDArray[np.int64] = _NONE
 
 
 class IntegerWalk:
@@ -82,9 +89,13 @@ class IntegerWalk:
         n, shift, spread = net.n, net.out.shift, self._spread[step.channels]
         inputs, linear = self._inputs_of(step)
         out = net.run(step.phase, self.row, inputs, len(step.places))
-        mean = integer_net.to_mean(out[:, :n], shift[:n], spread, linear)
+        mean, count = integer_net.to_mean(out[:, :n], shift[:n], spread, linear), self.prior.deviation_classes
+        classes = integer_net.to_deviation_class(out[:, n:], shift[n:], count)
+        if net.levels is None:
+            return IntegerPrediction(mean, classes)
+        finer = masking.shifts(classes, int(net.levels[step.phase, self.row]))
         return IntegerPrediction(
-            mean, integer_net.to_deviation_class(out[:, n:], shift[n:], self.prior.deviation_classes)
+            masking.scaled(mean, finer).astype(np.int32), masking.shifted(classes, finer, count), finer
         )
 
     def _inputs_of(self, step: Pass) -> tuple[tuple[FloatArray, ...], npt.NDArray[np.int64] | int]:
@@ -109,7 +120,9 @@ class IntegerWalk:
         offset = (prior.scale * codebook).take(coarse, 0)
         offset += codebook.take(fine, 0)
         # Means are whole sixteenths, and so is the codebook: latents are exact without a rounding of their own.
-        latents = prediction.mean + offset.reshape(-1, n)
+        latents: IntArray = prediction.mean + offset.reshape(-1, n)
+        if len(prediction.finer):
+            latents = masking.scaled(latents, -prediction.finer)
         units = units_of(step.channels)
         half = prior.d // 2
         self._indices[step.places, units] = coarse.reshape(-1, n // 2)

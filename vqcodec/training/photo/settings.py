@@ -67,6 +67,7 @@ class TrainingSettings(Augmented, RunSettings):
     `init` is a model, by name or path, whose networks the run starts from, with logarithms of gains
     changed by `tilt`, see tilt.py. `losses` are weights by their names in vqcodec/losses: where any is given, bits per
     pixel are weighed against their sum times losses_weight lambda^0.78 instead of squared error, see loss.py.
+    With `masking` a context prior's steps are coarser in busy places and finer in calm ones.
     `lambdas` are the weights of squared error at evenly spaced qualities. Qualities are drawn as 1 + 99 u^low_rates
     with u even in 0..1. `optimizer` is adam or soap, see optimizers.py; `bf16` is true, false or
     "auto", see precision.py.
@@ -107,6 +108,7 @@ class TrainingSettings(Augmented, RunSettings):
     lambdas: tuple[float, ...] = LAMBDAS
     context_width: int = 256
     context_rows: int = 34
+    masking: bool = False
     classes: int = 16
     table_rows: int = 12
     table_count: int = 256
@@ -151,6 +153,11 @@ class TrainingSettings(Augmented, RunSettings):
         if self.groups and (sum(self.groups) != self.d or any(n < 2 or n % 2 for n in self.groups)):
             raise SettingsError(f"groups={list(self.groups)} must be even numbers of channels that sum to d={self.d}")
         rate_of(self.prior).check(quantizer)
+        if self.masking and not rate_of(self.prior).has_networks:
+            raise SettingsError(
+                f"masking follows what a context prior expects, and this run has the prior {self.prior!r}; set "
+                'prior="context", or leave masking out'
+            )
         if self.crop % stride:
             raise SettingsError(f"crop={self.crop} must be a multiple of {stride}")
         # Every symbol takes at least one of 2^table_bits; were more than a quarter gone so, tables could not be skewed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -19,7 +20,9 @@ from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.static import row_quality
 from vqcodec.networks.rated import QUALITY_MAX
 from vqcodec.quantizers import QuantizerSettings
-from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet
+from vqcodec.training.rate.context_group import FloatGroupNet
+from vqcodec.training.rate.context_levels import set_levels, usual_levels
+from vqcodec.training.rate.context_net import ContextNet
 from vqcodec.training.rate.context_rate import code
 from vqcodec.training.rate.context_tensors import context_settings, float_parent, integer_tensors
 from vqcodec.training.rate.contract import Base, Parts, Rate, Refine, Seen, Source
@@ -35,7 +38,9 @@ _RIDGE = 1e-3
 # A group of which less than one latent in a thousand would be anything but zero is not worth the time of coding it.
 _MATTERS, _CODED_SHARE = 0.8, 0.001
 # Keys of random numbers, other than those of static tables (1 and 2), so that crops differ.
-_START, _FIT = 3, 4
+_START, _FIT, _LEVELS = 3, 4, 5
+# Rows between them have what lies between.
+_LEVEL_ROWS, _LEVEL_CROPS = 9, 24
 
 
 class ContextSettings(Protocol):
@@ -48,6 +53,10 @@ class ContextSettings(Protocol):
     @property
     def context_rows(self) -> int:
         """The rows of qualities."""
+
+    @property
+    def masking(self) -> bool:
+        """Whether steps follow how busy places are."""
 
     def group_sizes(self) -> tuple[int, ...]:
         """Return the channels of the groups."""
@@ -69,7 +78,7 @@ class ContextRate(Rate):
     def __init__(self, base: Base, net: ContextNet) -> None:
         super().__init__(base)
         self.net, self.networks = net, (net,)
-        self.is_trained = False
+        self.is_trained, self.has_levels = False, not net.masked
         self.pairs: PairTables | None = None
         self._assigner: TableAssigner | None = None
 
@@ -77,7 +86,7 @@ class ContextRate(Rate):
     def of(cls, base: Base, settings: ContextSettings) -> ContextRate:
         """Return a rate whose networks have learned nothing."""
         width = settings.context_width
-        net = ContextNet(settings.group_sizes(), settings.context_rows, width // 2, width)
+        net = ContextNet(settings.group_sizes(), settings.context_rows, width // 2, width, masked=settings.masking)
         return cls(base, net.to(base.network.sigma.device))
 
     @classmethod
@@ -95,6 +104,8 @@ class ContextRate(Rate):
     def start(self, source: Source) -> None:
         """Set codebook, scales and first tables, unless a model gave them; it then predicts as a static prior does."""
         if self.is_trained:
+            if not self.has_levels:
+                self._set_levels(source)
             return
         codebook, network, rows = hexagonal_codebook(self.quantizer.K, self.form.spacing), self.network, self.net.rows
         self.quantizer.codebook.copy_(codebook)
@@ -111,6 +122,20 @@ class ContextRate(Rate):
         gains = network.gain(qualities)[:, :, 0, 0] / network.gain(middle)[:, :, 0, 0]
         self.net.set_spread(deviation * gains, _fit_linear(self.net, z, rows // 2) / deviation)
         self.net.starts.copy_(_starts(self.net, z, gains))
+        if not self.has_levels:
+            self._set_levels(source)
+
+    @torch.no_grad()
+    def _set_levels(self, source: Source) -> None:
+        """Let steps stay as they are where places are as busy as those of crops are on average."""
+        rows = np.linspace(0, self.net.rows - 1, _LEVEL_ROWS).round().astype(int).tolist()
+        levels = {}
+        for row in rows:
+            x = source.crops(source.numbers(_LEVELS, row), _LEVEL_CROPS)
+            quality = torch.full((1,), row_quality(row, self.net.rows), device=x.device)
+            levels[row] = usual_levels(self.net, self._assigner_now(), self._analyzed(x, quality), row)
+        set_levels(self.net, levels)
+        self.has_levels = True
 
     def finish(self, source: Source) -> None:
         """Count the last tables under integer networks."""
@@ -128,7 +153,8 @@ class ContextRate(Rate):
         z = self.network.analysis(x, quality) / gain * gain.detach()
         coded = code(self.net, self._assigner_now(), z, self.net.rows_of(quality))
         # In bits: what the encoder would pay for moving a latent that far, see proximal.py.
-        pull = (z - coded.z_q).square().sum((1, 2, 3)) / TRAINING_RATE_WEIGHT
+        moved = (z - coded.z_q) if coded.scale is None else (z - coded.z_q) * coded.scale
+        pull = moved.square().sum((1, 2, 3)) / TRAINING_RATE_WEIGHT
         return coded._replace(z_q=z + (coded.z_q - z).detach(), rate=coded.rate + pull)
 
     def sent(self, x: Tensor, quality: Tensor, refine: Refine) -> Seen:
@@ -154,6 +180,8 @@ class ContextRate(Rate):
             return
         tensors = tensors_under(PREFIX, arrays)
         parent = float_parent(metadata.prior_settings, tensors)
+        if parent.masked and not self.net.masked:
+            raise SettingsError("the model's steps follow how busy places are; set masking=true, as it has it")
         shape, wanted = _shape(parent), _shape(self.net)
         if shape != wanted:
             raise SettingsError(
@@ -163,7 +191,9 @@ class ContextRate(Rate):
         if mine != its:
             changed = ", ".join(f"{key}={its.get(key)}" for key in mine if mine[key] != its.get(key))
             raise SettingsError(f"the model's context prior is for {changed}; set these as it has them")
-        self.net.load_state_dict(parent.state_dict())
+        # A model without levels gets them at the start.
+        self.net.load_state_dict(self.net.state_dict() | parent.state_dict())
+        self.has_levels = parent.masked == self.net.masked
         with torch.no_grad():
             self.quantizer.codebook.copy_(torch.from_numpy(arrays["codebook"]))
         self._set_pairs(written_tables(tensors))
@@ -177,7 +207,8 @@ class ContextRate(Rate):
     def state_dict(self) -> dict[str, Any]:
         """Return networks and tables; whether rounding is on follows from the time of the run."""
         pairs = {} if self.pairs is None else self.pairs.tensors()
-        return {"context": self.net.state_dict(), "context_is_trained": self.is_trained, "pairs": pairs}
+        trained = {"context_is_trained": self.is_trained, "context_has_levels": self.has_levels}
+        return {"context": self.net.state_dict(), "pairs": pairs} | trained
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over networks and, if there were any, tables."""
@@ -185,6 +216,7 @@ class ContextRate(Rate):
         context = {"spread" if name == "unit" else name: value for name, value in state["context"].items()}
         self.net.load_state_dict(context)
         self.is_trained = state["context_is_trained"]
+        self.has_levels = state.get("context_has_levels", True)
         if state["pairs"]:
             self._set_pairs(PairTables(**{name: value.numpy() for name, value in state["pairs"].items()}))
 

@@ -7,7 +7,6 @@ trains is what the file format computes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,6 +16,8 @@ from torch import Tensor, nn
 from vqcodec.exact.bitstream.patterns import Offset
 from vqcodec.exact.priors import passes
 from vqcodec.exact.priors.integer_net import ACTIVATION_MAX, FRACTION, SIXTEENTHS
+from vqcodec.training.rate import masking
+from vqcodec.training.rate.context_group import KNOTS, FloatGroupNet
 from vqcodec.training.rate.rounding import (
     activate,
     dense,
@@ -27,8 +28,6 @@ from vqcodec.training.rate.rounding import (
     shift_of,
 )
 
-# Biases depend on quality along few knots: a bias for each of the rows would learn from a thirtieth of the steps.
-KNOTS = 6
 CLASSES = 31
 # 3 classes an octave: class 0 is an eighth of a step, class 30 is 128 steps.
 CLASS_OF_ONE = 9
@@ -38,10 +37,34 @@ _ROUNDING = 0.25
 
 
 class FloatPrediction(NamedTuple):
-    """What a pass says of its latents, each [N, n]: the mean in steps and the deviation class, not rounded."""
+    """What a pass says of its latents, each [N, n]: the mean in steps and the deviation class, not rounded.
+
+    finer: int64 [N, 1], by how many classes steps of a place are finer than the group's own; None where all are those.
+    """
 
     mean: Tensor
     deviation_class: Tensor
+    finer: Tensor | None = None
+
+    def of(self, some: Tensor) -> FloatPrediction:
+        """Return that of some places, bool [N]."""
+        finer = None if self.finer is None else self.finer[some]
+        return FloatPrediction(self.mean[some], self.deviation_class[some], finer)
+
+    def masked(self, levels: Tensor) -> FloatPrediction:
+        """Return the same in steps that follow how busy places are, for levels int64 [N]."""
+        finer = masking.shifts(self.deviation_class, levels)
+        return FloatPrediction(
+            masking.scaled(self.mean, finer), (self.deviation_class + finer).clamp(0, CLASSES - 1), finer
+        )
+
+    def own_steps(self, latents: Tensor) -> Tensor:
+        """Return latents [N, n] of the group's steps in those of their places."""
+        return latents if self.finer is None else latents * masking.factors(self.finer).to(latents.dtype)
+
+    def group_steps(self, latents: Tensor) -> Tensor:
+        """Return latents [N, n] in steps of their places in the group's, whole sixteenths as a decoder has them."""
+        return latents if self.finer is None else masking.scaled(latents, -self.finer)
 
 
 class Neighbors(NamedTuple):
@@ -63,8 +86,8 @@ def deviation(deviation_class: Tensor) -> Tensor:
 class ContextNet(nn.Module):
     """Predicts groups of channels pass by pass; see priors/passes.py for the order.
 
-    `sizes` are the channels of the groups; `patterns` name their patterns. The buffer `starts` int64 [groups] says
-    from which row of qualities each is coded.
+    `sizes` are the channels of the groups; `patterns` name their patterns; `masked` says whether steps follow how busy
+    places are. The buffer `starts` int64 [groups] says from which row of qualities each is coded.
     """
 
     spread: Tensor
@@ -77,15 +100,17 @@ class ContextNet(nn.Module):
         embed: int = 128,
         hidden: int = 256,
         patterns: tuple[str, ...] | None = None,
+        masked: bool = False,
     ) -> None:
         super().__init__()
         self.sizes, self.rows, self.embed, self.hidden = sizes, rows, embed, hidden
         self.patterns = passes.default_patterns(len(sizes)) if patterns is None else patterns
-        self.integer = False
+        self.integer, self.masked = False, masked
         self.register_buffer("spread", torch.full((rows, sum(sizes)), float(SIXTEENTHS)))
         self.register_buffer("starts", torch.zeros(len(sizes), dtype=torch.int64))
         groups = passes.make_groups(sizes, self.patterns, [0] * len(sizes))
-        self.nets = nn.ModuleList([FloatGroupNet(group, embed, hidden) for group in groups])
+        levels = rows if masked else None
+        self.nets = nn.ModuleList([FloatGroupNet(group, embed, hidden, levels) for group in groups])
 
     def set_spread(self, deviations: Tensor, unsure: Tensor | float = 1.0) -> None:
         """Set the spread from deviations [rows, d] in steps, and start as a static prior.
@@ -122,46 +147,6 @@ class ContextNet(nn.Module):
         return FloatWalk(self, batch, height, width, rows)
 
 
-class FloatGroupNet(nn.Module):
-    """The network of one group of channels: embedding of earlier groups, three dense layers, linear predictions."""
-
-    def __init__(self, of: passes.Group, embed: int, hidden: int) -> None:
-        super().__init__()
-        group, n = of.number, of.n
-        self.group, self.n, self.channels = group, n, of.channels
-        self.pattern, self.phases = of.pattern, of.pattern.phases
-        # Of all that ends in the first sum, or its parts together would be too large.
-        fan_in = (len(passes.AROUND) * embed if group else 0) + n * max(len(p.offsets) for p in self.phases)
-        if group:
-            self.embed = _weight(of.before, embed, of.before)
-            self.bias_embed = nn.Parameter(torch.zeros(embed))
-            self.around = _weight(len(passes.AROUND) * embed, hidden, fan_in)
-        seeing = [p for p in self.phases if p.offsets]
-        self.own = nn.ParameterList([_weight(len(p.offsets) * n, hidden, fan_in) for p in seeing])
-        linear = seeing if of.pattern.linear else []
-        self.rough = nn.ParameterList([_weight(n, hidden, fan_in) for _ in linear])
-        # The mean of the neighbors: the best guess before anything is known, and exact on a flat place.
-        self.linear = nn.ParameterList([nn.Parameter(_mean_of_neighbors(len(p.offsets), n)) for p in linear])
-        self.bias_first = nn.Parameter(0.1 * torch.randn(len(self.phases), KNOTS, hidden))
-        self.second = _weight(hidden, hidden, hidden)
-        self.bias_second = nn.Parameter(torch.zeros(hidden))
-        # Zero weights: at first a prior says what its biases say, which is what a static prior would.
-        self.out = nn.Parameter(torch.zeros(hidden, 2 * n))
-        self.bias_out = nn.Parameter(torch.zeros(KNOTS, 2 * n))
-
-    def first_weights(self) -> list[Tensor]:
-        """Return every matrix that ends in the first layer's sums; they share its shifts."""
-        return ([self.around] if self.group else []) + list(self.own) + list(self.rough)
-
-    def own_of(self, phase: int) -> Tensor | None:
-        """Return the matrix for the group's own earlier phases; the first phase has none."""
-        return self.own[phase - 1] if phase else None
-
-    def linear_of(self, phase: int) -> tuple[Tensor, Tensor] | None:
-        """Return the weights of the linear prediction and of its roughness in a phase, None where there are none."""
-        return (self.linear[phase - 1], self.rough[phase - 1]) if phase and self.pattern.linear else None
-
-
 class FloatWalk:
     """One batch on its way through the passes: the latents known so far, normalized and padded."""
 
@@ -189,7 +174,15 @@ class FloatWalk:
             self.known.append(self.own)
 
     def predict(self, group: int, phase: int, channels: slice, places: Tensor) -> FloatPrediction:
-        """Return the prediction for the batch's latents at `places`, image by image."""
+        """Return the prediction for the batch's latents at `places`, image by image, in the steps that they have."""
+        expected, net = self.expect(group, phase, channels, places), self.net.nets[group]
+        assert isinstance(net, FloatGroupNet)
+        if net.masking is None:
+            return expected
+        return expected.masked(self._per_image(net.masking[phase, self.rows], places))
+
+    def expect(self, group: int, phase: int, channels: slice, places: Tensor) -> FloatPrediction:
+        """Return the same in the group's own steps."""
         net: FloatGroupNet = self.net.nets[group]  # type: ignore[assignment]
         rows = self._in_grids(places)
         knots, integer = self.knots, self.net.integer
@@ -277,15 +270,6 @@ class FloatWalk:
 def _knot_rows(rows: int) -> Tensor:
     """Return the row [KNOTS] nearest to each knot."""
     return torch.linspace(0, rows - 1, KNOTS).round().long()
-
-
-def _weight(inputs: int, outputs: int, fan_in: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(inputs, outputs) * math.sqrt(2 / fan_in))
-
-
-def _mean_of_neighbors(count: int, n: int) -> Tensor:
-    """Return the weights [count * n, n] that predict the mean of `count` neighbors."""
-    return torch.eye(n).repeat(count, 1) / count
 
 
 def knot_weights(rows: int) -> Tensor:

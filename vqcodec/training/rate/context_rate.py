@@ -16,8 +16,9 @@ from vqcodec.encoder.by_table import TableAssigner, UnitChoice
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.training.rate.context_net import ContextNet, FloatPrediction
 from vqcodec.training.rate.contract import Seen
+from vqcodec.training.rate.masking import factors
 
-__all__ = ["Seen", "code", "count", "slopes"]
+__all__ = ["Seen", "code", "count", "quantize", "slopes"]
 
 
 def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, counts: Tensor | None = None) -> Seen:
@@ -31,6 +32,7 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
     walk = net.begin(batch, height, width, rows)
     bits, usage = z.new_zeros(batch), z.new_zeros(len(assigner.codebook))
     groups: list[Tensor] = []
+    scales = torch.ones_like(flat) if net.masked else None
     for group, phase, channels, places in walk.passes():
         if phase == 0:
             groups.append(flat[:, :, channels])
@@ -38,32 +40,47 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
         y = flat[:, places, channels].reshape(-1, channels.stop - channels.start)
         quantized = torch.zeros_like(y)
         if coded.any():
-            prediction = FloatPrediction(*(part[coded] for part in walk.predict(group, phase, channels, places)))
-            quantized[coded], assigned, classes = _quantize(y[coded], prediction, assigner)
+            prediction = walk.predict(group, phase, channels, places).of(coded)
+            own = prediction.own_steps(y[coded])
+            chosen, assigned, classes = quantize(own, prediction, assigner)
+            quantized[coded] = prediction.group_steps(chosen)
+            if scales is not None and prediction.finer is not None:
+                scales[:, places, channels] = _spread_out(prediction.finer, coded, y).reshape(batch, len(places), -1)
             if counts is not None:
                 count(assigner, assigned, classes, counts)
             usage = usage + torch.bincount(assigned.fine, minlength=len(usage)).to(z.dtype)
             # Units of a pass lie place by place, and places image by image: summing n / 2 of them gives one place.
             cost = assigned.bits.reshape(len(classes) // (y.shape[1] // 2), -1).sum(1)
             if torch.is_grad_enabled():
-                change = _change((y - quantized)[coded], prediction, slopes(assigner, assigned, classes))
+                change = _change(own - chosen, prediction, slopes(assigner, assigned, classes))
                 cost = cost + change.sum(1)
             bits = bits + z.new_zeros(len(y)).index_put((coded,), cost).reshape(batch, -1).sum(1)
         walk.put(channels, places, quantized)
         groups[-1] = groups[-1].index_copy(1, places, quantized.reshape(batch, len(places), -1))
-    z_q = torch.cat(groups, 2).reshape(batch, height, width, d).movedim(3, 1)
-    return Seen(z_q, bits, bits.detach(), z.new_zeros(()), usage / usage.sum())
+    z_q, scale = (
+        None if part is None else part.reshape(batch, height, width, d).movedim(3, 1)
+        for part in (torch.cat(groups, 2), scales)
+    )
+    assert z_q is not None
+    return Seen(z_q, bits, bits.detach(), z.new_zeros(()), usage / usage.sum(), scale)
+
+
+def _spread_out(finer: Tensor, coded: Tensor, y: Tensor) -> Tensor:
+    """Return the steps of y [N, n] that one of the group's own holds, 1 where a place is not coded."""
+    steps = torch.ones_like(y)
+    steps[coded] = factors(finer).to(y.dtype).expand(-1, y.shape[1])
+    return steps
 
 
 def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tensor:
     """Return zeros [N, n] with the gradients of the cost to means and classes."""
-    mean, deviation_class = (part - part.detach() for part in prediction)
+    mean, deviation_class = (part - part.detach() for part in prediction[:2])
     # 2 / weight times the error is the slope of error / weight; the values themselves cancel out to zero.
     return slopes.reshape(deviation_class.shape) * deviation_class - 2 / TRAINING_RATE_WEIGHT * error * mean
 
 
 @torch.no_grad()
-def _quantize(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -> tuple[Tensor, UnitChoice, Tensor]:
+def quantize(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -> tuple[Tensor, UnitChoice, Tensor]:
     """Return y [N, n] as the decoder would have it, the indices of its units and their classes [N n / 2, 2]."""
     mean = torch.floor(prediction.mean * SIXTEENTHS + 0.5) / SIXTEENTHS
     classes = torch.floor(prediction.deviation_class + 0.5).long().reshape(-1, 2)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from vqcodec.exact.priors.integer_net import BOUND, FRACTION
 from vqcodec.exact.priors.linear import WEIGHT_BITS
-from vqcodec.training.rate.context_net import ContextNet, FloatGroupNet, knot_weights
+from vqcodec.training.rate.context_group import FloatGroupNet
+from vqcodec.training.rate.context_net import ContextNet, knot_weights
 from vqcodec.training.rate.rounding import fixed_point, shifts
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -26,7 +27,7 @@ def context_settings(net: ContextNet) -> dict[str, Any]:
         "embed": net.embed,
         "hidden": net.hidden,
         "bound": BOUND,
-    }
+    } | ({"masking": True} if net.masked else {})
 
 
 @torch.no_grad()
@@ -53,6 +54,8 @@ def _group(group: FloatGroupNet, knots: Tensor) -> Arrays:
         "out.bias": _bias(knots @ group.bias_out, out),
         "out.shift": _shift(out),
     }
+    if group.masking is not None:
+        arrays["masking"] = group.masking.cpu().numpy().astype(np.int32)
     for phase in range(1, len(group.phases)):
         own = group.own_of(phase)
         assert own is not None
@@ -94,13 +97,16 @@ def float_parent(settings: dict[str, Any], arrays: Arrays) -> ContextNet:
     Biases that depend on quality come back as the piecewise linear function that they were tabulated from.
     """
     sizes, patterns = tuple(settings["groups"]), tuple(settings["patterns"])
-    net = ContextNet(sizes, len(arrays["unit"]), settings["embed"], settings["hidden"], patterns)
+    masked = settings.get("masking", False)
+    net = ContextNet(sizes, len(arrays["unit"]), settings["embed"], settings["hidden"], patterns, masked)
     net.spread.copy_(torch.from_numpy(arrays["unit"]))
     net.starts.copy_(torch.tensor(settings["starts"]))
     to_knots = torch.linalg.pinv(knot_weights(net.rows).double())
     for group in net.nets:
         assert isinstance(group, FloatGroupNet)
         take = _Floats(arrays, f"{group.group}.")
+        if group.masking is not None:
+            group.masking.copy_(torch.from_numpy(arrays[f"{group.group}.masking"]))
         group.bias_first.copy_(torch.einsum("kr,prh->pkh", to_knots, take.bias("first")))
         group.second.copy_(take.weight("second", "second"))
         group.bias_second.copy_(take.bias("second"))

@@ -33,6 +33,7 @@ class Seen(NamedTuple):
     """Latents z_q [B, d, h, w] for the synthesis, their differentiable rate and their counted bits, each [B].
 
     `loss` is the quantizer's own, a scalar, and `usage` [K] the share of each codevector, None before there are any.
+    `scale` [B, d, h, w] is how many steps of its place a latent's step holds, None where all hold one.
     """
 
     z_q: Tensor
@@ -40,6 +41,7 @@ class Seen(NamedTuple):
     bits: Tensor
     loss: Tensor
     usage: Tensor | None
+    scale: Tensor | None = None
 
 
 @dataclass(frozen=True)
