@@ -10,6 +10,7 @@ from tiny import TINY_CONTEXT, picture_set, tiny_settings
 from vqcodec.training.photo.basis import block_basis
 from vqcodec.training.photo.source import source_of
 from vqcodec.training.photo.state import TrainingState
+from vqcodec.training.rate.pair_tables import armed_codebook, hexagonal_codebook
 from vqcodec.training.rate.reach import cap_gains, coarse_reach, flat_colors
 
 
@@ -37,3 +38,15 @@ def test_a_prior_starts_with_every_flat_color_within_reach() -> None:
         state.rate.start(source_of(state, pictures, 4))
         after = state.network.analysis(colors, quality).abs().max()
     assert float(after) <= coarse_reach(state.quantizer) * (1 + 1e-4) < float(before)
+
+
+@pytest.mark.parametrize("K", [32, 256, 1024])
+def test_a_codebook_reaches_further_along_its_axes(K: int) -> None:
+    points, disc = armed_codebook(K, 1.35), hexagonal_codebook(K, 1.35)
+    assert points.shape == disc.shape and not points[0].any()
+    assert len({tuple(point) for point in points.tolist()}) == K
+    for axis in range(2):
+        assert float(points[:, axis].abs().max()) >= float(disc[:, axis].abs().max()) * (1.3 if K > 32 else 1)
+    # Inside it is what it was, less its rim.
+    inner = K - K // 7
+    assert torch.equal(points[:inner], disc[:inner])

@@ -26,7 +26,7 @@ from vqcodec.training.rate.context_net import ContextNet
 from vqcodec.training.rate.context_rate import code
 from vqcodec.training.rate.context_tensors import context_settings, float_parent, integer_tensors
 from vqcodec.training.rate.contract import Base, Parts, Rate, Refine, Seen, Source
-from vqcodec.training.rate.pair_tables import PairTables, hexagonal_codebook, logistic_tables, written_tables
+from vqcodec.training.rate.pair_tables import PairTables, armed_codebook, logistic_tables, written_tables
 from vqcodec.training.rate.reach import cap_gains, flat_colors
 
 # Rounds, because tables change what the encoder chooses, and that changes the tables.
@@ -107,7 +107,7 @@ class ContextRate(Rate):
             if not self.has_levels:
                 self._set_levels(source)
             return
-        codebook, network, rows = hexagonal_codebook(self.quantizer.K, self.form.spacing), self.network, self.net.rows
+        codebook, network, rows = armed_codebook(self.quantizer.K, self.form.spacing), self.network, self.net.rows
         self.quantizer.codebook.copy_(codebook)
         self._set_pairs(logistic_tables(codebook, self.quantizer.settings.scale))
         x = source.crops(source.numbers(_START), _SPREAD_CROPS)

@@ -99,9 +99,27 @@ def written_tables(arrays: Mapping[str, npt.NDArray[Any]]) -> PairTables:
     return PairTables(_shares(arrays["tables"].astype(np.float64)), arrays["fine_map"].astype(np.int64), coarse)
 
 
+_ARMS_SHARE = 7
+
+
 def hexagonal_codebook(K: int, spacing: float) -> Tensor:
     """Return the K points [K, 2] of a hexagonal lattice nearest to zero, zero first, in sixteenths of a step."""
     return torch.round(lattice_points(2, K) * spacing * SIXTEENTHS) / SIXTEENTHS
+
+
+def armed_codebook(K: int, spacing: float) -> Tensor:
+    """Return the same with its outermost seventh moved outwards along both axes, zero first.
+
+    A coarse index names the same codevectors. A white block in dark surroundings is twice as far from what is expected
+    as any latent is from zero, but along one axis: the other latent of such a unit is small.
+    """
+    arms = K // _ARMS_SHARE
+    far = lattice_points(2, 8 * K)[K - arms :]
+    length, across = far.norm(dim=1), far.prod(1).abs()
+    # |sin| of twice the angle is 2 |x y| / r^2: on a diagonal points are as good as 2.5 times as far away.
+    order = (length * (1 + 1.5 * 2 * across / length.square())).argsort(stable=True)
+    points = torch.cat([lattice_points(2, K - arms), far[order[:arms]]])
+    return torch.round(points * spacing * SIXTEENTHS) / SIXTEENTHS
 
 
 def logistic_tables(codebook: Tensor, scale: float) -> PairTables:

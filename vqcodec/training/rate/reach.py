@@ -13,8 +13,9 @@ from torch import Tensor
 from vqcodec.networks.rated import RatedNetwork
 from vqcodec.quantizers import Learned
 
-# The outermost tenth of a lattice has gaps, where a latent would land far from any codevector.
-_DENSE_SHARE = 0.9
+# The outermost seventh of a codebook are arms along its axes, see armed_codebook; just before them a lattice has gaps,
+# where a latent would land far from any codevector.
+_DENSE_SHARE = 0.8
 
 
 def coarse_reach(quantizer: Learned) -> float:
