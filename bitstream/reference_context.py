@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 from reference_adaptive import AdaptiveTables, ModelTables, Stream
-from reference_masking import check_levels, finer_steps, rescale
+from reference_masking import check_usual, finer_steps, rescale
 from reference_patterns import AROUND, LINEAR, PATTERNS, Offset, gather, places_of
 from reference_rans import Indices, Integers, Rans, Tensors, check_tables, require
 
@@ -99,7 +99,7 @@ def check_net(group: int, net: Net, bound: int) -> None:
         if name.endswith(".weight") and not name.startswith("linear."):
             require(int(tensor.min()) >= -MAX_WEIGHT, "model", f"The model's context.{group}.{name} has a weight -128.")
         if name == "masking":
-            check_levels(f"context.{group}.masking", tensor)
+            check_usual(f"context.{group}.masking", tensor)
         if name.endswith(".shift"):
             require(int(tensor.max()) <= MAX_SHIFT, "model", f"The model's context.{group}.{name} exceeds {MAX_SHIFT}.")
     inputs = {name.removesuffix(".weight"): abs(net[name]).sum(axis=0) for name in net if name.endswith(".weight")}

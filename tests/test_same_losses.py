@@ -36,6 +36,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "photo-static": {},
     "photo-context": TINY_CONTEXT,
     "photo-losses": LOOKS,
+    "photo-masked": LOOKS | {"masking": True},
     "looks": {
         "objective": "perceptual",
         "losses": {"l1": 1.0, "structure": 0.5},

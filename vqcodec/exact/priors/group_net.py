@@ -24,9 +24,9 @@ class IntegerGroupNet:
         self.group, self.n = of.number, of.n
         group, phases = of.number, of.pattern.phases
         take = _Taker(arrays, f"{group}.")
-        self.levels: npt.NDArray[np.int64] | None = None
+        self.usual: npt.NDArray[np.int64] | None = None
         if masked and not of.pattern.linear:
-            self.levels = masking.check_levels(f"{group}.masking", take("masking", (len(phases), rows)))
+            self.usual = masking.check_usual(f"{group}.masking", take("masking", (len(phases), rows)))
         if group:
             weight = take("embed.weight", (of.before, embed))
             bias, shift = take("embed.bias", (embed,)), take("embed.shift", (embed,))

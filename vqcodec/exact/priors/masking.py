@@ -21,10 +21,12 @@ MOST = 2
 """Steps become coarser and finer by as many deviation classes."""
 STEP_BITS = 16
 STEPS = (41285, 52016, 65536, 82570, 104032)
-"""2^(k / 3) for shifts k of -MOST to MOST, in 2^-STEP_BITS: three deviation classes are an octave."""
-LEVEL_LIMIT = 1 << 24
-SHIFT_SHARE = 4
-"""One in four of a place's latents, the widest ones, say how busy it is; a shift takes as many classes of each."""
+"""2^(k / 3) for k of -MOST to MOST, in 2^-STEP_BITS: three deviation classes are an octave."""
+USUAL_MAX = 1 << 24
+WIDEST_SHARE = 4
+"""One in four of a place's latents, the widest ones, say how busy it is."""
+CLASSES_PER_STEP = 4
+"""By as many classes these must lie above the usual ones, on average, for steps that are one class coarser."""
 
 
 def check_setting(masked: object) -> bool:
@@ -34,16 +36,16 @@ def check_setting(masked: object) -> bool:
     return masked
 
 
-def check_levels(name: str, levels: IntArray) -> npt.NDArray[np.int64]:
-    """Return levels [phases, rows] of a model; ModelError where they are of the wrong type or range."""
-    if levels.dtype != np.int32 or levels.min() < 0 or levels.max() > LEVEL_LIMIT:
-        raise ModelError(f"the model's {name} must be int32 of 0..{LEVEL_LIMIT}")
-    return levels.astype(np.int64)
+def check_usual(name: str, usual: IntArray) -> npt.NDArray[np.int64]:
+    """Return the usual busyness [phases, rows] of a model; ModelError where it is of the wrong type or range."""
+    if usual.dtype != np.int32 or usual.min() < 0 or usual.max() > USUAL_MAX:
+        raise ModelError(f"the model's {name} must be int32 of 0..{USUAL_MAX}")
+    return usual.astype(np.int64)
 
 
 def widest(n: int) -> int:
     """Return how many of a group's n latents say how busy a place is."""
-    return max(1, n // SHIFT_SHARE)
+    return max(1, n // WIDEST_SHARE)
 
 
 def busyness(classes: IntArray) -> npt.NDArray[np.int64]:
@@ -55,14 +57,14 @@ def busyness(classes: IntArray) -> npt.NDArray[np.int64]:
     return total
 
 
-def shifts(classes: IntArray, level: int) -> npt.NDArray[np.int64]:
+def finer_by(classes: IntArray, usual: int) -> npt.NDArray[np.int64]:
     """Return by how many classes steps are finer [N], -MOST..MOST, where deviation classes [N, n] are expected.
 
-    level: the busyness of places whose steps stay as they are.
+    usual: the busyness of places whose steps stay as they are.
     """
-    unit = SHIFT_SHARE * widest(classes.shape[1])
+    unit = CLASSES_PER_STEP * widest(classes.shape[1])
     # To the nearest, halves upwards.
-    finer: npt.NDArray[np.int64] = (2 * (level - busyness(classes)) + unit) // (2 * unit)
+    finer: npt.NDArray[np.int64] = (2 * (usual - busyness(classes)) + unit) // (2 * unit)
     return finer.clip(-MOST, MOST)
 
 

@@ -91,9 +91,9 @@ class IntegerWalk:
         out = net.run(step.phase, self.row, inputs, len(step.places))
         mean, count = integer_net.to_mean(out[:, :n], shift[:n], spread, linear), self.prior.deviation_classes
         classes = integer_net.to_deviation_class(out[:, n:], shift[n:], count)
-        if net.levels is None:
+        if net.usual is None:
             return IntegerPrediction(mean, classes)
-        finer = masking.shifts(classes, int(net.levels[step.phase, self.row]))
+        finer = masking.finer_by(classes, int(net.usual[step.phase, self.row]))
         return IntegerPrediction(
             masking.scaled(mean, finer).astype(np.int32), masking.shifted(classes, finer, count), finer
         )

@@ -14,4 +14,6 @@ def start_from(state: TrainingState, model: str) -> None:
     settings may tilt the gains. SettingsError where networks or codebooks differ.
     """
     state.rate.take_over(*start_network(state.network, model))
-    tilt_gains(state.network, state.rate.trained, state.settings.tilt)
+    if state.settings.tilt:
+        tilt_gains(state.network, state.rate.trained, state.settings.tilt)
+        state.rate.unsettle()

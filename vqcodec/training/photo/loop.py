@@ -69,7 +69,7 @@ class Trainer(trainer.Trainer[TrainingState]):
         )
         quantized = stage(QUANTIZED, self._quantized, until=joint, begin=self._start_rate, learn=all_but_gains)
         if alone:
-            quantized = replace(quantized, begin=state.average.settle, rate=self._again)
+            quantized = replace(quantized, begin=self._settle_rate, rate=self._again)
         names = state.network.synthesis_names
         only_synthesis = partial(state.learn, lambda name: name.startswith(names), False, final=True)
         last = stage(SYNTHESIS, self._sent, begin=self._finish_rate, learn=only_synthesis)
@@ -123,11 +123,15 @@ class Trainer(trainer.Trainer[TrainingState]):
         self.state.average.settle()
         self.state.rate.start(self._source())
 
+    def _settle_rate(self) -> None:
+        self.state.average.settle()
+        self.state.rate.settle(self._source())
+
     def _finish_rate(self) -> None:
         """Fit tables to what the encoder does; gains that leave the codebook's reach are capped first."""
         state, source = self.state, self._source()
         state.average.settle()
-        cap_gains(state.network, state.quantizer, state.static.highest(source))
+        cap_gains(state.network, state.quantizer, state.static.highest(source) * state.rate.finest_steps())
         state.rate.finish(source)
 
     def _rounded(self, batch: Batch) -> Seen:

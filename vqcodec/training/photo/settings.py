@@ -158,6 +158,10 @@ class TrainingSettings(Augmented, RunSettings):
                 f"masking follows what a context prior expects, and this run has the prior {self.prior!r}; set "
                 'prior="context", or leave masking out'
             )
+        if self.masking and not self.losses:
+            raise SettingsError(
+                "masking spends more on calm places than squared error asks for; give losses, or leave masking out"
+            )
         if self.crop % stride:
             raise SettingsError(f"crop={self.crop} must be a multiple of {stride}")
         # Every symbol takes at least one of 2^table_bits; were more than a quarter gone so, tables could not be skewed.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -21,26 +20,24 @@ from vqcodec.exact.priors.static import row_quality
 from vqcodec.networks.rated import QUALITY_MAX
 from vqcodec.quantizers import QuantizerSettings
 from vqcodec.training.rate.context_group import FloatGroupNet
-from vqcodec.training.rate.context_levels import set_levels, usual_levels
 from vqcodec.training.rate.context_net import ContextNet
 from vqcodec.training.rate.context_rate import code
 from vqcodec.training.rate.context_tensors import context_settings, float_parent, integer_tensors
+from vqcodec.training.rate.context_usual import finest_steps, known_rows, set_usual, usual_busyness
 from vqcodec.training.rate.contract import Base, Parts, Rate, Refine, Seen, Source
 from vqcodec.training.rate.pair_tables import PairTables, armed_codebook, logistic_tables, written_tables
 from vqcodec.training.rate.reach import cap_gains, flat_colors
 
 # Rounds, because tables change what the encoder chooses, and that changes the tables.
 _FIT_ROUNDS, _FIT_ROWS, _FIT_BATCH = 2, 12, 4
-# At one quality: the deviations of all rows follow, since gains only scale.
-_SPREAD_CROPS = 64
+_SPREAD_CROPS = 64  # at one quality: the deviations of all rows follow, since gains only scale
 # Neighbors in a flat picture are nearly equal: without it their weights would be large and cancel out.
 _RIDGE = 1e-3
 # A group of which less than one latent in a thousand would be anything but zero is not worth the time of coding it.
 _MATTERS, _CODED_SHARE = 0.8, 0.001
 # Keys of random numbers, other than those of static tables (1 and 2), so that crops differ.
-_START, _FIT, _LEVELS = 3, 4, 5
-# Rows between them have what lies between.
-_LEVEL_ROWS, _LEVEL_CROPS = 9, 24
+_START, _FIT, _USUAL = 3, 4, 5
+_USUAL_CROPS = 24
 
 
 class ContextSettings(Protocol):
@@ -78,7 +75,7 @@ class ContextRate(Rate):
     def __init__(self, base: Base, net: ContextNet) -> None:
         super().__init__(base)
         self.net, self.networks = net, (net,)
-        self.is_trained, self.has_levels = False, not net.masked
+        self.is_trained = False
         self.pairs: PairTables | None = None
         self._assigner: TableAssigner | None = None
 
@@ -104,8 +101,6 @@ class ContextRate(Rate):
     def start(self, source: Source) -> None:
         """Set codebook, scales and first tables, unless a model gave them; it then predicts as a static prior does."""
         if self.is_trained:
-            if not self.has_levels:
-                self._set_levels(source)
             return
         codebook, network, rows = armed_codebook(self.quantizer.K, self.form.spacing), self.network, self.net.rows
         self.quantizer.codebook.copy_(codebook)
@@ -122,20 +117,27 @@ class ContextRate(Rate):
         gains = network.gain(qualities)[:, :, 0, 0] / network.gain(middle)[:, :, 0, 0]
         self.net.set_spread(deviation * gains, _fit_linear(self.net, z, rows // 2) / deviation)
         self.net.starts.copy_(_starts(self.net, z, gains))
-        if not self.has_levels:
-            self._set_levels(source)
 
     @torch.no_grad()
-    def _set_levels(self, source: Source) -> None:
+    def settle(self, source: Source) -> None:
         """Let steps stay as they are where places are as busy as those of crops are on average."""
-        rows = np.linspace(0, self.net.rows - 1, _LEVEL_ROWS).round().astype(int).tolist()
-        levels = {}
-        for row in rows:
-            x = source.crops(source.numbers(_LEVELS, row), _LEVEL_CROPS)
+        if not self.net.masked or self.net.knows_usual:
+            return
+        found = {}
+        for row in known_rows(self.net.rows):
+            x = source.crops(source.numbers(_USUAL, row), _USUAL_CROPS)
             quality = torch.full((1,), row_quality(row, self.net.rows), device=x.device)
-            levels[row] = usual_levels(self.net, self._assigner_now(), self._analyzed(x, quality), row)
-        set_levels(self.net, levels)
-        self.has_levels = True
+            found[row] = usual_busyness(self.net, self._assigner_now(), self._analyzed(x, quality), row)
+        set_usual(self.net, found)
+        self.net.knows_usual = True
+
+    def unsettle(self) -> None:
+        """Forget how busy places usually are: gains that have changed make them busier or calmer."""
+        self.net.knows_usual = False
+
+    def finest_steps(self) -> Tensor | float:
+        """Return how many steps one of the gains' may hold, [d, 1, 1] or for all channels."""
+        return finest_steps(self.net) if self.net.masked else 1.0
 
     def finish(self, source: Source) -> None:
         """Count the last tables under integer networks."""
@@ -153,7 +155,7 @@ class ContextRate(Rate):
         z = self.network.analysis(x, quality) / gain * gain.detach()
         coded = code(self.net, self._assigner_now(), z, self.net.rows_of(quality))
         # In bits: what the encoder would pay for moving a latent that far, see proximal.py.
-        moved = (z - coded.z_q) if coded.scale is None else (z - coded.z_q) * coded.scale
+        moved = (z - coded.z_q) if coded.steps is None else (z - coded.z_q) * coded.steps
         pull = moved.square().sum((1, 2, 3)) / TRAINING_RATE_WEIGHT
         return coded._replace(z_q=z + (coded.z_q - z).detach(), rate=coded.rate + pull)
 
@@ -180,20 +182,19 @@ class ContextRate(Rate):
             return
         tensors = tensors_under(PREFIX, arrays)
         parent = float_parent(metadata.prior_settings, tensors)
-        if parent.masked and not self.net.masked:
-            raise SettingsError("the model's steps follow how busy places are; set masking=true, as it has it")
         shape, wanted = _shape(parent), _shape(self.net)
         if shape != wanted:
             raise SettingsError(
                 f"the model's context prior has groups, patterns, rows and widths {shape}, this run has {wanted}"
             )
+        if parent.masked > self.net.masked:
+            raise SettingsError("the model's steps follow how busy places are; set masking=true, as it has it")
         mine, its = self.quantizer.settings.as_dict(), metadata.quantizer
         if mine != its:
             changed = ", ".join(f"{key}={its.get(key)}" for key in mine if mine[key] != its.get(key))
             raise SettingsError(f"the model's context prior is for {changed}; set these as it has them")
-        # A model without levels gets them at the start.
         self.net.load_state_dict(self.net.state_dict() | parent.state_dict())
-        self.has_levels = parent.masked == self.net.masked
+        self.net.knows_usual = parent.masked
         with torch.no_grad():
             self.quantizer.codebook.copy_(torch.from_numpy(arrays["codebook"]))
         self._set_pairs(written_tables(tensors))
@@ -207,7 +208,7 @@ class ContextRate(Rate):
     def state_dict(self) -> dict[str, Any]:
         """Return networks and tables; whether rounding is on follows from the time of the run."""
         pairs = {} if self.pairs is None else self.pairs.tensors()
-        trained = {"context_is_trained": self.is_trained, "context_has_levels": self.has_levels}
+        trained = {"context_is_trained": self.is_trained, "context_knows_usual": self.net.knows_usual}
         return {"context": self.net.state_dict(), "pairs": pairs} | trained
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -216,7 +217,7 @@ class ContextRate(Rate):
         context = {"spread" if name == "unit" else name: value for name, value in state["context"].items()}
         self.net.load_state_dict(context)
         self.is_trained = state["context_is_trained"]
-        self.has_levels = state.get("context_has_levels", True)
+        self.net.knows_usual = state.get("context_knows_usual", False)
         if state["pairs"]:
             self._set_pairs(PairTables(**{name: value.numpy() for name, value in state["pairs"].items()}))
 

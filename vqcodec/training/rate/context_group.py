@@ -16,11 +16,11 @@ KNOTS = 6
 class FloatGroupNet(nn.Module):
     """The network of one group of channels: embedding of earlier groups, three dense layers, linear predictions.
 
-    The buffer `masking` int64 [phases, rows] is how busy places are whose steps stay as they are; see masking.py. It
+    The buffer `usual` int64 [phases, rows] is how busy places are whose steps stay as they are; see masking.py. It
     is None where `rows` is, and in groups with linear predictions, which see latents of one step.
     """
 
-    masking: Tensor | None
+    usual: Tensor | None
 
     def __init__(self, of: passes.Group, embed: int, hidden: int, rows: int | None = None) -> None:
         super().__init__()
@@ -40,8 +40,8 @@ class FloatGroupNet(nn.Module):
         # The mean of the neighbors: the best guess before anything is known, and exact on a flat place.
         self.linear = nn.ParameterList([nn.Parameter(_mean_of_neighbors(len(p.offsets), n)) for p in linear])
         masked = rows is not None and not of.pattern.linear
-        levels = torch.zeros(len(self.phases), rows or 0, dtype=torch.int64) if masked else None
-        self.register_buffer("masking", levels)
+        usual = torch.zeros(len(self.phases), rows or 0, dtype=torch.int64) if masked else None
+        self.register_buffer("usual", usual)
         self.bias_first = nn.Parameter(0.1 * torch.randn(len(self.phases), KNOTS, hidden))
         self.second = _weight(hidden, hidden, hidden)
         self.bias_second = nn.Parameter(torch.zeros(hidden))

@@ -51,12 +51,13 @@ class FloatPrediction(NamedTuple):
         finer = None if self.finer is None else self.finer[some]
         return FloatPrediction(self.mean[some], self.deviation_class[some], finer)
 
-    def masked(self, levels: Tensor) -> FloatPrediction:
-        """Return the same in steps that follow how busy places are, for levels int64 [N]."""
-        finer = masking.shifts(self.deviation_class, levels)
-        return FloatPrediction(
-            masking.scaled(self.mean, finer), (self.deviation_class + finer).clamp(0, CLASSES - 1), finer
-        )
+    def masked(self, usual: Tensor) -> FloatPrediction:
+        """Return the same in steps that follow how busy places are, for a usual busyness int64 [N]."""
+        finer = masking.finer_by(self.deviation_class, usual)
+        classes = self.deviation_class + finer
+        # Straight through, or a narrow channel of a busy place could not learn to be wider.
+        classes = classes + (classes.clamp(0, CLASSES - 1) - classes).detach()
+        return FloatPrediction(masking.scaled(self.mean, finer), classes, finer)
 
     def own_steps(self, latents: Tensor) -> Tensor:
         """Return latents [N, n] of the group's steps in those of their places."""
@@ -87,7 +88,8 @@ class ContextNet(nn.Module):
     """Predicts groups of channels pass by pass; see priors/passes.py for the order.
 
     `sizes` are the channels of the groups; `patterns` name their patterns; `masked` says whether steps follow how busy
-    places are. The buffer `starts` int64 [groups] says from which row of qualities each is coded.
+    places are, once it is known how busy they usually are (`knows_usual`). The buffer `starts` int64 [groups] says
+    from which row of qualities each is coded.
     """
 
     spread: Tensor
@@ -105,12 +107,12 @@ class ContextNet(nn.Module):
         super().__init__()
         self.sizes, self.rows, self.embed, self.hidden = sizes, rows, embed, hidden
         self.patterns = passes.default_patterns(len(sizes)) if patterns is None else patterns
-        self.integer, self.masked = False, masked
+        self.integer, self.masked, self.knows_usual = False, masked, False
         self.register_buffer("spread", torch.full((rows, sum(sizes)), float(SIXTEENTHS)))
         self.register_buffer("starts", torch.zeros(len(sizes), dtype=torch.int64))
         groups = passes.make_groups(sizes, self.patterns, [0] * len(sizes))
-        levels = rows if masked else None
-        self.nets = nn.ModuleList([FloatGroupNet(group, embed, hidden, levels) for group in groups])
+        masked_rows = rows if masked else None
+        self.nets = nn.ModuleList([FloatGroupNet(group, embed, hidden, masked_rows) for group in groups])
 
     def set_spread(self, deviations: Tensor, unsure: Tensor | float = 1.0) -> None:
         """Set the spread from deviations [rows, d] in steps, and start as a static prior.
@@ -177,9 +179,9 @@ class FloatWalk:
         """Return the prediction for the batch's latents at `places`, image by image, in the steps that they have."""
         expected, net = self.expect(group, phase, channels, places), self.net.nets[group]
         assert isinstance(net, FloatGroupNet)
-        if net.masking is None:
+        if net.usual is None or not self.net.knows_usual:
             return expected
-        return expected.masked(self._per_image(net.masking[phase, self.rows], places))
+        return expected.masked(self._per_image(net.usual[phase, self.rows], places))
 
     def expect(self, group: int, phase: int, channels: slice, places: Tensor) -> FloatPrediction:
         """Return the same in the group's own steps."""

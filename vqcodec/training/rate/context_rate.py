@@ -32,7 +32,7 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
     walk = net.begin(batch, height, width, rows)
     bits, usage = z.new_zeros(batch), z.new_zeros(len(assigner.codebook))
     groups: list[Tensor] = []
-    scales = torch.ones_like(flat) if net.masked else None
+    steps = torch.ones_like(flat) if net.masked else None
     for group, phase, channels, places in walk.passes():
         if phase == 0:
             groups.append(flat[:, :, channels])
@@ -44,8 +44,8 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
             own = prediction.own_steps(y[coded])
             chosen, assigned, classes = quantize(own, prediction, assigner)
             quantized[coded] = prediction.group_steps(chosen)
-            if scales is not None and prediction.finer is not None:
-                scales[:, places, channels] = _spread_out(prediction.finer, coded, y).reshape(batch, len(places), -1)
+            if steps is not None and prediction.finer is not None:
+                steps[:, places, channels] = _spread_out(prediction.finer, coded, y).reshape(batch, len(places), -1)
             if counts is not None:
                 count(assigner, assigned, classes, counts)
             usage = usage + torch.bincount(assigned.fine, minlength=len(usage)).to(z.dtype)
@@ -57,19 +57,19 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
             bits = bits + z.new_zeros(len(y)).index_put((coded,), cost).reshape(batch, -1).sum(1)
         walk.put(channels, places, quantized)
         groups[-1] = groups[-1].index_copy(1, places, quantized.reshape(batch, len(places), -1))
-    z_q, scale = (
+    z_q, steps = (
         None if part is None else part.reshape(batch, height, width, d).movedim(3, 1)
-        for part in (torch.cat(groups, 2), scales)
+        for part in (torch.cat(groups, 2), steps)
     )
     assert z_q is not None
-    return Seen(z_q, bits, bits.detach(), z.new_zeros(()), usage / usage.sum(), scale)
+    return Seen(z_q, bits, bits.detach(), z.new_zeros(()), usage / usage.sum(), steps)
 
 
 def _spread_out(finer: Tensor, coded: Tensor, y: Tensor) -> Tensor:
     """Return the steps of y [N, n] that one of the group's own holds, 1 where a place is not coded."""
-    steps = torch.ones_like(y)
-    steps[coded] = factors(finer).to(y.dtype).expand(-1, y.shape[1])
-    return steps
+    all_steps = torch.ones_like(y)
+    all_steps[coded] = factors(finer).to(y.dtype).expand(-1, y.shape[1])
+    return all_steps
 
 
 def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tensor:

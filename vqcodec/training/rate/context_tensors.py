@@ -27,7 +27,7 @@ def context_settings(net: ContextNet) -> dict[str, Any]:
         "embed": net.embed,
         "hidden": net.hidden,
         "bound": BOUND,
-    } | ({"masking": True} if net.masked else {})
+    } | ({"masking": True} if net.knows_usual else {})
 
 
 @torch.no_grad()
@@ -38,6 +38,8 @@ def integer_tensors(net: ContextNet) -> Arrays:
     for group in net.nets:
         assert isinstance(group, FloatGroupNet)
         arrays |= {f"{group.group}.{name}": array for name, array in _group(group, knots).items()}
+        if group.usual is not None and net.knows_usual:
+            arrays[f"{group.group}.masking"] = group.usual.cpu().numpy().astype(np.int32)
     return arrays
 
 
@@ -54,8 +56,6 @@ def _group(group: FloatGroupNet, knots: Tensor) -> Arrays:
         "out.bias": _bias(knots @ group.bias_out, out),
         "out.shift": _shift(out),
     }
-    if group.masking is not None:
-        arrays["masking"] = group.masking.cpu().numpy().astype(np.int32)
     for phase in range(1, len(group.phases)):
         own = group.own_of(phase)
         assert own is not None
@@ -105,8 +105,8 @@ def float_parent(settings: dict[str, Any], arrays: Arrays) -> ContextNet:
     for group in net.nets:
         assert isinstance(group, FloatGroupNet)
         take = _Floats(arrays, f"{group.group}.")
-        if group.masking is not None:
-            group.masking.copy_(torch.from_numpy(arrays[f"{group.group}.masking"]))
+        if group.usual is not None:
+            group.usual.copy_(torch.from_numpy(arrays[f"{group.group}.masking"]))
         group.bias_first.copy_(torch.einsum("kr,prh->pkh", to_knots, take.bias("first")))
         group.second.copy_(take.weight("second", "second"))
         group.bias_second.copy_(take.bias("second"))
@@ -121,7 +121,7 @@ def float_parent(settings: dict[str, Any], arrays: Arrays) -> ContextNet:
             group.embed.copy_(take.weight("embed", "embed"))
             group.bias_embed.copy_(take.bias("embed"))
             group.around.copy_(take.weight("around", "first"))
-    net.integer = True
+    net.integer, net.knows_usual = True, masked
     return net
 
 

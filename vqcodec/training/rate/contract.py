@@ -33,7 +33,7 @@ class Seen(NamedTuple):
     """Latents z_q [B, d, h, w] for the synthesis, their differentiable rate and their counted bits, each [B].
 
     `loss` is the quantizer's own, a scalar, and `usage` [K] the share of each codevector, None before there are any.
-    `scale` [B, d, h, w] is how many steps of its place a latent's step holds, None where all hold one.
+    `steps` [B, d, h, w] is how many steps of its place a latent's step holds, None where all hold one.
     """
 
     z_q: Tensor
@@ -41,7 +41,7 @@ class Seen(NamedTuple):
     bits: Tensor
     loss: Tensor
     usage: Tensor | None
-    scale: Tensor | None = None
+    steps: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,16 @@ class Rate(ABC):
     @abstractmethod
     def start(self, source: Source) -> None:
         """Make codebook and first tables, before the first indices."""
+
+    def settle(self, source: Source) -> None:  # noqa: B027
+        """Take note of what the networks have learned alone, before they learn with all the others."""
+
+    def unsettle(self) -> None:  # noqa: B027
+        """Forget what followed from gains that are no more."""
+
+    def finest_steps(self) -> Tensor | float:
+        """Return how many steps one of the gains' may hold, [d, 1, 1] or for all channels."""
+        return 1.0
 
     @abstractmethod
     def finish(self, source: Source) -> None:

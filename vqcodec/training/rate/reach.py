@@ -13,9 +13,9 @@ from torch import Tensor
 from vqcodec.networks.rated import RatedNetwork
 from vqcodec.quantizers import Learned
 
-# The outermost seventh of a codebook are arms along its axes, see armed_codebook; just before them a lattice has gaps,
-# where a latent would land far from any codevector.
-_DENSE_SHARE = 0.8
+# The outermost tenth of a lattice has gaps, where a latent would land far from any codevector. Arms along the axes, as
+# a context prior's codebook has them, reach further than this says.
+_DENSE_SHARE = 0.9
 
 
 def coarse_reach(quantizer: Learned) -> float:
