@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from vqcodec.api import load_coder
 from vqcodec.codec import Codec
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
@@ -55,3 +56,15 @@ def test_a_file_of_a_shipped_model_decodes_without_naming_it(
 @shipped
 def test_pictures_of_150_megapixels_have_a_file(path: Path) -> None:
     check_size(10_000, 15_000, model_file.read_metadata(path))
+
+
+@shipped
+@pytest.mark.parametrize("quality", [60.0, 80.0, 95.0])
+@pytest.mark.parametrize("around", [0, 30])
+def test_a_lone_white_block_in_the_dark_comes_back_white(path: Path, quality: float, around: int) -> None:
+    # Twice as far from what the prior expects of it as any latent is from zero: lamps and windows at night.
+    pixels = np.full((256, 256, 3), around, np.uint8)
+    pixels[80:96, 112:128] = 255
+    codec = load_coder(path.stem)
+    decoded = codec.decompress(codec.compress(Picture(pixels), quality, 1)).pixels.astype(float)
+    assert abs(decoded[80:96, 112:128].mean() - 255) < 5

@@ -99,7 +99,7 @@ def written_tables(arrays: Mapping[str, npt.NDArray[Any]]) -> PairTables:
     return PairTables(_shares(arrays["tables"].astype(np.float64)), arrays["fine_map"].astype(np.int64), coarse)
 
 
-_ARMS_SHARE = 7
+_ARMS_SHARE, _FIRST_ARM = 7, 2.5
 
 
 def hexagonal_codebook(K: int, spacing: float) -> Tensor:
@@ -118,7 +118,10 @@ def armed_codebook(K: int, spacing: float) -> Tensor:
     far = lattice_points(2, 8 * K)[K - arms :]
     length, across = far.norm(dim=1), far.prod(1).abs()
     # |sin| of twice the angle is 2 |x y| / r^2: on a diagonal points are as good as 2.5 times as far away.
-    order = (length * (1 + 1.5 * 2 * across / length.square())).argsort(stable=True)
+    distance = length * (1 + 1.5 * 2 * across / length.square())
+    # Along the first axis, that of the means of blocks, all are needed: the tilt makes its steps finer still.
+    first = (far[:, 1] == 0) & (length <= _FIRST_ARM * length[0])
+    order = torch.where(first, 0.0, distance).argsort(stable=True)
     points = torch.cat([lattice_points(2, K - arms), far[order[:arms]]])
     return torch.round(points * spacing * SIXTEENTHS) / SIXTEENTHS
 
