@@ -222,7 +222,6 @@ REFUSED: dict[str, Change] = {
     "1026 channels predicted linearly": setting(groups=[2, 1026]),
     "a start of 1.0": setting(starts=[0, 1.0]),
     "linear of float": tensor("0.linear.1.weight", lambda x: x.astype(np.float32)),
-    "masking without levels": setting(masking=True),
     "masking that is no boolean": setting(masking=1),
     "bound above 2^22": setting(bound=BOUND + 1),
     **{f"scale {x}": quantizer(scale=x) for x in (0, 256, -1, 12.5, "12", True, math.nan, math.inf)},

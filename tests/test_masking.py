@@ -85,7 +85,7 @@ def test_both_decoders_and_training_scale_alike(classes: list[list[int]], usual:
 def test_what_was_encoded_by_hand_is_decoded(size: tuple[int, int], kind: int) -> None:
     made = make_model(4, (2, 8), patterns=("deep", "coarse"))
     made.metadata["context"]["masking"] = True
-    made.arrays["context.1.masking"] = np.array([[6, 2], [4, 9], [8, 6]], np.int32)
+    made.arrays["context.1.masking"] = np.array([[0, 20], [30, 0], [6, 16]], np.int32)
     data, indices = coded_file(made, *size, kind=kind)
     np.testing.assert_array_equal(reference.decode(data, made.to_bytes()), indices)
     plain = make_model(4, (2, 8), patterns=("deep", "coarse"))
@@ -251,6 +251,13 @@ def test_masking_needs_a_context_prior_and_losses() -> None:
         tiny_settings(masking=True)
     with pytest.raises(SettingsError, match="give losses, or leave masking out"):
         tiny_settings(**TINY_CONTEXT, masking=True)
+
+
+def test_masking_without_its_usual_busyness_is_refused() -> None:
+    metadata, arrays = model("masked")
+    fewer = {name: array for name, array in arrays.items() if name != "context.3.masking"}
+    with pytest.raises(ModelError, match="incomplete or damaged: '3.masking'"):
+        model_file.make_prior(metadata, fewer)
 
 
 def test_the_setting_says_whether_a_model_masks() -> None:
