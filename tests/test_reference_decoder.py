@@ -177,7 +177,7 @@ def test_bad_vectors(vector: dict[str, str]) -> None:
 def test_the_vectors_are_all_listed_and_small() -> None:
     listed = {vector["file"] for vector in LISTED["good"] + LISTED["bad"]}
     assert listed == {path.relative_to(VECTORS).as_posix() for path in VECTORS.rglob("*.vqc")}
-    assert sum(path.stat().st_size for path in VECTORS.rglob("*") if path.is_file()) < 350_000
+    assert sum(path.stat().st_size for path in VECTORS.rglob("*") if path.is_file()) < 400_000
 
 
 def test_the_worked_example_is_the_file() -> None:
