@@ -71,7 +71,8 @@ def _loss(state: TrainingState, batch: Batch) -> Loss:
 def _squared_errors_and_bits(state: TrainingState, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         seen = state.rate.seen(x, quality, torch.Generator())
-        return (state.network.synthesis(seen.z_q, quality) - x).square().mean((1, 2, 3)), seen.bits / x[0, 0].numel()
+        y = state.network.synthesis(seen.z_q, quality).clamp(0, 1)
+        return (y - x).square().mean((1, 2, 3)), seen.bits / x[0, 0].numel()
 
 
 def test_the_analysis_learns_from_the_losses(tmp_path: Path) -> None:
