@@ -23,6 +23,7 @@ STEP_BITS = 16
 STEPS = (41285, 52016, 65536, 82570, 104032)
 """2^(k / 3) for k of -MOST to MOST, in 2^-STEP_BITS: three deviation classes are an octave."""
 USUAL_MAX = 1 << 24
+_FACTORS = np.array(STEPS, np.int64)[:, None]
 WIDEST_SHARE = 4
 """One in four of a place's latents, the widest ones, say how busy it is."""
 CLASSES_PER_STEP = 4
@@ -70,8 +71,7 @@ def finer_by(classes: IntArray, usual: int) -> npt.NDArray[np.int64]:
 
 def scaled(latents: IntArray, finer: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return latents [N, n] of places in steps that are finer by so many classes [N]; rounded, halves upwards."""
-    factors = np.array(STEPS, np.int64)[finer + MOST]
-    return (latents * factors[:, None] + (1 << (STEP_BITS - 1))) >> STEP_BITS
+    return (latents * _FACTORS[finer + MOST] + (1 << (STEP_BITS - 1))) >> STEP_BITS
 
 
 def shifted(classes: IntArray, finer: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.uint8]:
@@ -81,5 +81,4 @@ def shifted(classes: IntArray, finer: npt.NDArray[np.int64], count: int) -> npt.
 
 def factor(finer: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
     """Return how many finer steps [N, 1] make one of the group's own."""
-    factors: npt.NDArray[np.float32] = np.array(STEPS, np.float32)[finer + MOST][:, None] / np.float32(1 << STEP_BITS)
-    return factors
+    return np.divide(_FACTORS[finer + MOST], 1 << STEP_BITS, dtype=np.float32)

@@ -187,7 +187,7 @@ class ContextRate(Rate):
             raise SettingsError(
                 f"the model's context prior has groups, patterns, rows and widths {shape}, this run has {wanted}"
             )
-        if parent.masked > self.net.masked:
+        if parent.masked and not self.net.masked:
             raise SettingsError("the model's steps follow how busy places are; set masking=true, as it has it")
         mine, its = self.quantizer.settings.as_dict(), metadata.quantizer
         if mine != its:

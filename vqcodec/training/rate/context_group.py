@@ -39,8 +39,9 @@ class FloatGroupNet(nn.Module):
         self.rough = nn.ParameterList([_weight(n, hidden, fan_in) for _ in linear])
         # The mean of the neighbors: the best guess before anything is known, and exact on a flat place.
         self.linear = nn.ParameterList([nn.Parameter(_mean_of_neighbors(len(p.offsets), n)) for p in linear])
-        masked = rows is not None and not of.pattern.linear
-        usual = torch.zeros(len(self.phases), rows or 0, dtype=torch.int64) if masked else None
+        usual = None
+        if rows is not None and not of.pattern.linear:
+            usual = torch.zeros(len(self.phases), rows, dtype=torch.int64)
         self.register_buffer("usual", usual)
         self.bias_first = nn.Parameter(0.1 * torch.randn(len(self.phases), KNOTS, hidden))
         self.second = _weight(hidden, hidden, hidden)

@@ -57,12 +57,12 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
             bits = bits + z.new_zeros(len(y)).index_put((coded,), cost).reshape(batch, -1).sum(1)
         walk.put(channels, places, quantized)
         groups[-1] = groups[-1].index_copy(1, places, quantized.reshape(batch, len(places), -1))
-    z_q, steps = (
-        None if part is None else part.reshape(batch, height, width, d).movedim(3, 1)
-        for part in (torch.cat(groups, 2), steps)
-    )
-    assert z_q is not None
-    return Seen(z_q, bits, bits.detach(), z.new_zeros(()), usage / usage.sum(), steps)
+
+    def grids(places: Tensor) -> Tensor:
+        return places.reshape(batch, height, width, d).movedim(3, 1)
+
+    z_q, scale = grids(torch.cat(groups, 2)), None if steps is None else grids(steps)
+    return Seen(z_q, bits, bits.detach(), z.new_zeros(()), usage / usage.sum(), scale)
 
 
 def _spread_out(finer: Tensor, coded: Tensor, y: Tensor) -> Tensor:

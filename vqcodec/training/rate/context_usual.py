@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.encoder.by_table import TableAssigner
+from vqcodec.exact.priors.masking import MOST
 from vqcodec.training.rate import masking
 from vqcodec.training.rate.context_group import FloatGroupNet
 from vqcodec.training.rate.context_net import ContextNet
@@ -30,7 +31,7 @@ def finest_steps(net: ContextNet) -> Tensor:
     for group in net.nets:
         assert isinstance(group, FloatGroupNet)
         if group.usual is not None:
-            finest[group.channels] = float(masking.factors(torch.tensor(masking.MOST)))
+            finest[group.channels] = float(masking.factors(torch.tensor(MOST)))
     return finest[:, None, None]
 
 

@@ -7,9 +7,7 @@ from torch import Tensor
 
 from vqcodec.exact.priors import masking
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
-from vqcodec.exact.priors.masking import MOST
-
-__all__ = ["MOST", "busyness", "factors", "finer_by", "scaled"]
+from vqcodec.training.rate.rounding import round_through
 
 
 def busyness(deviation_class: Tensor) -> Tensor:
@@ -20,16 +18,15 @@ def busyness(deviation_class: Tensor) -> Tensor:
 
 def finer_by(deviation_class: Tensor, usual: Tensor) -> Tensor:
     """Return by how many classes steps are finer, int64 [N, 1], for classes [N, n] and a usual busyness int64 [N]."""
-    classes = torch.floor(deviation_class.detach() + 0.5).long()
-    unit = masking.CLASSES_PER_STEP * masking.widest(classes.shape[1])
-    finer = torch.div(2 * (usual - busyness(classes)) + unit, 2 * unit, rounding_mode="floor")
-    return finer.clamp(-MOST, MOST)[:, None]
+    unit = masking.CLASSES_PER_STEP * masking.widest(deviation_class.shape[1])
+    finer = torch.div(2 * (usual - busyness(deviation_class)) + unit, 2 * unit, rounding_mode="floor")
+    return finer.clamp(-masking.MOST, masking.MOST)[:, None]
 
 
 def factors(finer: Tensor) -> Tensor:
     """Return float64 of the shape of `finer`: how many finer steps make one of the group's own."""
     steps = torch.tensor(masking.STEPS, dtype=torch.float64, device=finer.device)
-    return steps[finer + MOST] / (1 << masking.STEP_BITS)
+    return steps[finer + masking.MOST] / (1 << masking.STEP_BITS)
 
 
 def scaled(latents: Tensor, finer: Tensor) -> Tensor:
@@ -37,6 +34,5 @@ def scaled(latents: Tensor, finer: Tensor) -> Tensor:
 
     The gradient is that of the scaling.
     """
-    exact = latents.double() * SIXTEENTHS * factors(finer)
-    rounded = (exact + (torch.floor(exact + 0.5) - exact).detach()) / SIXTEENTHS
+    rounded = round_through(latents.double() * SIXTEENTHS * factors(finer)) / SIXTEENTHS
     return rounded.to(latents.dtype)
