@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.choices import DEFAULT_EFFORT
 from vqcodec.coder import Coder, quick_coder
 from vqcodec.decoder import Box, Part
+from vqcodec.device import CPU, chosen
 from vqcodec.errors import VqcWarning
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
@@ -25,17 +26,19 @@ if TYPE_CHECKING:
     from vqcodec.codec import Codec
 
 
-def load_model(model: str | Path | None = None) -> Codec:
+def load_model(model: str | Path | None = None, device: str | None = None) -> Codec:
     """Return a codec for a shipped model's name, a model file's path, or None for the default.
 
-    Models are kept in memory, so that a second call costs nothing.
+    device: where networks compute, "cpu", "cuda", "mps" or "auto", which is a GPU where there is one; without it what
+    the environment's VQC_DEVICE says, or the processor. Indices of a file are the same on all, pixels within a gray
+    level. Models are kept in memory, so that a second call costs nothing. Raises ModelError, SettingsError.
     """
-    return _load(*_version(model))
+    return _load(*_version(model), chosen(device))
 
 
-def load_coder(model: str | Path | None = None) -> Coder:
+def load_coder(model: str | Path | None = None, device: str | None = None) -> Coder:
     """Return what compresses and decompresses, as `load_model`: without torch where it can, or the codec if not."""
-    return _load_coder(*_version(model))
+    return _load_coder(*_version(model), chosen(device))
 
 
 def compress(
@@ -146,14 +149,14 @@ def _version(model: str | Path | None) -> tuple[Path, int, int]:
 
 
 @functools.lru_cache(maxsize=4)
-def _load(path: Path, mtime_ns: int, size_bytes: int) -> Codec:
+def _load(path: Path, mtime_ns: int, size_bytes: int, device: str) -> Codec:
     from vqcodec.codec import Codec  # torch takes longer to import than a picture to decode
 
-    return Codec.open(path)
+    return Codec.open(path, device)
 
 
 @functools.lru_cache(maxsize=4)
-def _load_coder(path: Path, mtime_ns: int, size_bytes: int) -> Coder:
-    if not can_run(model_file.read_metadata(path)):
-        return _load(path, mtime_ns, size_bytes)
+def _load_coder(path: Path, mtime_ns: int, size_bytes: int, device: str) -> Coder:
+    if device != CPU or not can_run(model_file.read_metadata(path)):
+        return _load(path, mtime_ns, size_bytes, device)
     return quick_coder(*model_file.load(path))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from vqcodec import networks
 from vqcodec.coder import Coder
+from vqcodec.device import CPU, CUDA
 from vqcodec.encoder import ContextEncoder, Encoder
 from vqcodec.encoder.static import StaticEncoder
 from vqcodec.errors import ModelError, SettingsError
@@ -21,16 +24,19 @@ from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.exact.priors.base import tensors_under
 from vqcodec.exact.tiles import Rectangle
 from vqcodec.networks.error import error_slope
-from vqcodec.pinned import pinned_torch
+from vqcodec.pinned import full_precision, pinned_torch
 from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings
 from vqcodec.transform import Array, Transform
 
 
 class Codec(Coder):
-    """A Coder of any model, with its network and quantizer in torch."""
+    """A Coder of any model, with its network and quantizer in torch.
+
+    device: where the network computes, as torch names it. What is chosen and coded is on the processor.
+    """
 
     @pinned_torch()
-    def __init__(self, metadata: model_file.Metadata, arrays: model_file.Arrays) -> None:
+    def __init__(self, metadata: model_file.Metadata, arrays: model_file.Arrays, device: str = CPU) -> None:
         weights = {k: _tensor(v) for k, v in tensors_under(model_file.NETWORK_PREFIX, arrays).items()}
         try:
             prior = model_file.make_prior(metadata, arrays)
@@ -47,12 +53,14 @@ class Codec(Coder):
             raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
         self.network.eval().requires_grad_(False)
         self.quantizer.eval().requires_grad_(False)
-        super().__init__(metadata, prior, _encoder_for(prior, self.quantizer), _TorchTransform(self.network))
+        self.network.to(device)
+        transform = _TorchTransform(self.network, torch.device(device))
+        super().__init__(metadata, prior, _encoder_for(prior, self.quantizer), transform)
 
     @classmethod
-    def open(cls, model: str | Path | None = None) -> Codec:
+    def open(cls, model: str | Path | None = None, device: str = CPU) -> Codec:
         """Return the codec of a shipped model's name, a model file's path, or None for the default model."""
-        return cls(*model_file.load(model_file.resolve(model)))
+        return cls(*model_file.load(model_file.resolve(model)), device)
 
     def analyze(self, pixels: npt.NDArray[np.uint8], quality: float) -> Tensor:
         """Return latents z float32 [1, d, h, w] of pixels uint8 [H, W, 3], padded to whole blocks."""
@@ -64,10 +72,10 @@ class Codec(Coder):
 
 
 class _TorchTransform(Transform):
-    """A network of torch."""
+    """A network of torch, on the device that it lies on. Arrays go there and come back."""
 
-    def __init__(self, network: networks.Network) -> None:
-        self.network = network
+    def __init__(self, network: networks.Network, device: torch.device) -> None:
+        self.network, self.device = network, device
         self.stride, self.has_rates = network.stride, network.has_rates
 
     @property
@@ -80,35 +88,51 @@ class _TorchTransform(Transform):
         """The network's."""
         return self.network.synthesis_margin
 
-    @pinned_torch()
-    @torch.inference_mode()
     def analysis(self, x: Array, quality: float) -> Array:
         """See Transform.analysis."""
-        return _array(self.network.analysis(torch.from_numpy(x)[None], torch.tensor([quality])))
+        with _computing(self.device), torch.inference_mode():
+            return _array(self.network.analysis(self._batch(x), self._quality(quality)))
 
-    @pinned_torch()
-    @torch.inference_mode()
     def synthesis(self, z: Array, quality: float, inner: Rectangle | None = None) -> Array:
         """See Transform.synthesis."""
-        picture = _array(self.network.synthesis(torch.from_numpy(z)[None], torch.tensor([quality])))
+        with _computing(self.device), torch.inference_mode():
+            picture = _array(self.network.synthesis(self._batch(z), self._quality(quality)))
         return picture if inner is None else inner.of(picture, self.stride)
 
-    @pinned_torch()
     def error_slope(self, z: Array, x: Array, quality: float) -> tuple[Array, Array]:
         """See Transform.error_slope."""
-        latents, picture = torch.from_numpy(z)[None], torch.from_numpy(x)[None]
-        error, slope = error_slope(self.network, latents, picture, torch.tensor([quality]))
-        return _array(error), _array(slope)
+        with _computing(self.device):
+            found = error_slope(self.network, self._batch(z), self._batch(x), self._quality(quality))
+            error, slope = map(_array, found)
+        return error, slope
 
-    @pinned_torch()
     def rate_lambda(self, quality: float) -> float:
         """See Transform.rate_lambda."""
-        return self.network.rate_lambda(torch.tensor([quality])).item()
+        with _computing(self.device):
+            return self.network.rate_lambda(self._quality(quality)).item()
 
-    @pinned_torch()
     def gain(self, quality: float) -> Array:
         """See Transform.gain."""
-        return _array(self.network.gain(torch.tensor([quality])))
+        with _computing(self.device):
+            return _array(self.network.gain(self._quality(quality)))
+
+    def _batch(self, array: Array) -> Tensor:
+        return torch.from_numpy(array)[None].to(self.device)
+
+    def _quality(self, quality: float) -> Tensor:
+        return torch.tensor([quality], device=self.device)
+
+
+@contextmanager
+def _computing(device: torch.device) -> Iterator[None]:
+    """Compute in float32; a GPU without room is a MemoryError, as a processor's is."""
+    try:
+        with pinned_torch(), full_precision() if device.type == CUDA else nullcontext():
+            yield
+    except RuntimeError as error:
+        if "out of memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise
 
 
 def _encoder_for(prior: Prior, quantizer: Quantizer) -> Encoder:
@@ -120,7 +144,7 @@ def _encoder_for(prior: Prior, quantizer: Quantizer) -> Encoder:
 
 
 def _array(batch: Tensor) -> Array:
-    array: Array = batch[0].numpy()
+    array: Array = batch[0].cpu().numpy()
     return array
 
 

@@ -25,3 +25,17 @@ def pinned_torch() -> Iterator[None]:
         settings.enter_context(torch.inference_mode(False))
         settings.enter_context(torch.enable_grad())
         yield
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Let convolutions of CUDA take all of float32; TF32 has ten bits of a fraction, which can move a pixel's level.
+
+    The setting is the process's; what was set before is set again.
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from vqcodec.cli.console import no_bars, print_error, print_note, print_result
+from vqcodec.cli.devices import device_option, use_device
 from vqcodec.cli.jobs import C, Job, Naming, Outcome, Plan
 from vqcodec.cli.work import Done, Work, attempt
 from vqcodec.cores import THREADS_VARIABLE, threads
@@ -54,6 +55,7 @@ _MORE = (
         "--threads", metavar="N", type=click.IntRange(1, 1024),
         help="How many threads work at a time, all processes together; the cores there are, if not said.",
     ),
+    device_option,
     click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing."),
     click.option("--quiet", is_flag=True, help="Print errors only; with --json, results too."),
 )  # fmt: skip
@@ -71,6 +73,7 @@ def batch_options(command: C) -> C:
     def with_batch(**values: Any) -> None:
         if count := values.pop("threads"):
             os.environ[THREADS_VARIABLE] = str(count)
+        use_device(values.pop("device"), quiet=values["quiet"])
         batch = Batch(**{field.name: values.pop(field.name) for field in fields(Batch)})
         if batch.force and batch.skip_existing:
             raise click.UsageError("--force and --skip-existing exclude one another; give one of them")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from vqcodec.cli.console import AnyPath, print_error, print_result
+from vqcodec.cli.devices import device_option, use_device
 from vqcodec.cli.engines import PROCESSES, RAY
 from vqcodec.cores import cores
 from vqcodec.files import check_input
@@ -59,9 +60,12 @@ def split_numbers(ctx: click.Context, param: click.Parameter, value: str | None)
     "--engine", type=click.Choice((PROCESSES, RAY)), default=PROCESSES, show_default=True,
     help="What measures: --jobs processes of this machine, or actors of a Ray cluster.",
 )  # fmt: skip
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print the BD-rates as one line of JSON instead of a table.")
 @click.option("-f", "--force", is_flag=True, help="Start anew in a folder that holds other results.")
-def command(sources: tuple[Path, ...], jobs: int | None, engine: str, as_json: bool, **options: Any) -> None:
+def command(
+    sources: tuple[Path, ...], jobs: int | None, engine: str, device: str | None, as_json: bool, **options: Any
+) -> None:
     """Measure codecs on pictures: bytes of real files against quality.
 
     FOLDER gets results.json and results.csv (every picture, codec and quality, with seconds and
@@ -76,6 +80,7 @@ def command(sources: tuple[Path, ...], jobs: int | None, engine: str, as_json: b
     """
     if not any(os.path.exists(source) for source in sources):
         check_input(sources[0])
+    use_device(device)
     from vqcodec.evaluation.eval import report
     from vqcodec.evaluation.eval.run import Request, run
 

@@ -10,6 +10,7 @@ import click
 
 from vqcodec.cli.batch import Batch, run_plan
 from vqcodec.cli.console import STANDARD, AnyPath
+from vqcodec.cli.devices import device_option, use_device
 from vqcodec.cli.jobs import Job, Outcome, Plan, read_input
 from vqcodec.cli.keeping import color_option
 from vqcodec.cli.work import Work
@@ -32,9 +33,16 @@ if TYPE_CHECKING:
     help="Lay what is transparent over this color; the one that FILE was made with, if it was made with one.",
 )  # fmt: skip
 @click.option("--model", metavar="FILE|NAME", help="The model file, for files of a model that is not shipped.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def command(
-    original: str, packed: str, min_psnr_db: float | None, background: str, model: str | None, as_json: bool
+    original: str,
+    packed: str,
+    min_psnr_db: float | None,
+    background: str,
+    model: str | None,
+    device: str | None,
+    as_json: bool,
 ) -> None:
     """Decode FILE, a .vqc file, and compare it with PICTURE, its original.
 
@@ -48,6 +56,7 @@ def command(
     """
     if original == packed == STANDARD:
         raise SettingsError("'-' stands for one file; name the other one")
+    use_device(device)
     source, job = (Job(None if name == STANDARD else Path(name), None) for name in (original, packed))
     work = Work(partial(_verify, source=source, model=model, min_psnr_db=min_psnr_db, background=background))
     run_plan(Plan([job]), work, Batch(as_json=as_json))
