@@ -10,7 +10,7 @@ from typing import Any, Final
 from bad_vectors import INDEX_CRC, PRIOR, SECTIONS, Fault, patch, seal, section
 
 from vqcodec.exact.bitstream import container
-from vqcodec.exact.bitstream.sections import GRAY, INDICES, OVERLAY, PIXELS
+from vqcodec.exact.bitstream.sections import GRAY, HALVED, INDICES, OVERLAY, PIXELS
 
 WIDTH, HEIGHT = 20, 17
 AREA: Final = WIDTH * HEIGHT
@@ -28,6 +28,7 @@ def bad_pixel_files(good: Mapping[str, bytes]) -> Iterator[Fault]:
     for name, new, about in (
         ("two_pixels", whole + whole, "pixels twice"),
         ("pixels_and_indices", whole + section(INDICES, b""), "pixels and indices"),
+        ("pixels_half", whole + section(HALVED, b""), "pixels, and half the width and height"),
     ):
         yield Fault(name, "section", about, seal(header + new))
     yield Fault("pixels_tiled", "section", "pixels, and a tile code", patch(data, PRIOR, b"\x08"))

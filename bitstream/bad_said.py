@@ -11,7 +11,7 @@ import numpy as np
 from bad_vectors import SECTIONS, Fault, seal, section
 
 from vqcodec.exact.bitstream.header import varint
-from vqcodec.exact.bitstream.sections import ALPHA, EXIF, GRAY, MOST_STREAM_BYTES, XMP
+from vqcodec.exact.bitstream.sections import ALPHA, EXIF, GRAY, HALVED, MOST_STREAM_BYTES, XMP
 
 PIXELS: Final = 50 * 40
 LZMA: Final[dict[str, Any]] = {"id": lzma.FILTER_LZMA1, "preset": 9, "dict_size": 1 << 22, "lc": 3, "lp": 0, "pb": 0}
@@ -35,6 +35,8 @@ def bad_said_files(good: Mapping[str, bytes]) -> Iterator[Fault]:
 def _sections(base: bytes) -> Iterator[Fault]:
     packed = zlib.compress(b"packed", 9)
     for name, new, about in (
+        ("two_halves", section(HALVED, b"") * 2, "two sections that say half"),
+        ("long_half", section(HALVED, b"\2"), "a section that says half of one byte"),
         ("two_grays", section(GRAY, b"") * 2, "two gray sections"),
         ("long_gray", section(GRAY, b"\1"), "a gray section of one byte"),
         ("two_alphas", section(ALPHA, _alpha_of(bytes(PIXELS))) * 2, "two alphas"),

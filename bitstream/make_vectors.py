@@ -30,8 +30,8 @@ from vqcodec.exact.bitstream import container
 from vqcodec.exact.bitstream.ancillary import Ancillary
 from vqcodec.exact.bitstream.header import Header
 from vqcodec.exact.bitstream.pixels import Overlay, pack_overlay, pack_pixels
-from vqcodec.exact.bitstream.sections import COLOR_SPACE, ICC_PROFILE, INDICES, OVERLAY, PIXELS, Section
-from vqcodec.exact.headers import latent_grid
+from vqcodec.exact.bitstream.sections import COLOR_SPACE, HALVED, ICC_PROFILE, INDICES, OVERLAY, PIXELS, Section
+from vqcodec.exact.headers import Size, latent_grid
 from vqcodec.exact.indices import index_crc, tiles_crc
 from vqcodec.exact.priors import ContextPrior, StaticPrior
 from vqcodec.exact.tiles import tiles_of, write_streams
@@ -60,6 +60,7 @@ class FilePlan:
     colors: int = 0
     over: int = 0
     adaptive: bool = False
+    half: bool = False
 
 
 MODELS: Final = (
@@ -160,6 +161,10 @@ FILES: Final = (
     FilePlan(
         "context_adaptive_tiled", "context", 305, 280, 100, "tables that adapt, in 2 x 2 tiles", tile=16, adaptive=True
     ),
+    FilePlan("plain_half", "plain", 41, 33, 50, "half the width and height", half=True),
+    FilePlan("plain_half_1x1", "plain", 1, 1, 50, "half of one pixel, gray", extra=GRAY, extra_first=True, half=True),
+    FilePlan("context_half", "context", 530, 41, 37.5, "half, two tiles of 16 latents", tile=16, half=True),
+    FilePlan("plain_over_half", "plain", 41, 33, 50, "half, and an overlay of the whole", over=7, half=True),
     FilePlan("starts_adaptive", "starts", 190, 310, 66, "tables that adapt, two of three groups", adaptive=True),
 )
 
@@ -183,7 +188,7 @@ def make_file(
         payload = pack_pixels(pixels)
         assert payload is not None
         return _sealed(plan, metadata, arrays, zlib.crc32(pixels.tobytes()), Section(PIXELS, payload)), pixels
-    h, w = latent_grid(plan.height, plan.width, metadata.stride)
+    h, w = latent_grid(Size(plan.width, plan.height, plan.quality, is_halved=plan.half), metadata.stride)
     f, streams = metadata.factor, []
     indices = np.zeros((prior.planes, f * h, f * w), np.uint16)
     for tile in tiles_of((h, w), plan.tile):
@@ -195,7 +200,8 @@ def make_file(
         part = drawn.indices * np.uint16(not plan.zeros)
         streams.append((index_crc(part), used.encode(part, drawn.classes, plan.quality)))
         indices[:, f * tile.top : f * tile.bottom, f * tile.left : f * tile.right] = part
-    coded = [Section(INDICES, write_streams(streams) if plan.tile else streams[0][1])]
+    coded = [Section(HALVED, b"")] if plan.half else []
+    coded.append(Section(INDICES, write_streams(streams) if plan.tile else streams[0][1]))
     if plan.over:
         payload = pack_overlay(draw_overlay(plan))
         assert payload is not None

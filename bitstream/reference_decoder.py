@@ -12,7 +12,7 @@ import argparse
 import math
 import sys
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,7 +23,7 @@ from reference_cursor import Cursor, in_range
 from reference_model import Model, read_model
 from reference_pixels import unpack_overlay, unpack_pixels
 from reference_rans import DecodeError, Indices, Rans, require
-from reference_sections import GRAY, INDICES, OVERLAY, PIXELS, read_said, read_sections
+from reference_sections import GRAY, HALVED, INDICES, OVERLAY, PIXELS, read_said, read_sections
 from reference_static import Static, decode_static
 
 MAGIC: Final = b"\x89VQC\r\n\x1a\n"
@@ -179,6 +179,13 @@ def decode_tile(stream: bytes, prior: Static | Context, header: Header, tile: Ti
     return indices
 
 
+def coded(header: Header, sections: dict[int, bytes]) -> Header:
+    """The header of the picture that the indices are of, which may have half the width and height."""
+    if HALVED not in sections:
+        return header
+    return replace(header, width=(header.width + 1) // 2, height=(header.height + 1) // 2)
+
+
 def decode_indices(header: Header, model: Model, prior: Static | Context, payload: bytes) -> Indices:
     """uint16 [P, h', w'] out of the payload of the index section, held against its checksums."""
     (rows, columns), f = latent_grid(header, model), model.factor
@@ -228,7 +235,7 @@ def decode(vqc_bytes: bytes, model_bytes: bytes) -> Indices | npt.NDArray[np.uin
     if PIXELS in sections:
         found = decode_pixels(header, sections)
     else:
-        found = decode_indices(header, model, prior, sections[INDICES])
+        found = decode_indices(coded(header, sections), model, prior, sections[INDICES])
     decode_overlay(header, sections)
     read_said(sections, header.height, header.width)
     return found

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from reference_cursor import Cursor
 from reference_rans import DecodeError, require
 
-INDICES, PIXELS, OVERLAY, ICC, COLOR, GRAY, ALPHA, EXIF, XMP = 1, 2, 3, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
-KNOWN: Final = (INDICES, PIXELS, OVERLAY, ICC, COLOR, GRAY, ALPHA, EXIF, XMP)
-LENGTHS: Final = {COLOR: 1, GRAY: 0}  # of the payloads that always have the same
+INDICES, PIXELS, OVERLAY, HALVED, ICC, COLOR, GRAY, ALPHA, EXIF, XMP = 1, 2, 3, 4, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
+KNOWN: Final = (INDICES, PIXELS, OVERLAY, HALVED, ICC, COLOR, GRAY, ALPHA, EXIF, XMP)
+LENGTHS: Final = {COLOR: 1, GRAY: 0, HALVED: 0}  # of the payloads that always have the same
 MAX_UNPACKED: Final = 1 << 24
 LZMA: Final = {"id": lzma.FILTER_LZMA1, "dict_size": 1 << 22, "lc": 3, "lp": 0, "pb": 0}
 
@@ -43,6 +43,7 @@ def read_sections(cursor: Cursor) -> dict[int, bytes]:
     found = (INDICES in payloads) + (PIXELS in payloads)
     require(found == 1, "section", f"The file has {found} sections of indices or pixels, and not one.")
     require(not {PIXELS, OVERLAY} <= payloads.keys(), "section", "The file has an overlay over pixels without loss.")
+    require(not {PIXELS, HALVED} <= payloads.keys(), "section", "The file has half the size of pixels without loss.")
     for kind, length in LENGTHS.items():
         fits = kind not in payloads or len(payloads[kind]) == length
         require(fits, "section", f"Section 0x{kind:02x} has not {length} bytes.")

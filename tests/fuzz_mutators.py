@@ -79,7 +79,7 @@ def _with_index_crc(body: bytes) -> bytes:
         header = read_header(reader)
         parsed = container.read(_sealed(body))
         ours, _ = models_for(header.fingerprint)
-        h, w = indices.latent_grid(header.height, header.width, ours[0].stride)
+        h, w = indices.latent_grid(indices.size_of(parsed), ours[0].stride)
         if header.tile or h * w > 1 << 10:
             return body
         if parsed.pixels is None:

@@ -116,8 +116,7 @@ def check_parts(parsed: container.Container, ours: Ours) -> None:
     """Decode the first channels of the last latent, which leaves streams early; only a VqcError may come of it."""
     if parsed.pixels is not None:
         return
-    header = parsed.header
-    grid = indices.latent_grid(header.height, header.width, ours[0].stride)
+    grid = indices.latent_grid(indices.size_of(parsed), ours[0].stride)
     corner = tiles_of(grid, 1)[-1]
     for channels in (1, 3):
         try:
@@ -129,7 +128,7 @@ def check_parts(parsed: container.Container, ours: Ours) -> None:
 def check_stream(parsed: container.Container, ours: Ours, other: Theirs, header: Any) -> None:
     """Hold the indices of both decoders together where only the checksum of a picture without tiles is wrong."""
     metadata, prior = ours
-    grid = indices.latent_grid(header.height, header.width, metadata.stride)
+    grid = indices.latent_grid(indices.size_of(parsed), metadata.stride)
     decoded = indices.prior_of(parsed.header, prior).decode(parsed.indices, grid, parsed.header.quality)
     tile = reference.Tile("", 0, 0, *grid)
     found = reference.decode_tile(parsed.indices, other[1], header, tile)
@@ -193,7 +192,7 @@ def check_archive(data: bytes) -> str:
 
 def is_large(height: int, width: int, metadata: Metadata) -> bool:
     """Return whether a picture takes the decoders more than a few milliseconds."""
-    h, w = indices.latent_grid(height, width, metadata.stride)
+    h, w = indices.latent_grid(indices.Size(width, height, 50), metadata.stride)
     count = h * w * metadata.factor**2 * metadata.planes
     most_latents = MOST_CONTEXT if metadata.prior == "context" else MOST_INDICES
     return height * width > MOST_PIXELS or count > MOST_INDICES or h * w > most_latents

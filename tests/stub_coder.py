@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 40, 60
 SAMPLES = 3 * HEIGHT * WIDTH
 PICTURE = Picture(np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8))
 STEADY = [round(400 * 1.015**place) for place in range(len(QUALITIES))]
-OVER = b"+"
+OVER, HALF = b"+", b"/"
 FALLING = [36 * (200 - place) for place in range(len(QUALITIES))]
 
 
@@ -26,8 +26,9 @@ class StubCoder:
 
     def __init__(self, sizes_bytes: Sequence[int] = STEADY, errors: Sequence[int] = FALLING, saved: float = 0) -> None:
         self.sizes_bytes, self.errors, self.saved = sizes_bytes, errors, saved
-        self.made: list[tuple[float, int, bool]] = []
+        self.made: list[tuple[float, int, bool, bool]] = []
         self.exact_bytes: int | None = None
+        self.half_share = 1.0
         self.over: Drawn | None = None
         self.over_bytes, self.over_share, self.over_errors = 0, 1.0, 1.0
 
@@ -50,11 +51,18 @@ class StubCoder:
         """The PSNR of a file."""
         return 10 * math.log10(255**2 * SAMPLES / self.errors[place])
 
-    def compress(self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None) -> bytes:
-        """Return a file whose first byte is the quality, and whose last says whether there are drawn parts over it."""
+    def compress(
+        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None, half: bool = False
+    ) -> bytes:
+        """Return a file whose first byte is the quality, and whose last says whether there are drawn parts over it.
+
+        Of half the width and height it ends otherwise, and takes `half_share` of the bytes.
+        """
         assert drawn is None or drawn is self.over
-        self.made.append((quality, effort, drawn is not None))
+        self.made.append((quality, effort, drawn is not None, half))
         place = QUALITIES.index(quality)
+        if half:
+            return bytes([place]).ljust(int(self.half_share * self.size_bytes(place, effort)), HALF)
         if drawn is None:
             return bytes([place]).ljust(self.size_bytes(place, effort), b"\0")
         return bytes([place]).ljust(self.over_size_bytes(place, effort), OVER)
@@ -67,10 +75,10 @@ class StubCoder:
         return Picture(pixels.reshape(HEIGHT, WIDTH, 3))
 
     def trial(
-        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None
+        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None, half: bool = False
     ) -> tuple[bytes, Callable[[], Picture]]:
         """Return a file, and what decodes it."""
-        data = self.compress(picture, quality, effort, drawn)
+        data = self.compress(picture, quality, effort, drawn, half)
         return data, lambda: self.decompress(data)
 
     def drawn_parts(self, picture: Picture) -> Drawn | None:
@@ -83,16 +91,18 @@ class StubCoder:
 
     def count(self, effort: int) -> int:
         """How many files of an effort were made."""
-        return sum(made == effort for _, made, _ in self.made)
+        return sum(made == effort for _, made, _, _ in self.made)
 
-    def seek(self, goal: Goal, effort: int = DEFAULT_EFFORT) -> Trial:
+    def seek(self, goal: Goal, effort: int = DEFAULT_EFFORT, half: bool = False) -> Trial:
         """Seek, and check what holds for every goal."""
         self.made.clear()
         ticks: list[None] = []
-        found = seek(self, PICTURE, goal, effort, lambda: ticks.append(None))
+        found = seek(self, PICTURE, goal, effort, lambda: ticks.append(None), half=half)
         assert len(set(self.made)) == len(self.made) == len(ticks)
-        assert len(ticks) <= max_trials(goal, effort) * (1 if self.over is None else 2)
-        assert found.is_lossless or (found.quality, found.effort, found.has_overlay) in self.made
+        kinds = (1 if self.over is None else 2) + any(made[3] for made in self.made)
+        assert len(ticks) <= max_trials(goal, effort) * kinds
+        assert found.is_lossless or (found.quality, found.effort, found.has_overlay, found.is_halved) in self.made
+        assert found.is_halved == found.data.endswith(HALF)
         assert found.has_overlay == found.data.endswith(OVER)
         assert found.quality == QUALITIES[found.data[0]]
         return found

@@ -48,7 +48,7 @@ def test_limits_are_kept_and_the_best_file_made_is_returned(seed: int, effort: i
     for limit in LIMITS[40::7]:
         found = coder.seek(Goal(max_bytes=limit), effort)
         assert len(found.data) <= limit
-        made = [(e == effort, q) for q, e, _ in coder.made if coder.size_bytes(QUALITIES.index(q), e) <= limit]
+        made = [(e == effort, q) for q, e, *_ in coder.made if coder.size_bytes(QUALITIES.index(q), e) <= limit]
         assert (found.effort == effort, found.quality) == max(made)
         found = coder.seek(Goal(target_bpp=bpp(limit)), effort)
         assert len(found.data) <= 1.005 * limit
@@ -145,7 +145,7 @@ def test_an_expensive_effort_uses_the_room_that_it_frees(effort: int) -> None:
         assert found.quality == max(q for q, size in zip(QUALITIES, sizes, strict=True) if size <= limit)
         assert found.effort == effort
         assert coder.count(effort) <= MAX_EXPENSIVE
-        assert {e for _, e, _ in coder.made} == {effort, SCOUT_EFFORT}
+        assert {e for _, e, *_ in coder.made} == {effort, SCOUT_EFFORT}
     assert coder.seek(Goal(target_psnr_db=coder.psnr_db(60)), effort).quality == QUALITIES[60]
 
 
@@ -239,3 +239,30 @@ def test_the_profile_counts(tiny_codec: Codec, pixels: npt.NDArray[np.uint8]) ->
     assert len(found.data) <= limit and container.read(found.data).icc == profile
     with pytest.raises(TargetError, match="the smallest file has"):
         seek(tiny_codec, Picture(pixels, profile), Goal(max_bytes=500))
+
+
+def test_half_the_size_only_where_no_quality_of_the_whole_is_small_enough() -> None:
+    coder = StubCoder()
+    coder.half_share = 0.3
+    smallest = coder.size_bytes(0)
+    assert not coder.seek(Goal(max_bytes=smallest)).is_halved
+    for goal in (Goal(max_bytes=smallest - 1), Goal(target_bpp=bpp(smallest - 10)), Goal(60, max_bytes=smallest - 1)):
+        found = coder.seek(goal)
+        assert found.is_halved
+        assert any("half the width and height" in note for note in found.notes)
+        nearest = [place for place in range(len(QUALITIES)) if int(0.3 * coder.size_bytes(place)) < smallest]
+        assert abs(QUALITIES.index(found.quality) - nearest[-1]) < 4
+        assert len(found.data) < smallest
+    assert len(found.notes) == 2, "that the quality is lower, and that it is half"
+    with pytest.raises(TargetError, match=str(int(0.3 * smallest))):
+        coder.seek(Goal(max_bytes=50))
+    assert not coder.seek(Goal(target_psnr_db=coder.psnr_db(0))).is_halved
+
+
+def test_half_the_size_where_it_is_asked_for() -> None:
+    coder = StubCoder()
+    coder.half_share = 0.3
+    for goal in (Goal(), Goal(20), Goal(max_bytes=1000), Goal(target_psnr_db=coder.psnr_db(60))):
+        found = coder.seek(goal, half=True)
+        assert found.is_halved and not found.notes
+        assert all(half for *_, half in coder.made)

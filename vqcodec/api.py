@@ -54,6 +54,7 @@ def compress(
     background: str | None = None,
     strip: str = "none",
     lossy: bool = False,
+    half: bool = False,
 ) -> bytes:
     """Return the .vqc file of an image.
 
@@ -73,7 +74,8 @@ def compress(
     A drawn picture (a flat color, a page of text, a screen, a diagram) is stored without loss where that takes at
     most 16 bytes more, or keeps the size that is asked for. Drawn parts around a photograph, as on a page of the web,
     are stored so over the indices of the rest where that takes fewer bytes. With `lossy` neither is done, so that a
-    file has indices, and nothing else for pixels.
+    file has indices, and nothing else for pixels. Where a size is asked for that no quality keeps, half the width and
+    height are coded, which are shown enlarged; with `half` always, and all pixels with loss.
 
     model: a name, a path, or what `load_coder` returned. Without it files are of the shipped `perceptual`, which is
     made for looks, and for `target_psnr` of `photo`, which is made for least squared error.
@@ -88,7 +90,7 @@ def compress(
     picture = stripped(read_picture(image, background=background), strip)
     wanted = goal.model if model is None else model
     coder = load_coder(wanted) if isinstance(wanted, str | Path) else wanted
-    found = seek(coder, picture, goal, effort, lossy=lossy)
+    found = seek(coder, picture, goal, effort, lossy=lossy, half=half)
     for note in (*picture.notes, *found.notes):
         warnings.warn(note, VqcWarning, stacklevel=2)
     return found.data

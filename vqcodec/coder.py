@@ -55,7 +55,7 @@ from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.stored import encode_pixels
 from vqcodec.exact.tiles import Rectangle, Tile, tiles_of
 from vqcodec.heap import trim
-from vqcodec.image import Drawn, Picture, Strips, drawn_parts, drawn_pixels, picture_with
+from vqcodec.image import Drawn, Picture, Strips, coded_pixels, drawn_parts, drawn_pixels, picture_with
 from vqcodec.runtime.transform import PhotoTransform
 from vqcodec.transform import Array, Transform
 
@@ -84,26 +84,28 @@ class Coder:
         quality: float = DEFAULT_QUALITY,
         effort: int = DEFAULT_EFFORT,
         drawn: Drawn | None = None,
+        half: bool = False,
     ) -> bytes:
         """Return the .vqc file of a picture at a quality of 1..100 in steps of 0.5.
 
         effort 0..9: more of it takes longer; 1 makes the file smaller than 0, and from there on the picture is better
         at the same quality. Pictures of more than TILED_LATENTS latents are cut into tiles, unless the analysis sees
         the whole picture. drawn: what `drawn_parts` returns of the picture, which the file then has without loss.
+        half: code half the width and height, which a decoder shows enlarged: for files of less than 0.1 bpp.
         """
-        size = self._size(picture.pixels, quality, TILED_LATENTS)
+        size = self._size(picture.pixels, quality, TILED_LATENTS, half)
         with memory_errors(size):
-            chosen = self._choose_tiles(_under(picture, drawn), size, check_effort(effort))
+            chosen = self._choose_tiles(coded_pixels(picture, drawn, half), size, check_effort(effort))
             return self._file(chosen, size, picture, drawn)
 
     def trial(
-        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None
+        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None, half: bool = False
     ) -> tuple[bytes, Callable[[], Picture]]:
         """Return the file that `compress` makes, and what returns its picture, from codes that are still in memory."""
-        size, codes = self._size(picture.pixels, quality, TILED_LATENTS), []
+        size, codes = self._size(picture.pixels, quality, TILED_LATENTS, half), []
 
         def kept() -> Iterator[tuple[Tile, Choice]]:
-            for tile, choice in self._choose_tiles(_under(picture, drawn), size, check_effort(effort)):
+            for tile, choice in self._choose_tiles(coded_pixels(picture, drawn, half), size, check_effort(effort)):
                 codes.append((tile, choice.codes))
                 yield tile, choice
 
@@ -178,7 +180,7 @@ class Coder:
         """Return pixels uint8 [H, W, 3] for indices."""
         with memory_errors(encoded.size):
             size = encoded.size
-            tile = tiles_of(latent_grid(size.height, size.width, self.transform.stride), 0)[0]
+            tile = tiles_of(latent_grid(size, self.transform.stride), 0)[0]
             return self._shower(size.quality).show([(tile, encoded.choice.codes)], whole(size), size)
 
     def pack(self, encoded: PictureChoice, ancillary: Ancillary = NOTHING) -> bytes:
@@ -199,13 +201,14 @@ class Coder:
             return 0
         return effort if self.metadata.proximal else min(effort, 1)
 
-    def _size(self, pixels: npt.NDArray[np.uint8], quality: float, most: int) -> Size:
+    def _size(self, pixels: npt.NDArray[np.uint8], quality: float, most: int, half: bool = False) -> Size:
         """Return what a file will say of pixels uint8 [H, W, 3], which are cut into tiles above `most` latents."""
         height, width = pixels.shape[:2]
-        check_size(height, width, self.metadata)
-        h, w = latent_grid(height, width, self.transform.stride)
+        size = Size(width, height, check_quality(quality), is_halved=half)
+        check_size(size, self.metadata)
+        h, w = latent_grid(size, self.transform.stride)
         is_cut = self.transform.analysis_margin is not None and h * w > most
-        return Size(width, height, check_quality(quality), TILE if is_cut else 0)
+        return size._replace(tile=TILE) if is_cut else size
 
     def _file(self, parts: Parts, size: Size, picture: Picture, drawn: Drawn | None) -> bytes:
         """Return the file of a picture's tiles."""
@@ -215,7 +218,7 @@ class Coder:
     def _choose_tiles(self, pixels: npt.NDArray[np.uint8], size: Size, effort: int) -> Iterator[tuple[Tile, Choice]]:
         """Return the tiles of pixels uint8 [H, W, 3] with what is chosen for each; a whole picture is one tile."""
         stride, margin = self.transform.stride, self.transform.analysis_margin or 0
-        grid = latent_grid(size.height, size.width, stride)
+        grid = latent_grid(size, stride)
         tiles = tiles_of(grid, size.tile)
         if EFFORT_STEPS[self.useful_effort(effort)]:
             self.transform.prepare(size.quality, "error_slope")
@@ -276,11 +279,6 @@ class Coder:
         x = np.moveaxis(pixels, 2, 0).astype(np.float32, order="C")
         x /= np.float32(255)
         return np.pad(x, ((0, 0), (0, -height % stride), (0, -width % stride)), mode="edge")
-
-
-def _under(picture: Picture, drawn: Drawn | None) -> npt.NDArray[np.uint8]:
-    """Return the pixels uint8 [H, W, 3] that indices are chosen for."""
-    return picture.pixels if drawn is None else drawn.under
 
 
 def _with_bar(choices: Iterator[Choice], tiles: int) -> Iterator[Choice]:

@@ -1,4 +1,4 @@
-"""What a file should be, and a file that was made for it; rate_control.py finds the one for the other.
+"""What a file should be, a file that was made for it, and who makes it; rate_control.py finds the one for the other.
 
     goal                  the file that is chosen
     max_bytes             the highest quality whose whole file has at most so many bytes
@@ -12,6 +12,9 @@ Of a drawn picture a file without loss takes the place of one of a quality, or w
 than 16 bytes. Where a size is all that is asked for it is the answer if it keeps that, since no other is better. Of a
 picture with drawn parts files are made with these without loss over indices, and without; the better one is chosen.
 
+Where a size is asked for that no quality keeps, half the width and height are coded, which a decoder shows enlarged: at
+the size of the smallest other file that looks worse, but it goes on to a quarter of that.
+
 Files are made by the shipped model for looks; where a PSNR is asked for, by the one for least squared error.
 
 Scores are of what is seen: of pictures with transparency both are laid over white, as `vqc verify` does.
@@ -20,10 +23,13 @@ Scores are of what is seen: of pictures with transparency both are laid over whi
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from vqcodec.choices import DEFAULT_QUALITY, MODEL_FOR_LOOKS, MODEL_FOR_PSNR, check_quality
 from vqcodec.errors import SettingsError
+from vqcodec.image import Drawn, Picture
 from vqcodec.scores import PSNR, SSIMULACRA2, Score
 
 QUALITIES = tuple(half_steps / 2 for half_steps in range(2, 201))
@@ -96,7 +102,8 @@ class Trial:
     """A .vqc file and what made it; its score if the goal has one, and sentences on what was not met.
 
     is_lossless: whether it has the pixels themselves and no indices, so that quality and effort changed nothing.
-    has_overlay: whether it has drawn parts without loss over its indices.
+    has_overlay: whether it has drawn parts without loss over its indices. is_halved: whether these are of half the
+    width and height.
     """
 
     quality: float
@@ -106,3 +113,24 @@ class Trial:
     notes: tuple[str, ...] = ()
     is_lossless: bool = False
     has_overlay: bool = False
+    is_halved: bool = False
+
+
+class Compressor(Protocol):
+    """What rate control needs of a Coder."""
+
+    def compress(
+        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None, half: bool = False
+    ) -> bytes:
+        """Return the .vqc file of a picture, whose drawn parts may be without loss, or which may be coded at half."""
+
+    def trial(
+        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None, half: bool = False
+    ) -> tuple[bytes, Callable[[], Picture]]:
+        """Return the same, and what returns the picture in it, for which more is kept in memory."""
+
+    def drawn_parts(self, picture: Picture) -> Drawn | None:
+        """Return the drawn parts of a picture, or None where there are none."""
+
+    def without_loss(self, picture: Picture, quality: float) -> bytes | None:
+        """Return a file that has the picture's pixels without loss, or None where it is not drawn."""

@@ -16,11 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from vqcodec.choices import DEFAULT_EFFORT, check_effort
 from vqcodec.errors import TargetError
-from vqcodec.goals import QUALITIES, Goal, Trial
+from vqcodec.goals import QUALITIES, Compressor, Goal, Trial
 from vqcodec.image import Drawn, Picture, shown
 
 SCOUT_EFFORT, MAX_SCOUTS = 1, 4
@@ -40,24 +40,6 @@ _WORTH_BYTES = 16
 """What a file with indices may have less than one without loss: of a flat color it may, and comes back as another."""
 
 
-class Compressor(Protocol):
-    """What rate control needs of a Coder."""
-
-    def compress(self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None) -> bytes:
-        """Return the .vqc file of a picture, whose drawn parts may be without loss."""
-
-    def trial(
-        self, picture: Picture, quality: float, effort: int, drawn: Drawn | None = None
-    ) -> tuple[bytes, Callable[[], Picture]]:
-        """Return the same, and what returns the picture in it, for which more is kept in memory."""
-
-    def drawn_parts(self, picture: Picture) -> Drawn | None:
-        """Return the drawn parts of a picture, or None where there are none."""
-
-    def without_loss(self, picture: Picture, quality: float) -> bytes | None:
-        """Return a file that has the picture's pixels without loss, or None where it is not drawn."""
-
-
 def seek(
     coder: Compressor,
     picture: Picture,
@@ -66,34 +48,41 @@ def seek(
     on_trial: Callable[[], object] = lambda: None,
     *,
     lossy: bool = False,
+    half: bool = False,
 ) -> Trial:
     """Return the file of a picture that meets a goal best; TargetError where none does, SettingsError without an extra.
 
     Files are made one after the other; `on_trial` is called after each that has indices. The result has effort 1 where
-    no file of the wanted effort keeps the limit and one of that does. With `lossy` it has indices, nothing over them.
+    no file of the wanted effort keeps the limit and one of that does. With `lossy` it has indices, nothing over them;
+    with `half` indices of half the width and height, which without it only files have that are smaller than all others.
     """
     check_effort(effort)
     goal.measure.check_extra()
-    exact = None if lossy else _exact(coder, picture, goal, effort)
+    exact = None if lossy or half else _exact(coder, picture, goal, effort)
     if exact is not None and goal.start is None and goal.least is None:
         return exact
     trials = _Trials(coder, picture, goal, on_trial, exact)
-    kinds = trials.kinds(lossy)
+    kinds = (_Kind(half=True),) if half else trials.kinds(lossy)
     count = len(QUALITIES)
     if goal.start is not None:
         count = goal.start
-        asked = min((trials.trial(count, effort, drawn) for drawn in kinds), key=lambda trial: len(trial.data))
+        asked = min((trials.trial(count, effort, kind) for kind in kinds), key=lambda trial: len(trial.data))
         if exact is not None and len(exact.data) <= len(asked.data) + _WORTH_BYTES:
             return exact
         if not trials.too_much(asked):
             return asked
-    for drawn in kinds:
-        _Search(trials, drawn).run(count, effort)
-    return trials.best(effort)
+    for kind in kinds:
+        _Search(trials, kind).run(count, effort)
+    if goal.least is None and not trials.within():
+        _Search(trials, _Kind(half=True)).run(len(QUALITIES), effort)
+    return trials.best(effort, said=not half)
 
 
 def max_trials(goal: Goal, effort: int) -> int:
-    """Return how many files `seek` makes at most, not counting one without loss; of drawn parts twice as many."""
+    """Return how many files `seek` makes at most, not counting one without loss.
+
+    Of drawn parts twice as many, and as many again where a size needs half the width and height.
+    """
     if goal.start is not None and goal.max_bytes is None:
         return 1
     scouts = MAX_SCOUTS if effort > SCOUT_EFFORT else 0
@@ -120,6 +109,13 @@ def _most(effort: int) -> int:
     return MAX_EXPENSIVE if effort >= EXPENSIVE_EFFORT else _MOST
 
 
+class _Kind(NamedTuple):
+    """What a file has over its indices, and whether these are of half the width and height."""
+
+    drawn: Drawn | None = None
+    half: bool = False
+
+
 class _Seen(NamedTuple):
     """How much the file of a place in QUALITIES is too much, in a unit; below 0 where it is not."""
 
@@ -135,33 +131,37 @@ class _Trials:
         self, coder: Compressor, picture: Picture, goal: Goal, on_trial: Callable[[], object], exact: Trial | None
     ) -> None:
         self.coder, self.picture, self.goal, self.on_trial, self.exact = coder, picture, goal, on_trial, exact
-        self.trials: dict[tuple[int, int, bool], Trial] = {}
+        self.trials: dict[tuple[int, int, bool, bool], Trial] = {}
         self.bytes_per_bpp = _area(picture) / 8
         self.score_of = goal.measure.load()
         self.limit_bytes = goal.limit_bytes(_area(picture))
         if exact is not None and goal.least is not None:
             self.limit_bytes = max(1, len(exact.data) - 1 - _WORTH_BYTES)  # which has a logarithm
 
-    def kinds(self, lossy: bool) -> tuple[Drawn | None, ...]:
+    def kinds(self, lossy: bool) -> tuple[_Kind, ...]:
         """Return what files may have over their indices: nothing, and drawn parts where there are some."""
         drawn = None if lossy else self.coder.drawn_parts(self.picture)
-        return (None,) if drawn is None else (None, drawn)
+        return (_Kind(),) if drawn is None else (_Kind(), _Kind(drawn))
 
-    def trial(self, place: int, effort: int, drawn: Drawn | None) -> Trial:
+    def trial(self, place: int, effort: int, kind: _Kind) -> Trial:
         """Return the file of one quality and kind, made only once."""
-        key = place, effort, drawn is not None
+        key = place, effort, kind.drawn is not None, kind.half
         if key not in self.trials:
-            self.trials[key] = self._made(QUALITIES[place], effort, drawn)
+            made = self._made(QUALITIES[place], effort, kind)
+            self.trials[key] = replace(made, has_overlay=kind.drawn is not None, is_halved=kind.half)
             self.on_trial()
         return self.trials[key]
 
-    def _made(self, quality: float, effort: int, drawn: Drawn | None) -> Trial:
+    def _made(self, quality: float, effort: int, kind: _Kind) -> Trial:
         if self.goal.least is None:
-            data = self.coder.compress(self.picture, quality, effort, drawn)
-            return Trial(quality, effort, data, has_overlay=drawn is not None)
-        data, decoded = self.coder.trial(self.picture, quality, effort, drawn)
+            return Trial(quality, effort, self.coder.compress(self.picture, quality, effort, *kind))
+        data, decoded = self.coder.trial(self.picture, quality, effort, *kind)
         score = self.score_of(*shown(self.picture, decoded())) if len(data) <= self.limit_bytes else None
-        return Trial(quality, effort, data, score, has_overlay=drawn is not None)
+        return Trial(quality, effort, data, score)
+
+    def within(self) -> list[Trial]:
+        """Return the files that keep the limit."""
+        return [trial for trial in self.trials.values() if len(trial.data) <= self.limit_bytes]
 
     def too_much(self, trial: Trial) -> bool:
         """Whether a lower quality is to be tried next: the file is too large, or its score high enough."""
@@ -171,9 +171,12 @@ class _Trials:
         """Whether a file has the score that is the target; False where there is no such target."""
         return self.goal.least is not None and trial.score is not None and trial.score >= self.goal.least
 
-    def best(self, effort: int) -> Trial:
-        """Return the best file that keeps the limit, or the exact one; TargetError where there is none."""
-        within = [trial for trial in self.trials.values() if len(trial.data) <= self.limit_bytes]
+    def best(self, effort: int, said: bool) -> Trial:
+        """Return the best file that keeps the limit, or the exact one; TargetError where there is none.
+
+        said: whether a note says that it has half the width and height.
+        """
+        within = self.within()
         kinds = [[trial for trial in within if trial.has_overlay == kind] for kind in (False, True)]
         bests = (max(kind, key=lambda trial: self._rank(trial, effort)) for kind in kinds if kind)
         best = max(bests, key=lambda trial: self._rank_of_kind(trial, effort), default=None)
@@ -186,7 +189,10 @@ class _Trials:
             raise TargetError(self._too_low(max(trial.score for trial in within if trial.score is not None)))
         if missed or self.goal.quality is not None:
             note = f"the quality is lower than asked for, to keep within {self.goal.max_bytes:,} bytes"
-            return replace(best, notes=(note,))
+            best = replace(best, notes=(note,))
+        if best.is_halved and said:
+            note = "half the width and height are coded, since no quality of the whole is small enough"
+            best = replace(best, notes=(*best.notes, note))
         return best
 
     def _rank(self, trial: Trial, effort: int) -> tuple[Any, ...]:
@@ -225,8 +231,8 @@ class _Trials:
 class _Search:
     """The way through the files of one kind, as far as these are not known yet."""
 
-    def __init__(self, trials: _Trials, drawn: Drawn | None) -> None:
-        self.trials, self.goal, self.drawn = trials, trials.goal, drawn
+    def __init__(self, trials: _Trials, kind: _Kind) -> None:
+        self.trials, self.goal, self.kind = trials, trials.goal, kind
         self.rise: dict[str, float] = {}
 
     def run(self, count: int, effort: int) -> None:
@@ -255,7 +261,7 @@ class _Search:
             if high - low <= 1:
                 break
             place = min(max(place, low + 1), high - 1)
-            trial = self.trials.trial(place, effort, self.drawn)
+            trial = self.trials.trial(place, effort, self.kind)
             seen.append(_Seen(place, *self._excess(trial)))
             if self.trials.too_much(trial):
                 high = place

@@ -65,6 +65,10 @@ SUFFIX = ".vqc"
     help="Leave out EXIF and XMP (all), or the places in them (gps).",
 )  # fmt: skip
 @click.option("--lossy", is_flag=True, help="Store what is drawn with loss too, even where the file gets larger.")
+@click.option(
+    "--half", is_flag=True,
+    help="Code half the width and height, which are shown enlarged; without it only where a size needs it.",
+)  # fmt: skip
 @keeping_flags
 @click.option("--psnr", is_flag=True, help="Measure the PSNR of each file for the --manifest.")
 @collection_options
@@ -90,7 +94,7 @@ def command(
 
     A drawn picture (a flat color, a page of text, a screen, a diagram) is stored without loss where that takes at
     most 16 bytes more, or keeps the size that is asked for; so are drawn parts around a photograph, where that
-    takes fewer bytes.
+    takes fewer bytes. Where a size is asked for that no quality keeps, half the width and height are coded.
 
     \b
     vqc compress photo.png -o photo.vqc
@@ -135,6 +139,7 @@ class _Options(NamedTuple):
     background: str | None
     strip: str
     lossy: bool
+    half: bool
     preserve: bool
 
 
@@ -144,7 +149,7 @@ def _run_collection(collection: Collection, goal: Goal, options: _Options, psnr:
     from vqcodec.image import is_picture_name
 
     convert = partial(_convert, goal=goal, options=options, psnr=psnr)
-    kept = {name: getattr(options, name) for name in ("model", "effort", "background", "strip", "lossy")}
+    kept = {name: getattr(options, name) for name in ("model", "effort", "background", "strip", "lossy", "half")}
     fingerprint = model_file.read_metadata(model_file.resolve(options.model)).fingerprint
     said = {"vqc": "compress", **asdict(goal), **kept, "fingerprint": fingerprint, "psnr": psnr}
     prepare = partial(_open_model, options.model)
@@ -188,7 +193,8 @@ def _convert(name: str, data: bytes, goal: Goal, options: _Options, psnr: bool) 
 
     coder = _open_model(options.model)
     picture = stripped(read_picture(data, name, background=options.background), options.strip)
-    found = seek(coder, picture, goal, coder.useful_effort(options.effort), lossy=options.lossy)
+    effort = coder.useful_effort(options.effort)
+    found = seek(coder, picture, goal, effort, lossy=options.lossy, half=options.half)
     height, width = picture.pixels.shape[:2]
     facts: dict[str, Any] = {"width": width, "height": height, "quality": found.quality, "effort": found.effort}
     if found.score is not None:
@@ -197,6 +203,8 @@ def _convert(name: str, data: bytes, goal: Goal, options: _Options, psnr: bool) 
         facts["lossless"] = True
     if found.has_overlay:
         facts["overlay"] = True
+    if found.is_halved:
+        facts["halved"] = True
     if psnr:
         facts["psnr_db"] = round(psnr_db(*shown(picture, coder.decompress(found.data))), 3)
     return found.data, facts | ({"notes": picture.notes} if picture.notes else {})
@@ -225,6 +233,7 @@ def _compress(job: Job, goal: Goal, options: _Options) -> Outcome:
         "effort": found.effort,
         "lossless": found.is_lossless,
         "overlay": found.has_overlay,
+        "halved": found.is_halved,
         **({} if found.score is None else {goal.measure.name: found.score}),
         "input_bytes": input_bytes,
         "bytes": len(found.data),
@@ -246,11 +255,11 @@ def _seek(job: Job, coder: Coder, picture: Picture, goal: Goal, options: _Option
     effort = coder.useful_effort(options.effort)
     trials = max_trials(goal, effort)
     if trials == 1:
-        return seek(coder, picture, goal, effort, lossy=options.lossy)
+        return seek(coder, picture, goal, effort, lossy=options.lossy, half=options.half)
     from tqdm import tqdm
 
     with tqdm(total=trials, desc=job.name, unit="try", leave=False, disable=None) as bar:
-        return seek(coder, picture, goal, effort, bar.update, lossy=options.lossy)
+        return seek(coder, picture, goal, effort, bar.update, lossy=options.lossy, half=options.half)
 
 
 def _found(goal: Goal, found: Trial) -> str:
@@ -260,5 +269,5 @@ def _found(goal: Goal, found: Trial) -> str:
     if found.is_lossless:
         return ", without loss"
     quality = f", quality {found.quality:g}" if max_trials(goal, found.effort) > 1 else ""
-    drawn = ", drawn parts without loss" if found.has_overlay else ""
-    return drawn + (quality if found.score is None else f"{quality}, {goal.measure.said.format(found.score)}")
+    kind = ", drawn parts without loss" if found.has_overlay else ", half the size" if found.is_halved else ""
+    return kind + (quality if found.score is None else f"{quality}, {goal.measure.said.format(found.score)}")

@@ -102,7 +102,9 @@ def _describe(name: str, facts: dict[str, Any]) -> Iterator[str]:
 def _quality(facts: dict[str, Any]) -> str:
     if facts["lossless"]:
         return "without loss"
-    return f"{facts['quality']:g} of 100" + (", drawn parts without loss" if facts["overlay"] else "")
+    drawn = ", drawn parts without loss" if facts["overlay"] else ""
+    half = ", half the width and height, shown enlarged" if facts["halved"] else ""
+    return f"{facts['quality']:g} of 100{drawn}{half}"
 
 
 def _channels(facts: dict[str, Any]) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -50,8 +51,9 @@ def command(output: str, size: str, quality: float, seed: int, model: str | None
         check_output(job.target, force)
     width, height = _sides(size)
     codec = load_model(model)
-    h, w = latent_grid(height, width, codec.metadata.stride)
-    wanted = Size(width, height, check_quality(quality), TILE if h * w > TILED_LATENTS else 0)
+    wanted = Size(width, height, check_quality(quality))
+    if math.prod(latent_grid(wanted, codec.metadata.stride)) > TILED_LATENTS:
+        wanted = wanted._replace(tile=TILE)
     encoded = tokens.sample(seed, wanted, codec.metadata, codec.prior)
     written, _ = as_file(codec, encoded, NOTHING, suffix)
     write_output(job, written, force)

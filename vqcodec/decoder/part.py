@@ -52,7 +52,7 @@ WHOLE = Part()
 
 def picture_of_part(parsed: Container, metadata: Metadata, prior: Prior, shower: Shower, part: Part) -> Picture:
     """Return a part of the picture in a parsed file, of which only the tiles that it needs are decoded."""
-    size = size_of(parsed.header)
+    size = size_of(parsed)
     window = part.window(size)
     with memory_errors(size):
         with closing(decode_codes(parsed, metadata, prior, shower.needed(window, size))) as codes:
@@ -67,14 +67,14 @@ def picture_of_part(parsed: Container, metadata: Metadata, prior: Prior, shower:
 
 
 def comes_in_strips(parsed: Container, part: Part) -> bool:
-    """Return whether a part of the picture in a parsed file can be shown in strips: tiled, and nothing laid over it."""
-    is_plain = parsed.pixels is None and parsed.overlay is None and not parsed.has_alpha
+    """Return whether a part of the picture in a parsed file comes in strips: tiled, not halved, nothing laid over."""
+    is_plain = parsed.pixels is None and parsed.overlay is None and not parsed.has_alpha and not parsed.is_halved
     return is_plain and parsed.header.tile > 0 and part.thumbnail is None
 
 
 def strips_of_part(parsed: Container, metadata: Metadata, prior: Prior, shower: Shower, part: Part) -> Strips:
     """Return the same part as `picture_of_part`, for which `comes_in_strips` is true, as strips yet to be decoded."""
-    size = size_of(parsed.header)
+    size = size_of(parsed)
     window = part.window(size)
 
     def pixels() -> Generator[npt.NDArray[np.uint8], None, None]:
@@ -86,7 +86,7 @@ def strips_of_part(parsed: Container, metadata: Metadata, prior: Prior, shower: 
 
 def stored_picture_of_part(parsed: Container, metadata: Metadata, part: Part) -> Picture:
     """Return a part of the picture in a parsed file that has its pixels without loss, all of which are decoded."""
-    size = size_of(parsed.header)
+    size = size_of(parsed)
     window = part.window(size)
     with memory_errors(size):
         place = window.slices()

@@ -15,9 +15,13 @@ from vqcodec.exact.headers import Size, latent_grid
 from vqcodec.exact.indices import join
 from vqcodec.exact.tiles import Rectangle, Tile, tiles_of
 from vqcodec.heap import trim
+from vqcodec.image import resized
 
 SYNTHESIS_TILE = 64
 """Side in latents of the tiles that are made at a time; codes are held of as many rows. Wider ones are no quicker."""
+
+_LOBES = 4
+"""Pixels beside those that a window covers at half its size which count for it: three lobes of Lanczos and a half."""
 
 Synthesis = Callable[[npt.NDArray[Any], Rectangle], npt.NDArray[np.float32]]
 """Codes of a rectangle [d, h, w], and the latents in it that are wanted -> their picture float32, about 0..1."""
@@ -40,10 +44,10 @@ class Shower(NamedTuple):
 
     def needed(self, window: Rectangle, size: Size) -> Rectangle:
         """Return the latents that the pixels of a window depend on."""
-        grid = latent_grid(size.height, size.width, self.stride)
+        grid = latent_grid(size, self.stride)
         if self.margin is None:
             return tiles_of(grid, 0)[0]
-        return window.covered(self.stride).widened(grid, self.margin)
+        return _coded(window, size).covered(self.stride).widened(grid, self.margin)
 
     def show(self, codes: Codes, window: Rectangle, size: Size) -> npt.NDArray[np.uint8]:
         """Return pixels uint8 [H, W, 3] of a window for the codes of the tiles that it needs.
@@ -51,13 +55,14 @@ class Shower(NamedTuple):
         The synthesis goes tile by tile, whether or not the file is cut: its memory is what limits a decoder. For the
         same reason codes are let go as soon as all that sees them is shown.
         """
-        pixels = np.empty((*window.grid, 3), np.uint8)
-        for place, tile in self._tiles(codes, window, size):
+        seen = _coded(window, size)
+        pixels = np.empty((*seen.grid, 3), np.uint8)
+        for place, tile in self._tiles(codes, seen, size.coded):
             pixels[place.slices()] = tile
-        return pixels
+        return doubled(pixels, seen, window) if size.is_halved else pixels
 
     def strips(self, codes: Codes, window: Rectangle, size: Size) -> Iterator[npt.NDArray[np.uint8]]:
-        """Yield the same pixels in strips [h, W, 3] from above, each a row of the synthesis' tiles."""
+        """Yield the same pixels in strips [h, W, 3] from above, each a row of the synthesis' tiles; never halved."""
         width = window.grid[1]
         for place, tile in self._tiles(codes, window, size):
             if place.left == 0:
@@ -111,6 +116,20 @@ class _Held:
 def _reaches(last: Tile, seen: Rectangle) -> bool:
     """Whether the tiles up to a last one cover the lower right corner of a rectangle."""
     return last.bottom >= seen.bottom and last.right >= seen.right
+
+
+def _coded(window: Rectangle, size: Size) -> Rectangle:
+    """Return what of the picture that was coded a window shows."""
+    if not size.is_halved:
+        return window
+    return window.covered(2).widened((size.coded.height, size.coded.width), _LOBES)
+
+
+def doubled(pixels: npt.NDArray[np.uint8], seen: Rectangle, window: Rectangle) -> npt.NDArray[np.uint8]:
+    """Return pixels uint8 [h, w, 3] of a window of a picture, of which `pixels` are what is seen at half its size."""
+    left, right = (side / 2 - seen.left for side in (window.left, window.right))
+    upper, lower = (side / 2 - seen.top for side in (window.top, window.bottom))
+    return resized(pixels, window.grid, (left, upper, right, lower))
 
 
 def whole(size: Size) -> Rectangle:

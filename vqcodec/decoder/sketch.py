@@ -30,14 +30,15 @@ def sketch_of_part(parsed: Container, metadata: Metadata, prior: Prior, path: Li
     """Return a part of the picture in a parsed file, nearly as it would be; None where it is too large for this.
 
     Of the tiles that it needs only the first channels are decoded, so that their checksums are not checked. Under alpha
-    a sketch has no colors that could go with those of an overlay, so then there is none.
+    a sketch has no colors that could go with those of an overlay, so then there is none; nor of what is coded at half
+    its size, which takes little time as it is.
     """
-    size = size_of(parsed.header)
+    size = size_of(parsed)
     window = part.window(size)
     grid = part.grid(window)
     stride = path.basis.shape[2]
     cells = next((n for n in _CELLS if max(grid) * stride <= n * max(window.grid)), None)
-    if cells is None or (parsed.overlay is not None and parsed.has_alpha):
+    if cells is None or size.is_halved or (parsed.overlay is not None and parsed.has_alpha):
         return None
     with memory_errors(size):
         held = window.covered(stride)

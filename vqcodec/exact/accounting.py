@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from vqcodec.exact.bitstream.container import CRC_BYTES, Container
 from vqcodec.exact.bitstream.header import Header, varint
 from vqcodec.exact.bitstream.sections import SECTION_NAMES
-from vqcodec.exact.headers import check_model, check_size, latent_grid
+from vqcodec.exact.headers import check_model, check_size, latent_grid, size_of
 from vqcodec.exact.metadata import Metadata
 
 if TYPE_CHECKING:
@@ -104,9 +104,10 @@ def index_storage(parsed: Container, metadata: Metadata, prior: Prior | None) ->
     """
     header = parsed.header
     check_model(header, metadata)
-    check_size(header.height, header.width, metadata)
+    size = size_of(parsed)
+    check_size(size, metadata)
     class_bits, entropy_bits = _entropy(parsed, metadata, prior) if prior else (None, None)
-    h, w = latent_grid(header.height, header.width, metadata.stride)
+    h, w = latent_grid(size, metadata.stride)
     paper_bits = h * w * _choices(header) * math.log2(header.K)
     stages = header.depth if header.layout == "stages" else 1
     # Where a decoder interpolates, the encoder looks for h w codevectors.
@@ -195,6 +196,7 @@ def analyze(parsed: Container, metadata: Metadata | None, prior: Prior | None) -
         "adaptive": header.adaptive,
         "tile": header.tile,
         "quality": header.quality,
+        "halved": parsed.is_halved,
         "lossless": is_lossless,
         "overlay": parsed.overlay is not None,
         "bytes": parsed.size_bytes,

@@ -10,16 +10,28 @@ from vqcodec.exact.bitstream.header import MAX_INDICES, Header
 from vqcodec.exact.metadata import Metadata
 
 if TYPE_CHECKING:
+    from vqcodec.exact.bitstream.container import Container
     from vqcodec.exact.priors import Prior
 
 
 class Size(NamedTuple):
-    """What a file says of a picture besides its indices: pixels, quality 1..100, side of the tiles in latents or 0."""
+    """What a file says of a picture besides its indices: pixels, quality 1..100, side of the tiles in latents or 0.
+
+    is_halved: the indices are of the picture at half its width and height, rounded up.
+    """
 
     width: int
     height: int
     quality: float
     tile: int = 0
+    is_halved: bool = False
+
+    @property
+    def coded(self) -> Size:
+        """The same of the picture that the indices are of."""
+        if not self.is_halved:
+            return self
+        return self._replace(width=-(-self.width // 2), height=-(-self.height // 2), is_halved=False)
 
 
 def make_header(size: Size, metadata: Metadata, prior: Prior, crc: int) -> Header:
@@ -64,18 +76,23 @@ def check_fingerprint(fingerprint: bytes, metadata: Metadata) -> None:
         )
 
 
-def check_size(height: int, width: int, metadata: Metadata) -> None:
+def check_size(size: Size, metadata: Metadata) -> None:
     """Raise FormatError for a picture with more indices than the format allows, before memory is asked for."""
-    cells = math.ceil(height / metadata.stride) * math.ceil(width / metadata.stride) * metadata.factor**2
+    cells = math.prod(latent_grid(size, metadata.stride)) * metadata.factor**2
     if cells * metadata.planes > MAX_INDICES:
-        raise FormatError(f"{width} x {height} pixels need {cells * metadata.planes} indices; at most 2^29 are allowed")
+        coded = size.coded
+        raise FormatError(
+            f"{coded.width} x {coded.height} pixels need {cells * metadata.planes} indices; at most 2^29 are allowed"
+        )
 
 
-def size_of(header: Header) -> Size:
-    """Return what a header says of the picture."""
-    return Size(header.width, header.height, header.quality, header.tile)
+def size_of(parsed: Container) -> Size:
+    """Return what a file says of the picture."""
+    header = parsed.header
+    return Size(header.width, header.height, header.quality, header.tile, parsed.is_halved)
 
 
-def latent_grid(height: int, width: int, stride: int) -> tuple[int, int]:
-    """Return the height h and width w of the latents of a picture of height x width pixels."""
-    return math.ceil(height / stride), math.ceil(width / stride)
+def latent_grid(size: Size, stride: int) -> tuple[int, int]:
+    """Return the height h and width w of the latents of a picture."""
+    coded = size.coded
+    return math.ceil(coded.height / stride), math.ceil(coded.width / stride)

@@ -67,7 +67,8 @@ def encode_tiles(
     used, data = min(by_prior, key=lambda pair: sum(map(len, pair[1])))
     streams = list(zip(crcs, data, strict=True))
     header = make_header(size, metadata, used, tiles_crc(streams) if size.tile else crcs[0])
-    return container.write(header, write_streams(streams) if size.tile else data[0], ancillary, overlay)
+    payload = write_streams(streams) if size.tile else data[0]
+    return container.write(header, payload, ancillary, overlay, size.is_halved)
 
 
 def prior_of(header: Header, prior: Prior) -> Prior:
@@ -77,7 +78,7 @@ def prior_of(header: Header, prior: Prior) -> Prior:
 
 def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> PictureChoice:
     """Return the indices in a parsed .vqc file; FormatError or ModelError where they are not what was encoded."""
-    return assemble(decode_tiles(parsed, metadata, prior), size_of(parsed.header), metadata)
+    return assemble(decode_tiles(parsed, metadata, prior), size_of(parsed), metadata)
 
 
 def assemble(parts: Parts, size: Size, metadata: Metadata) -> PictureChoice:
@@ -136,11 +137,11 @@ def decode_tiles(
 
 def _streams(parsed: Container, metadata: Metadata, needed: Rectangle | None) -> Iterator[tuple[Tile, int, bytes]]:
     """Yield the tiles that have a part of a rectangle of latents, or all, each with its checksum and stream."""
-    header = parsed.header
+    header, size = parsed.header, size_of(parsed)
     check_model(header, metadata)
-    check_size(header.height, header.width, metadata)
-    _check_untiled(header, metadata)
-    tiles = tiles_of(_grid(size_of(header), metadata), header.tile)
+    check_size(size, metadata)
+    _check_untiled(size, metadata)
+    tiles = tiles_of(_grid(size, metadata), header.tile)
     streams = read_streams(parsed.indices, len(tiles)) if header.tile else [(header.index_crc, parsed.indices)]
     if header.tile and tiles_crc(streams) != header.index_crc:
         raise FormatError("the tiles' checksums do not match the header's; the file is damaged")
@@ -154,9 +155,9 @@ def most_untiled(metadata: Metadata) -> int:
     return PRIORS[metadata.prior].most_untiled
 
 
-def _check_untiled(header: Header, metadata: Metadata) -> None:
-    h, w = _grid(size_of(header), metadata)
-    if not header.tile and h * w > most_untiled(metadata):
+def _check_untiled(size: Size, metadata: Metadata) -> None:
+    h, w = _grid(size, metadata)
+    if not size.tile and h * w > most_untiled(metadata):
         raise FormatError(f"{h} x {w} latents without tiles; with a context prior at most 2^13 are allowed")
 
 
@@ -171,7 +172,7 @@ def tiles_crc(streams: list[tuple[int, bytes]]) -> int:
 
 
 def _grid(size: Size, metadata: Metadata) -> tuple[int, int]:
-    return latent_grid(size.height, size.width, metadata.stride)
+    return latent_grid(size, metadata.stride)
 
 
 def _decode(decode: Callable[[bytes, tuple[int, int], float], T], data: bytes, tile: Tile, header: Header) -> T:

@@ -4,7 +4,7 @@ names        text [N], paths below the folder that the pictures came from
 indices      uint16 [N, P, h', w'] where all pictures have the same grid, or one after the other in one dimension
 shapes       int64 [N, 3], the P, h', w' of each
 classes, class_shapes      likewise uint8 [N, h, w] and int64 [N, 2], where the prior is static
-width, height, quality, tile   [N]
+width, height, quality, tile, halved   [N]
 fingerprint, model, ...    of the one model of all, as in tokens.py
 icc, sections    uint8 [n], those of the pictures one after the other, with icc_bytes and sections_bytes [N], 0 for none
 """
@@ -24,7 +24,7 @@ from vqcodec.errors import FormatError
 from vqcodec.exact.model_file import Metadata
 from vqcodec.exact.tokens import Tokens, from_values, npz_errors, said_of_model
 
-_NUMBERS: dict[str, Any] = {"width": np.int64, "height": np.int64, "quality": np.float64, "tile": np.int64}
+_NUMBERS: dict[str, Any] = dict.fromkeys(("width", "height", "tile", "halved"), np.int64) | {"quality": np.float64}
 _GRIDS = {"indices": "shapes", "classes": "class_shapes"}
 _EXTRAS = ("icc", "sections")
 _MOST_BYTES = 1 << 34
@@ -71,7 +71,7 @@ def from_npz(data: bytes) -> list[tuple[str, Tokens]]:
 
 def _pictures(values: Mapping[str, npt.NDArray[Any]]) -> Iterator[tuple[str, Tokens]]:
     names = [str(name) for name in values["names"]]
-    columns: dict[str, Any] = {key: values[key] for key in _NUMBERS}
+    columns: dict[str, Any] = {key: values[key] for key in _NUMBERS if key in values}
     for key, shapes in _GRIDS.items():
         if key == "indices" or key in values:
             columns[key] = _divided(key, values[key], values[shapes])

@@ -2,12 +2,13 @@
 
 indices      uint16 [P, h', w'], values 0..K-1
 classes      uint8 [h, w], what chose the tables, where the prior is static
-width, height, quality, tile       of the picture and its file
+width, height, quality, tile, halved       of the picture and its file
 fingerprint, model                 of the model; K, m, d_star, beta, mode, depth, method of its quantizer
 icc          uint8 [n], the ICC profile, where there is one
 sections     uint8 [n], other optional sections (gray, alpha, EXIF, XMP) as they stand in the file, where it has any
 
-`tile`, `icc` and `sections` may be missing. What describes model and quantizer besides the fingerprint is for people.
+`tile`, `halved`, `icc` and `sections` may be missing. What describes model and quantizer besides the fingerprint is for
+people.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ _MOST = {
     "icc": MOST_STREAM_BYTES + _HEAD_BYTES,
     "sections": _MOST_SECTION_BYTES,
 }
-_SMALL = ("width", "height", "quality", "tile", "fingerprint")
+_SMALL = ("width", "height", "quality", "tile", "halved", "fingerprint")
 _QUANTIZER = ("K", "m", "d_star", "beta", "mode", "depth")
 
 
@@ -90,7 +91,8 @@ def said_of_model(metadata: Metadata) -> dict[str, Any]:
 
 def said_of_picture(encoded: PictureChoice, prior: Prior, ancillary: Ancillary = NOTHING) -> dict[str, Any]:
     """Return a picture's indices and what else its file says of it, by the names in an .npz."""
-    values: dict[str, Any] = {"indices": encoded.choice.indices, **encoded.size._asdict()}
+    size = encoded.size._asdict()
+    values: dict[str, Any] = {"indices": encoded.choice.indices, "halved": int(size.pop("is_halved")), **size}
     if prior.free_classes:
         values["classes"] = encoded.choice.classes
     if ancillary.icc:
@@ -147,8 +149,8 @@ def complete(tokens: Tokens, metadata: Metadata, prior: Prior) -> PictureChoice:
     check_fingerprint(tokens.fingerprint, metadata)
     size = tokens.size
     make_header(size, metadata, prior, crc=0)
-    check_size(size.height, size.width, metadata)
-    grid = latent_grid(size.height, size.width, metadata.stride)
+    check_size(size, metadata)
+    grid = latent_grid(size, metadata.stride)
     shape = (metadata.planes, *(metadata.factor * side for side in grid))
     indices = _checked("indices", tokens.indices, shape, prior.K).astype(np.uint16)
     classes = _classes(tokens.classes, grid, prior.free_classes)
@@ -162,13 +164,13 @@ def complete(tokens: Tokens, metadata: Metadata, prior: Prior) -> PictureChoice:
 def sample(seed: int, size: Size, metadata: Metadata, prior: Prior) -> PictureChoice:
     """Return a picture drawn from the prior: its file is as likely as the prior's tables say."""
     make_header(size, metadata, prior, crc=0)
-    check_size(size.height, size.width, metadata)
+    check_size(size, metadata)
     noise = np.random.PCG64(seed)
 
     def draw(tile: Tile) -> tuple[Tile, Choice]:
         return tile, prior.sample(noise, tile.grid, size.quality)
 
-    grid = latent_grid(size.height, size.width, metadata.stride)
+    grid = latent_grid(size, metadata.stride)
     return assemble(map(draw, tiles_of(grid, size.tile)), size, metadata)
 
 
@@ -197,7 +199,11 @@ def _check_head(file: zipfile.ZipFile, name: str) -> None:
 
 
 def _size(said: Mapping[str, Any]) -> Size:
-    size = Size(_whole(said["width"]), _whole(said["height"]), float(said["quality"]), _whole(said.get("tile", 0)))
+    width, height, quality = _whole(said["width"]), _whole(said["height"]), float(said["quality"])
+    halved = _whole(said.get("halved", 0))
+    if halved not in (0, 1):
+        raise FormatError(f"the .npz says halved={halved}; choose 0 or 1")
+    size = Size(width, height, quality, _whole(said.get("tile", 0)), bool(halved))
     if not 1 <= size.quality <= 100 or size.quality % 0.5:
         raise FormatError(f"the .npz says quality={size.quality:g}; choose 1..100 in half steps")
     for name, side in (("width", size.width), ("height", size.height)):

@@ -27,7 +27,7 @@ from vqcodec.image import depth, jpeg, plugins
 from vqcodec.image import png as png_file
 from vqcodec.image.alpha import DEFAULT_BACKGROUND, filled, flattened, parse_color, shown, split_alpha
 from vqcodec.image.color import to_rgb
-from vqcodec.image.drawn import Drawn, drawn_parts, drawn_pixels
+from vqcodec.image.drawn import Drawn, coded_pixels, drawn_parts, drawn_pixels
 from vqcodec.image.kinds import kind_of
 from vqcodec.image.metadata import STRIP, oriented, other_metadata, stripped
 from vqcodec.image.parts import laid_over, part_with, resized, weighted_part
@@ -44,6 +44,7 @@ __all__ = [
     "Picture",
     "Strips",
     "check_no_picture",
+    "coded_pixels",
     "drawn_parts",
     "drawn_pixels",
     "find_pictures",

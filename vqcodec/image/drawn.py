@@ -13,6 +13,7 @@ import numpy.typing as npt
 from vqcodec.exact.bitstream import raw_lzma
 from vqcodec.exact.bitstream.pixels import Overlay, pack_overlay
 from vqcodec.image.alpha import filled
+from vqcodec.image.parts import halved
 from vqcodec.image.picture import Picture
 
 Pixels = npt.NDArray[np.uint8]
@@ -40,6 +41,12 @@ class Drawn(NamedTuple):
     overlay: Overlay
     packed: bytes
     under: Pixels
+
+
+def coded_pixels(picture: Picture, drawn: Drawn | None, half: bool) -> Pixels:
+    """Return the pixels uint8 [H, W, 3] that indices are chosen for; with `half` as many less on each side."""
+    pixels = picture.pixels if drawn is None else drawn.under
+    return halved(pixels) if half else pixels
 
 
 def drawn_pixels(picture: Picture) -> Pixels | None:

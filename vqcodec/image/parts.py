@@ -26,6 +26,13 @@ def resized(pixels: Pixels, grid: tuple[int, int], box: tuple[float, float, floa
     return np.array(image.resize(grid[::-1], Image.Resampling.LANCZOS, box))
 
 
+def halved(pixels: Pixels) -> Pixels:
+    """Return pixels uint8 [H, W, 3] at half the height and width, rounded up: the last of an odd side counts twice."""
+    height, width = pixels.shape[:2]
+    even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return resized(even, (even.shape[0] // 2, even.shape[1] // 2))
+
+
 def part_with(pixels: Pixels, said: Ancillary, place: tuple[slice, slice]) -> Picture:
     """Return the picture of decoded pixels that show what is at `place` in a picture of which a file says this.
 

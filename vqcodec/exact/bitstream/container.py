@@ -14,6 +14,7 @@ from vqcodec.exact.bitstream.sections import (
     ALPHA,
     COLOR_SPACE,
     GRAY,
+    HALVED,
     ICC_PROFILE,
     INDICES,
     OPTIONAL,
@@ -55,6 +56,11 @@ class Container:
         return self._payload(OVERLAY)
 
     @property
+    def is_halved(self) -> bool:
+        """Whether the indices are of the picture at half its width and height."""
+        return HALVED in self._by_type
+
+    @property
     def icc(self) -> bytes | None:
         """The ICC profile, unpacked or made of its number, or None: the pixels are sRGB."""
         return unpack_icc(self._by_type)
@@ -89,10 +95,17 @@ class Container:
         return {section.type: section for section in self.sections}
 
 
-def write(header: Header, indices: bytes, ancillary: Ancillary = NOTHING, overlay: bytes | None = None) -> bytes:
+def write(
+    header: Header,
+    indices: bytes,
+    ancillary: Ancillary = NOTHING,
+    overlay: bytes | None = None,
+    is_halved: bool = False,
+) -> bytes:
     """Return a complete .vqc file; InputError for what is too long for one."""
+    halved = [Section(HALVED, b"")] if is_halved else []
     drawn = [] if overlay is None else [Section(OVERLAY, overlay)]
-    return write_sections(header, [Section(INDICES, indices), *drawn, *ancillary.sections])
+    return write_sections(header, [*halved, Section(INDICES, indices), *drawn, *ancillary.sections])
 
 
 def write_sections(header: Header, sections: Iterable[Section]) -> bytes:
@@ -122,13 +135,15 @@ def read(data: bytes | bytearray | memoryview) -> Container:
 
 
 def _check_content(header: Header, types: set[int]) -> None:
-    """Raise FormatError for a file that has not either indices or pixels, or beside pixels tiles or an overlay."""
+    """Raise FormatError for a file that has not either indices or pixels, or beside pixels what goes with indices."""
     if not types & {INDICES, PIXELS}:
         raise FormatError("the file has no index section and no pixels; it is damaged")
     if {INDICES, PIXELS} <= types:
         raise FormatError("the file has indices and pixels, of which one is right; it is damaged")
     if {PIXELS, OVERLAY} <= types:
         raise FormatError("the file has an overlay over pixels that are without loss already; it is damaged")
+    if {PIXELS, HALVED} <= types:
+        raise FormatError("the file says half the size of pixels that are without loss; it is damaged")
     if PIXELS in types and header.tile:
         raise FormatError("the header says tiles, of which pixels without loss have none; the file is damaged")
 
@@ -165,5 +180,6 @@ def _check_sections(sections: dict[int, Section]) -> None:
         raise FormatError("the color space section is not one byte; the file is damaged")
     if {ICC_PROFILE, COLOR_SPACE} <= sections.keys():
         raise FormatError("the file has an ICC profile and a color space, of which one is right; it is damaged")
-    if GRAY in sections and sections[GRAY].payload:
-        raise FormatError("the gray section is not empty; the file is damaged")
+    for kind in (GRAY, HALVED):
+        if kind in sections and sections[kind].payload:
+            raise FormatError(f"the {SECTION_NAMES[kind]} section is not empty; the file is damaged")

@@ -8,12 +8,13 @@ from typing import NamedTuple
 from vqcodec.errors import FormatError, InputError
 
 OPTIONAL = 0x80
-INDICES, PIXELS, OVERLAY = 0x01, 0x02, 0x03
+INDICES, PIXELS, OVERLAY, HALVED = 0x01, 0x02, 0x03, 0x04
 ICC_PROFILE, COLOR_SPACE, GRAY, ALPHA, EXIF, XMP = 0x81, 0x82, 0x83, 0x84, 0x85, 0x86
 SECTION_NAMES = {
     INDICES: "indices",
     PIXELS: "pixels",
     OVERLAY: "overlay",
+    HALVED: "halved",
     ICC_PROFILE: "ICC profile",
     COLOR_SPACE: "color space",
     GRAY: "gray",
