@@ -59,6 +59,9 @@ def pairs(paths: list[Path], codec: EvalCodec, names: list[str]) -> Iterator[Pai
 def table(found: list[Pair], name: str, names: list[str]) -> Iterator[str]:
     """The lines of a Markdown table: a row for each measure."""
     there = [pair for pair in found if pair.ours is not None]
+    if not there:
+        yield f"no picture of {len(found)} has a file of ours as small as that of {name}"
+        return
     rates: Any = [(pair.theirs_bpp, pair.ours_bpp) for pair in there]
     theirs_bpp, ours_bpp = np.mean(rates, axis=0)
     halved = sum(pair.halved for pair in there)

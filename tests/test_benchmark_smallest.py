@@ -25,4 +25,7 @@ def test_more_is_better_or_less_as_the_measure_has_it(smallest: Any) -> None:
     head, *lines = smallest.table(found, "avif", ["ssimulacra2", "butteraugli"])
     assert head == "3 pictures, 2 of which have a file of ours, 1 at half the size: 0.2000 bpp of avif, 0.1900 of ours"
     assert lines[2] == "| ssimulacra2 | -30 | -20 | 2 of 3 |"
+    assert list(smallest.table(found[2:], "webp", ["ssimulacra2"])) == [
+        "no picture of 1 has a file of ours as small as that of webp"
+    ]
     assert lines[3] == "| butteraugli | 6 | 7 | 0 of 3 |"

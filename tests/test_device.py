@@ -18,7 +18,7 @@ from vqcodec.codec import Codec, _TorchTransform
 from vqcodec.device import DEVICE_VARIABLE, chosen
 from vqcodec.errors import SettingsError
 from vqcodec.image import Picture
-from vqcodec.pinned import full_precision
+from vqcodec.pinned import _precisions, pinned_gpu
 
 GPUS = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 Pixels = npt.NDArray[np.uint8]
@@ -162,12 +162,26 @@ def test_a_gpu_without_room_is_a_memory_error_and_other_faults_are_not() -> None
         failing("shapes differ").analysis(np.zeros((3, 16, 16), np.float32), 50.0)
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_tf32_is_off_and_then_as_it_was(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", before)
-    with full_precision():
-        assert not torch.backends.cudnn.allow_tf32
-    assert torch.backends.cudnn.allow_tf32 == before
+@pytest.mark.parametrize("before", ["tf32", "ieee", "none"])
+def test_a_gpu_computes_in_all_of_float32_and_then_as_it_was(before: str) -> None:
+    """The settings of CUDA are there without it; one that the older names cannot express is left alone too."""
+    settings = [(place, name) for place, name, _ in _precisions()]
+    kept = [getattr(place, name) for place, name in settings]
+    wanted = before if settings[0][1] == "fp32_precision" else before == "tf32"
+    try:
+        for place, name in settings:
+            setattr(place, name, wanted)
+        with pinned_gpu(torch.device("cuda")):
+            assert [getattr(place, name) for place, name in settings] == [full for *_, full in _precisions()]
+        assert [getattr(place, name) for place, name in settings] == [wanted] * 2
+    finally:
+        for (place, name), value in zip(settings, kept, strict=True):
+            setattr(place, name, value)
+
+
+def test_a_model_that_a_gpu_cannot_take_is_said(tiny_model: Path) -> None:
+    with pytest.raises(SettingsError, match="choose --device cpu"):
+        Codec.open(tiny_model, "nowhere")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from vqcodec.exact.bitstream.container import Container
 from vqcodec.exact.bitstream.sections import HALVED, Section
 from vqcodec.exact.tiles import Rectangle
 from vqcodec.image import Picture
+from vqcodec.image.parts import halved
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -78,6 +79,16 @@ def test_lanczos_by_its_formula() -> None:
     wanted = np.einsum("yi,ixc->yxc", weights(27, 14), rows).round().clip(0, 255)
     found = doubled(small, Rectangle(0, 14, 0, 11), Rectangle(0, 27, 0, 22))
     assert np.abs(found - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("band", [1, 7, 20])
+def test_bands_of_rows_change_nothing(band: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(band).integers(0, 256, (63, 40, 3), np.uint8)
+    seen, window = Rectangle(3, 66, 0, 40), Rectangle(11, 121, 5, 80)
+    whole = halved(pixels).astype(int), doubled(pixels, seen, window).astype(int)
+    monkeypatch.setattr("vqcodec.image.parts._BAND", band)
+    for found, wanted in zip((halved(pixels), doubled(pixels, seen, window)), whole, strict=True):
+        assert np.abs(found - wanted).max() <= 1
 
 
 def test_parts_are_those_of_the_whole(coder: Coder, context_model: Path) -> None:

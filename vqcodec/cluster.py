@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from vqcodec.cores import THREADS_VARIABLE, cores
+from vqcodec.device import DEVICE_VARIABLE
 from vqcodec.errors import SettingsError, VqcError
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ def in_ray(
         quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
         here = {"address": "local", "num_cpus": max(count, cores()), "include_dashboard": False}
         ray.init(**quiet, **({} if "RAY_ADDRESS" in os.environ else here))
-    work = pickle.dumps((do, prepare))
+    work = pickle.dumps((do, prepare, os.environ.get(DEVICE_VARIABLE)))
     while some := dict(enumerate(islice(items, _ITEMS_AT_A_TIME))):
         # Those that were lost with an item that no actor survives come back one by one.
         for together in (max(1, min(_MOST_OF_A_TASK, len(some) // (count * _TASKS_OF_AN_ACTOR))), 1):
@@ -80,7 +81,9 @@ class _Actor:
 
     def __init__(self, work: bytes) -> None:
         os.environ.setdefault(THREADS_VARIABLE, "1")
-        self.do, prepare = pickle.loads(work)
+        self.do, prepare, device = pickle.loads(work)
+        if device:  # a cluster that was there before has an environment of its own
+            os.environ[DEVICE_VARIABLE] = device
         if prepare is not None:
             prepare()
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vqcodec import networks
 from vqcodec.coder import Coder
-from vqcodec.device import CPU, CUDA
+from vqcodec.device import CPU
 from vqcodec.encoder import ContextEncoder, Encoder
 from vqcodec.encoder.static import StaticEncoder
 from vqcodec.errors import ModelError, SettingsError
@@ -24,7 +24,7 @@ from vqcodec.exact.priors import ContextPrior, Prior, StaticPrior
 from vqcodec.exact.priors.base import tensors_under
 from vqcodec.exact.tiles import Rectangle
 from vqcodec.networks.error import error_slope
-from vqcodec.pinned import full_precision, pinned_torch
+from vqcodec.pinned import pinned_gpu, pinned_torch
 from vqcodec.quantizers import Fixed, Quantizer, QuantizerSettings
 from vqcodec.transform import Array, Transform
 
@@ -53,7 +53,11 @@ class Codec(Coder):
             raise ModelError(f"the model says stride {metadata.stride}, its network has {self.network.stride}")
         self.network.eval().requires_grad_(False)
         self.quantizer.eval().requires_grad_(False)
-        self.network.to(device)
+        try:
+            self.network.to(device)
+        except RuntimeError as error:
+            why = str(error).splitlines()[0]
+            raise SettingsError(f"{device} takes no model ({why}); choose --device cpu, or fewer --jobs") from error
         transform = _TorchTransform(self.network, torch.device(device))
         super().__init__(metadata, prior, _encoder_for(prior, self.quantizer), transform)
 
@@ -127,7 +131,7 @@ class _TorchTransform(Transform):
 def _computing(device: torch.device) -> Iterator[None]:
     """Compute in float32; a GPU without room is a MemoryError, as a processor's is."""
     try:
-        with pinned_torch(), full_precision() if device.type == CUDA else nullcontext():
+        with pinned_torch(), nullcontext() if device.type == CPU else pinned_gpu(device):
             yield
     except RuntimeError as error:
         if "out of memory" in str(error):

@@ -6,14 +6,15 @@
     target_psnr_db        the smallest file whose decoded picture has at least this PSNR
     target_ssimulacra2    the same for SSIMULACRA 2, which needs the extra `eval`
     quality               the file of this quality
-    one more, max_bytes   that file if it keeps the limit, else a lower quality, as far as needed
+    one more, max_bytes   that file if it keeps the limit, else a lower quality, as far as needed, or half the size
 
 Of a drawn picture a file without loss takes the place of one of a quality, or with a score, that is not smaller by more
 than 16 bytes. Where a size is all that is asked for it is the answer if it keeps that, since no other is better. Of a
 picture with drawn parts files are made with these without loss over indices, and without; the better one is chosen.
 
-Where a size is asked for that no quality keeps, half the width and height are coded, which a decoder shows enlarged: at
-the size of the smallest other file that looks worse, but it goes on to a quarter of that.
+Where a size is asked for that no quality keeps, half the width and height are coded, at the highest quality that keeps
+it, and shown enlarged. Of the same bytes such a file looks worse than one of the lowest quality, but there are smaller
+ones.
 
 Files are made by the shipped model for looks; where a PSNR is asked for, by the one for least squared error.
 

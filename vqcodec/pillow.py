@@ -29,7 +29,7 @@ from vqcodec.image import info_of, to_pil
 FORMAT, SUFFIX, MIME_TYPE = "VQC", ".vqc", "image/x-vqc"
 OPTIONS = (
     "quality", "model", "effort", "max_bytes", "target_bpp", "target_psnr", "target_ssimulacra2", "background", "strip",
-    "lossy",
+    "lossy", "half",
 )  # fmt: skip
 """What `save` takes, with the meaning that it has in vqcodec.compress; other options are ignored, as Pillow does."""
 

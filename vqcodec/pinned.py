@@ -1,11 +1,17 @@
-"""What the codec needs of torch, whatever its caller has set: float32 on the CPU, no autocast, gradients."""
+"""What the codec needs of torch, whatever its caller has set: float32, no autocast, gradients; a CPU or a GPU."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
+
+from vqcodec.device import CUDA
+
+_gpu = threading.Lock()
 
 
 @contextmanager
@@ -28,14 +34,24 @@ def pinned_torch() -> Iterator[None]:
 
 
 @contextmanager
-def full_precision() -> Iterator[None]:
-    """Let convolutions of CUDA take all of float32; TF32 has ten bits of a fraction, which can move a pixel's level.
+def pinned_gpu(device: torch.device) -> Iterator[None]:
+    """Set the same for a GPU: no autocast, and all of float32, where TF32 has ten bits of a fraction.
 
-    The setting is the process's; what was set before is set again.
+    What CUDA is told is the process's, so one thread at a time is in here; what was set before is set again.
     """
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
+    with _gpu, ExitStack() as settings:
+        if torch.amp.is_autocast_available(device.type):
+            settings.enter_context(torch.autocast(device.type, enabled=False))
+        if device.type == CUDA:
+            for place, name, full in _precisions():
+                settings.callback(setattr, place, name, getattr(place, name))
+                setattr(place, name, full)
         yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
+
+
+def _precisions() -> list[tuple[Any, str, object]]:
+    """Return where torch has the precision of convolutions and products of matrices, and what all of it is called."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    if hasattr(cudnn, "conv"):  # since 2.9; then the older names raise where a caller has used the newer ones
+        return [(cudnn.conv, "fp32_precision", "ieee"), (matmul, "fp32_precision", "ieee")]
+    return [(cudnn, "allow_tf32", False), (matmul, "allow_tf32", False)]

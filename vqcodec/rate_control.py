@@ -73,7 +73,7 @@ def seek(
             return asked
     for kind in kinds:
         _Search(trials, kind).run(count, effort)
-    if goal.least is None and not trials.within():
+    if not half and goal.least is None and not trials.within():
         _Search(trials, _Kind(half=True)).run(len(QUALITIES), effort)
     return trials.best(effort, said=not half)
 
@@ -187,7 +187,7 @@ class _Trials:
             raise TargetError(self._too_large())
         if missed and len(within) == len(self.trials):
             raise TargetError(self._too_low(max(trial.score for trial in within if trial.score is not None)))
-        if missed or self.goal.quality is not None:
+        if missed or (self.goal.quality is not None and best.quality < self.goal.quality):
             note = f"the quality is lower than asked for, to keep within {self.goal.max_bytes:,} bytes"
             best = replace(best, notes=(note,))
         if best.is_halved and said:

@@ -15,7 +15,7 @@ from vqcodec.exact.headers import Size, latent_grid
 from vqcodec.exact.indices import join
 from vqcodec.exact.tiles import Rectangle, Tile, tiles_of
 from vqcodec.heap import trim
-from vqcodec.image import resized
+from vqcodec.image import resized_in_bands
 
 SYNTHESIS_TILE = 64
 """Side in latents of the tiles that are made at a time; codes are held of as many rows. Wider ones are no quicker."""
@@ -129,7 +129,7 @@ def doubled(pixels: npt.NDArray[np.uint8], seen: Rectangle, window: Rectangle) -
     """Return pixels uint8 [h, w, 3] of a window of a picture, of which `pixels` are what is seen at half its size."""
     left, right = (side / 2 - seen.left for side in (window.left, window.right))
     upper, lower = (side / 2 - seen.top for side in (window.top, window.bottom))
-    return resized(pixels, window.grid, (left, upper, right, lower))
+    return resized_in_bands(pixels, window.grid, (left, upper, right, lower))
 
 
 def whole(size: Size) -> Rectangle:

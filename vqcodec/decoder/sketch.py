@@ -31,7 +31,7 @@ def sketch_of_part(parsed: Container, metadata: Metadata, prior: Prior, path: Li
 
     Of the tiles that it needs only the first channels are decoded, so that their checksums are not checked. Under alpha
     a sketch has no colors that could go with those of an overlay, so then there is none; nor of what is coded at half
-    its size, which takes little time as it is.
+    its size, which takes a quarter of the time.
     """
     size = size_of(parsed)
     window = part.window(size)

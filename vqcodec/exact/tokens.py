@@ -30,6 +30,7 @@ from vqcodec.exact.bitstream.container import NOTHING, pack_sections, read_secti
 from vqcodec.exact.bitstream.header import MAX_INDICES, MAX_PIXELS, MAX_SIDE, Reader
 from vqcodec.exact.bitstream.sections import (
     COLOR_SPACE,
+    HALVED,
     ICC_PROFILE,
     INDICES,
     MOST_STREAM_BYTES,
@@ -231,8 +232,8 @@ def _bytes(name: str, values: npt.NDArray[Any] | None) -> bytes | None:
 
 def _sections(data: bytes) -> dict[int, Section]:
     sections = {section.type: section for section in read_sections(Reader(data))}
-    if sections.keys() & {INDICES, PIXELS, OVERLAY, ICC_PROFILE, COLOR_SPACE}:
-        raise FormatError("the .npz has sections that are pixels or have arrays of their own: indices or icc")
+    if sections.keys() & {INDICES, PIXELS, OVERLAY, HALVED, ICC_PROFILE, COLOR_SPACE}:
+        raise FormatError("the .npz has sections that are pixels, or have arrays of their own: indices, halved or icc")
     return sections
 
 

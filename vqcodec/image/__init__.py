@@ -30,7 +30,7 @@ from vqcodec.image.color import to_rgb
 from vqcodec.image.drawn import Drawn, coded_pixels, drawn_parts, drawn_pixels
 from vqcodec.image.kinds import kind_of
 from vqcodec.image.metadata import STRIP, oriented, other_metadata, stripped
-from vqcodec.image.parts import laid_over, part_with, resized, weighted_part
+from vqcodec.image.parts import laid_over, part_with, resized, resized_in_bands, weighted_part
 from vqcodec.image.picture import Picture, picture_with
 from vqcodec.image.plugins import missing_note
 from vqcodec.image.png import Png
@@ -59,6 +59,7 @@ __all__ = [
     "picture_with",
     "read_picture",
     "resized",
+    "resized_in_bands",
     "shown",
     "stripped",
     "to_pil",

@@ -44,7 +44,7 @@ class Drawn(NamedTuple):
 
 
 def coded_pixels(picture: Picture, drawn: Drawn | None, half: bool) -> Pixels:
-    """Return the pixels uint8 [H, W, 3] that indices are chosen for; with `half` as many less on each side."""
+    """Return the pixels uint8 [H, W, 3] that indices are chosen for; with `half` [h, w, 3] at half the size."""
     pixels = picture.pixels if drawn is None else drawn.under
     return halved(pixels) if half else pixels
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,10 @@ from vqcodec.exact.bitstream.pixels import Overlay
 from vqcodec.image.picture import Picture, picture_with
 
 Pixels = npt.NDArray[np.uint8]
+_LOBES = 3
+"""Of Pillow's Lanczos kernel, on each side, in pixels of the larger spacing."""
+_BAND = 1024
+"""Rows that are resized at a time."""
 
 
 def resized(pixels: Pixels, grid: tuple[int, int], box: tuple[float, float, float, float] | None = None) -> Pixels:
@@ -26,11 +31,33 @@ def resized(pixels: Pixels, grid: tuple[int, int], box: tuple[float, float, floa
     return np.array(image.resize(grid[::-1], Image.Resampling.LANCZOS, box))
 
 
+def resized_in_bands(pixels: Pixels, grid: tuple[int, int], box: tuple[float, float, float, float]) -> Pixels:
+    """Return what `resized` does, first along the rows and then along the columns, and in bands of rows.
+
+    Pillow alone begins with what is quicker, so that values between are clamped elsewhere; and it holds pixels thrice.
+    """
+    left, upper, right, lower = box
+    height, width = grid
+    scale = (lower - upper) / height
+    beside = math.ceil(_LOBES * max(scale, 1)) + 1
+    out = np.empty((height, width, *pixels.shape[2:]), np.uint8)
+    for top in range(0, height, _BAND):
+        bottom = min(height, top + _BAND)
+        first, last = upper + top * scale, upper + bottom * scale
+        start = max(0, math.floor(first) - beside)
+        band = pixels[start : math.ceil(last) + beside]
+        band = resized(band, (len(band), width), (left, 0, right, len(band)))
+        out[top:bottom] = resized(band, (bottom - top, width), (0, first - start, width, last - start))
+    return out
+
+
 def halved(pixels: Pixels) -> Pixels:
     """Return pixels uint8 [H, W, 3] at half the height and width, rounded up: the last of an odd side counts twice."""
     height, width = pixels.shape[:2]
-    even = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return resized(even, (even.shape[0] // 2, even.shape[1] // 2))
+    if height % 2 or width % 2:
+        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    height, width = pixels.shape[:2]
+    return resized_in_bands(pixels, (height // 2, width // 2), (0, 0, width, height))
 
 
 def part_with(pixels: Pixels, said: Ancillary, place: tuple[slice, slice]) -> Picture:
