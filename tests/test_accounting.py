@@ -78,7 +78,8 @@ def test_multiplications_are_those_of_the_search(entry: dict[str, str]) -> None:
 def test_index_bits(entry: dict[str, str]) -> None:
     parsed, metadata, prior = vector(Path(entry["file"]).stem)
     header, indices = parsed.header, storage.index_storage(parsed, metadata, prior)
-    assert (indices.h, indices.w) == (-(-header.height // metadata.stride), -(-header.width // metadata.stride))
+    side = metadata.stride * (2 if parsed.is_halved else 1)
+    assert (indices.h, indices.w) == (-(-header.height // side), -(-header.width // side))
     counted = header.depth if header.layout == "stages" else header.m
     assert indices.paper_bits == pytest.approx(indices.h * indices.w * counted * math.log2(header.K))
     factor = 1 if header.mode == "smooth" else header.beta

@@ -126,6 +126,7 @@ def test_json_of_compress_and_decompress(run: Run, photo: Path, tiny_model: Path
         "effort": 3,
         "lossless": False,
         "overlay": False,
+        "halved": False,
         "input_bytes": photo.stat().st_size,
         "bytes": size,
         "bpp": 8 * size / (101 * 70),
