@@ -27,7 +27,18 @@ import vqcodec
 from vqcodec import training
 
 RECORD = Path(__file__).with_name("same_losses.json")
-MACHINE = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def processor() -> str:
+    """What decides the kernels that torch and its libraries take, as far as the system says it."""
+    said = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
+    facts = dict(line.split(":", 1) for line in said.split("\n\n")[0].splitlines() if ":" in line)
+    facts = {name.strip(): value.split() for name, value in facts.items()}
+    extensions = sorted({"avx512f", "avx512_bf16", "amx_tile"} & set(facts.get("flags", ())))
+    return " ".join([*facts.get("vendor_id", ()), *extensions])
+
+
+MACHINE = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {processor()}"
 LOOKS: dict[str, Any] = TINY_CONTEXT | {"losses": {"l2": 3.0}, "losses_weight": 20.0, "refine_steps": 0}
 PAPERS: dict[str, Any] = {"network": "vqvae", "K": 16, "d": 16, "steps": 6, "batch": 2, "crop": 32, "threads": 1}
 PAPERS |= {"table_bits": 12}
