@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -37,6 +37,7 @@ _NAMES = {
 }
 _MODES = {"all": "all", "conditional": "cond.", "smooth": "smooth"}
 _LEAST_RANGE_DB = 1.0
+_LABEL_POINTS = 7
 _LOSSLESS_COLOR = "#555555"
 
 
@@ -111,15 +112,43 @@ def _training(run: Run) -> str:
 
 
 def _sizes(axes: Axes, points: list[tuple[Run, Values]]) -> None:
-    """Write beside every point what tells it from others of its group: its size, its beta, or both."""
+    """Write beside points what tells them from others of their group, size, beta, or both, where there is room."""
     groups: dict[str, list[Run]] = {}
     for run, _ in points:
         groups.setdefault(_group(run), []).append(run)
-    style: dict[str, Any] = {"textcoords": "offset points", "xytext": (5, -3), "fontsize": 7, "color": "#444444"}
+    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": _LABEL_POINTS, "color": "#444444"}
+    taken: list[_Label] = []
     for run, measured in points:
-        text = _difference(run, groups[_group(run)])
-        if text:
-            axes.annotate(text, (measured["bytes"], measured["lossless"]["psnr_db"]), **style)
+        text, point = _difference(run, groups[_group(run)]), (measured["bytes"], measured["lossless"]["psnr_db"])
+        if text and (place := _free(axes, point, text, taken)):
+            axes.annotate(text, point, xytext=place, **style)
+
+
+class _Label(NamedTuple):
+    """The left, lower and right edge of a line of text, in points of the figure."""
+
+    left: float
+    lower: float
+    right: float
+
+    def meets(self, other: _Label) -> bool:
+        apart = self.left > other.right or self.right < other.left
+        return not apart and abs(self.lower - other.lower) <= _LABEL_POINTS
+
+
+def _free(axes: Axes, point: tuple[float, float], text: str, taken: list[_Label]) -> tuple[int, int] | None:
+    """Return how far beside a point, in points, a label lies on none of those that are there; None where none is free.
+
+    What it takes is added to these.
+    """
+    x, y = axes.transData.transform(point) * (72 / axes.figure.dpi)
+    width = round(0.6 * _LABEL_POINTS * len(text))
+    for right, up in ((5, -3), (5, -11), (-5 - width, -3), (-5 - width, 5), (-width // 2, 7)):
+        label = _Label(x + right, y + up, x + right + width)
+        if not any(label.meets(other) for other in taken):
+            taken.append(label)
+            return right, up
+    return None
 
 
 def _difference(run: Run, group: list[Run]) -> str:
