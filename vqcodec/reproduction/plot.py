@@ -132,6 +132,7 @@ class _Label(NamedTuple):
     right: float
 
     def meets(self, other: _Label) -> bool:
+        """Return whether the two lie on one another."""
         apart = self.left > other.right or self.right < other.left
         return not apart and abs(self.lower - other.lower) <= _LABEL_POINTS
 
