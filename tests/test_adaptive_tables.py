@@ -155,20 +155,26 @@ def photo() -> Coder:
 
 
 @pytest.fixture(scope="module")
-def coffee() -> Picture:
+def whole_coffee() -> Picture:
     """A photograph."""
     with Image.open(Path(__file__).parent.parent / "samples" / "coffee.png") as image:
-        return Picture(np.asarray(image.convert("RGB"))[:320, :480])
+        return Picture(np.asarray(image.convert("RGB")))
 
 
-def test_a_photograph_takes_fewer_bytes_and_its_estimate_is_right(photo: Coder, coffee: Picture) -> None:
-    encoded = photo.encode(coffee.pixels, 50, effort=1)
+@pytest.fixture(scope="module")
+def coffee(whole_coffee: Picture) -> Picture:
+    """A part of it, which is coded in less time."""
+    return Picture(whole_coffee.pixels[:320, :480])
+
+
+def test_a_photograph_takes_fewer_bytes_and_its_estimate_is_right(photo: Coder, whole_coffee: Picture) -> None:
+    encoded = photo.encode(whole_coffee.pixels, 50, effort=1)
     data = photo.pack(encoded)
     parsed = container.read(data)
     assert parsed.header.adaptive and parsed.header.prior == "context"
     assert isinstance(photo.prior, ContextPrior)
     plain = photo.prior.encode(encoded.choice.indices, encoded.choice.classes, 50)
-    assert len(parsed.indices) < 0.999 * len(plain)
+    assert len(parsed.indices) < 0.997 * len(plain)
     bits = analyze(parsed, photo.metadata, photo.prior)["indices"]["entropy_bits"]
     assert bits / 8 == pytest.approx(len(parsed.indices), rel=0.01)
     np.testing.assert_array_equal(photo.unpack(parsed).choice.indices, encoded.choice.indices)

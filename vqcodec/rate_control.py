@@ -39,6 +39,8 @@ _GAINED_DB = 0.2
 _WORTH_BYTES = 16
 """What a file with indices may have less than one without loss: of a flat color it may, and comes back as another."""
 
+_HALF_NOTE = "half the width and height are coded, since no quality of the whole is small enough"
+
 
 def seek(
     coder: Compressor,
@@ -73,9 +75,11 @@ def seek(
             return asked
     for kind in kinds:
         _Search(trials, kind).run(count, effort)
-    if not half and goal.least is None and not trials.within():
-        _Search(trials, _Kind(half=True)).run(len(QUALITIES), effort)
-    return trials.best(effort, said=not half)
+    if half or goal.least is not None or trials.within():
+        return trials.best(effort)
+    _Search(trials, _Kind(half=True)).run(len(QUALITIES), effort)
+    best = trials.best(effort)
+    return replace(best, notes=(*best.notes, _HALF_NOTE))
 
 
 def max_trials(goal: Goal, effort: int) -> int:
@@ -171,11 +175,8 @@ class _Trials:
         """Whether a file has the score that is the target; False where there is no such target."""
         return self.goal.least is not None and trial.score is not None and trial.score >= self.goal.least
 
-    def best(self, effort: int, said: bool) -> Trial:
-        """Return the best file that keeps the limit, or the exact one; TargetError where there is none.
-
-        said: whether a note says that it has half the width and height.
-        """
+    def best(self, effort: int) -> Trial:
+        """Return the best file that keeps the limit, or the exact one; TargetError where there is none."""
         within = self.within()
         kinds = [[trial for trial in within if trial.has_overlay == kind] for kind in (False, True)]
         bests = (max(kind, key=lambda trial: self._rank(trial, effort)) for kind in kinds if kind)
@@ -189,10 +190,7 @@ class _Trials:
             raise TargetError(self._too_low(max(trial.score for trial in within if trial.score is not None)))
         if missed or (self.goal.quality is not None and best.quality < self.goal.quality):
             note = f"the quality is lower than asked for, to keep within {self.goal.max_bytes:,} bytes"
-            best = replace(best, notes=(note,))
-        if best.is_halved and said:
-            note = "half the width and height are coded, since no quality of the whole is small enough"
-            best = replace(best, notes=(*best.notes, note))
+            return replace(best, notes=(note,))
         return best
 
     def _rank(self, trial: Trial, effort: int) -> tuple[Any, ...]:

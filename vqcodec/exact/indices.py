@@ -40,7 +40,7 @@ def pack(encoded: PictureChoice, metadata: Metadata, prior: Prior, ancillary: An
     indices, classes, codes = encoded.choice
     parts = [
         (tile, Choice(tile.of(indices, metadata.factor), tile.of(classes), tile.of(codes, metadata.factor)))
-        for tile in tiles_of(_grid(encoded.size, metadata), encoded.size.tile)
+        for tile in tiles_of(latent_grid(encoded.size, metadata.stride), encoded.size.tile)
     ]
     return encode_tiles(parts, encoded.size, metadata, prior, ancillary)
 
@@ -84,7 +84,7 @@ def unpack(parsed: Container, metadata: Metadata, prior: Prior) -> PictureChoice
 def assemble(parts: Parts, size: Size, metadata: Metadata) -> PictureChoice:
     """Return a picture's indices from those of its tiles."""
     tiles, choices = zip(*parts, strict=True)
-    whole = tiles_of(_grid(size, metadata), 0)[0]
+    whole = tiles_of(latent_grid(size, metadata.stride), 0)[0]
     return PictureChoice(
         Choice(*(join(whole, zip(tiles, arrays, strict=True)) for arrays in zip(*choices, strict=True))), size
     )
@@ -141,7 +141,7 @@ def _streams(parsed: Container, metadata: Metadata, needed: Rectangle | None) ->
     check_model(header, metadata)
     check_size(size, metadata)
     _check_untiled(size, metadata)
-    tiles = tiles_of(_grid(size, metadata), header.tile)
+    tiles = tiles_of(latent_grid(size, metadata.stride), header.tile)
     streams = read_streams(parsed.indices, len(tiles)) if header.tile else [(header.index_crc, parsed.indices)]
     if header.tile and tiles_crc(streams) != header.index_crc:
         raise FormatError("the tiles' checksums do not match the header's; the file is damaged")
@@ -156,7 +156,7 @@ def most_untiled(metadata: Metadata) -> int:
 
 
 def _check_untiled(size: Size, metadata: Metadata) -> None:
-    h, w = _grid(size, metadata)
+    h, w = latent_grid(size, metadata.stride)
     if not size.tile and h * w > most_untiled(metadata):
         raise FormatError(f"{h} x {w} latents without tiles; with a context prior at most 2^13 are allowed")
 
@@ -169,10 +169,6 @@ def index_crc(indices: npt.NDArray[Any]) -> int:
 def tiles_crc(streams: list[tuple[int, bytes]]) -> int:
     """Return the CRC-32 of the CRCs of tiles, which the header of a tiled file holds."""
     return zlib.crc32(b"".join(struct.pack("<I", crc) for crc, _ in streams))
-
-
-def _grid(size: Size, metadata: Metadata) -> tuple[int, int]:
-    return latent_grid(size, metadata.stride)
 
 
 def _decode(decode: Callable[[bytes, tuple[int, int], float], T], data: bytes, tile: Tile, header: Header) -> T:
