@@ -125,6 +125,23 @@ def test_a_last_step_is_measured_unless_the_one_before_it_has_helped(
     assert (encoder.measured, choice.codes.item()) == (measured, best)
 
 
+def test_steps_that_overshoot_end_between_where_they_lead() -> None:
+    encoder = Counting()
+    whole_step_leads_back = np.float32(1.0)  # from 0 to 10 and from there to 0
+    z = np.zeros((1, 1, 1), np.float32)
+    distortion = Distortion(encoder.value, encoder.slope)
+    assert refine(encoder, z, distortion, whole_step_leads_back, 50.0, 0.1, 3).codes.item() == 5.0
+
+
+def test_a_step_too_small_for_another_index_adds_to_the_next() -> None:
+    encoder = Counting()
+    small = np.float32(0.05)  # leads from 0 to 0.5, of which 0.425 are gone
+    z = np.zeros((1, 1, 1), np.float32)
+    distortion = Distortion(encoder.value, encoder.slope)
+    assert refine(encoder, z + 0.3, distortion, small, 50.0, 0.1, 1).codes.item() == 0.0
+    assert refine(encoder, z + 0.3, distortion, small * 1.2, 50.0, 0.1, 2).codes.item() == 1.0
+
+
 class Terminal(io.StringIO):
     """A stream that a bar is drawn on."""
 

@@ -5,7 +5,8 @@ given to the decoder (Campos et al. 2019, Yang et al. 2020). Here the synthesis 
 the quantized latents should go: bits + lambda 255^2 MSE per picture is lowered by proximal
 gradient steps. Gains are such that the error is about (latents - best)^2 / weight bits in every channel, with the
 rate weight of the model, so a step goes weight / 2 times the gradient from the latents that the decoder has now, and
-the usual choice of indices, by squared error plus weighted bits, is the proximal operator.
+the usual choice of indices, by squared error plus weighted bits, is the proximal operator. Steps are averaged (Krasnoselskii
+1955, Mann 1953): latents go only a share of the way to where a step leads, and less of it each time.
 
 Arrays are NumPy's in a codec, and torch's in training, which takes the same steps for a batch of pictures.
 """
@@ -27,6 +28,8 @@ T = TypeVar("T")
 Array = Any
 """An array of NumPy or of torch."""
 _DEAR = 1.5
+# Whole steps overshoot at the lowest and highest qualities, and go back and forth later (docs/lab/speed.md).
+_FIRST_SHARE, _SHRINKING = 0.85, 0.5
 _PATIENCE_SECONDS = 2.0
 
 
@@ -68,8 +71,10 @@ def proximal_steps(
             return
         error, gradient = distortion.slope(decoded)
         yield kept, partial(add, bits, error)
-        # From what the decoder has, not from z: a step is taken where the error was measured.
-        z = decoded - sizes * gradient
+        # A step leads away from what the decoder has, where the error was measured. Its share is of the way from z,
+        # not from there: what z differs by is often less than another index would take, but adds up.
+        share = _FIRST_SHARE / math.sqrt(1 + _SHRINKING * step)
+        z = z + share * (decoded - sizes * gradient - z)
 
 
 def _cost(distortion: Distortion, decoded: Array, bits: Array) -> Array:
