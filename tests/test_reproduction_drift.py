@@ -11,7 +11,7 @@ from vqcodec.reproduction import report
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize("name", ["reproduction", "reproduction-beta", "reproduction-mnist"])
+@pytest.mark.parametrize("name", ["reproduction", "reproduction-cifar10", "reproduction-mnist"])
 def test_a_report_is_what_its_command_writes(name: str, tmp_path: Path) -> None:
     assert report.write(DOCS / "results" / name, tmp_path / f"{name}.md") > 0
     command = f"vqc reproduce --report --work docs/results/{name} -o docs/{name}.md"
