@@ -5,8 +5,8 @@ given to the decoder (Campos et al. 2019, Yang et al. 2020). Here the synthesis 
 the quantized latents should go: bits + lambda 255^2 MSE per picture is lowered by proximal
 gradient steps. Gains are such that the error is about (latents - best)^2 / weight bits in every channel, with the
 rate weight of the model, so a step goes weight / 2 times the gradient from the latents that the decoder has now, and
-the usual choice of indices, by squared error plus weighted bits, is the proximal operator. Steps are averaged (Krasnoselskii
-1955, Mann 1953): latents go only a share of the way to where a step leads, and less of it each time.
+the usual choice of indices, by squared error plus weighted bits, is the proximal operator. Steps are averaged
+(Krasnoselskii 1955, Mann 1953): latents go only a share of the way to where a step leads, and less of it each time.
 
 Arrays are NumPy's in a codec, and torch's in training, which takes the same steps for a batch of pictures.
 """

@@ -1,9 +1,10 @@
 """What latents cost under the context prior while it trains, and what they become.
 
-The choice of indices is the encoder's: the least of error / weight + bits, counted under the tables. Since
-the index is the best one, a small change of the mean, the class or the latent changes that cost only directly
-and not through the index (the envelope theorem), so the gradients here are those of what is counted:
-to the mean that of the error, to the class the difference between neighboring tables. No density, no noise.
+The choice of indices is the encoder's: the least of error / weight + bits, counted under the tables, with bits that
+count less in the first groups for what they say of later ones. Since the index is nearly the best one, a small change
+of the mean, the class or the latent changes that cost only directly and not through the index (the envelope theorem),
+so the gradients here are those of what is counted: to the mean that of the error, to the class the difference between
+neighboring tables. No density, no noise.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from vqcodec.choices import TRAINING_RATE_WEIGHT
 from vqcodec.encoder.by_table import TableAssigner, UnitChoice
+from vqcodec.encoder.context import share_of_rate
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.training.rate.context_net import ContextNet, FloatPrediction
 from vqcodec.training.rate.contract import Seen
@@ -42,7 +44,7 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
         if coded.any():
             prediction = walk.predict(group, phase, channels, places).of(coded)
             own = prediction.own_steps(y[coded])
-            chosen, assigned, classes = quantize(own, prediction, assigner)
+            chosen, assigned, classes = quantize(own, prediction, assigner, group)
             quantized[coded] = prediction.group_steps(chosen)
             if steps is not None and prediction.finer is not None:
                 steps[:, places, channels] = _spread_out(prediction.finer, coded, y).reshape(batch, len(places), -1)
@@ -80,11 +82,13 @@ def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tenso
 
 
 @torch.no_grad()
-def quantize(y: Tensor, prediction: FloatPrediction, assigner: TableAssigner) -> tuple[Tensor, UnitChoice, Tensor]:
-    """Return y [N, n] as the decoder would have it, the indices of its units and their classes [N n / 2, 2]."""
+def quantize(
+    y: Tensor, prediction: FloatPrediction, assigner: TableAssigner, group: int
+) -> tuple[Tensor, UnitChoice, Tensor]:
+    """Return y [N, n] of a group as the decoder would have it, its units' indices and their classes [N n / 2, 2]."""
     mean = torch.floor(prediction.mean * SIXTEENTHS + 0.5) / SIXTEENTHS
     classes = torch.floor(prediction.deviation_class + 0.5).long().reshape(-1, 2)
-    assigned = assigner.assign((y - mean).reshape(-1, 2), classes, TRAINING_RATE_WEIGHT)
+    assigned = assigner.assign((y - mean).reshape(-1, 2), classes, TRAINING_RATE_WEIGHT * share_of_rate(group))
     return mean + assigner.decode(assigned).reshape(mean.shape), assigned, classes
 
 

@@ -55,7 +55,7 @@ def usual_busyness(net: ContextNet, assigner: TableAssigner, z: Tensor, row: int
             mean = masking.busyness(prediction.deviation_class).double().mean().round().long()
             usual[group, phase] = int(mean)
             prediction = prediction.masked(mean.expand(len(y)))
-        chosen, _, _ = quantize(prediction.own_steps(y), prediction, assigner)
+        chosen, _, _ = quantize(prediction.own_steps(y), prediction, assigner, group)
         walk.put(channels, places, prediction.group_steps(chosen))
     return usual
 
