@@ -168,13 +168,13 @@ def coffee(whole_coffee: Picture) -> Picture:
 
 
 def test_a_photograph_takes_fewer_bytes_and_its_estimate_is_right(photo: Coder, whole_coffee: Picture) -> None:
-    encoded = photo.encode(whole_coffee.pixels, 50, effort=1)
+    encoded = photo.encode(whole_coffee.pixels, 20, effort=1)
     data = photo.pack(encoded)
     parsed = container.read(data)
     assert parsed.header.adaptive and parsed.header.prior == "context"
     assert isinstance(photo.prior, ContextPrior)
-    plain = photo.prior.encode(encoded.choice.indices, encoded.choice.classes, 50)
-    assert len(parsed.indices) < 0.997 * len(plain)
+    plain = photo.prior.encode(encoded.choice.indices, encoded.choice.classes, 20)
+    assert len(parsed.indices) < 0.995 * len(plain)
     bits = analyze(parsed, photo.metadata, photo.prior)["indices"]["entropy_bits"]
     assert bits / 8 == pytest.approx(len(parsed.indices), rel=0.01)
     np.testing.assert_array_equal(photo.unpack(parsed).choice.indices, encoded.choice.indices)
