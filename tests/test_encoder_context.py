@@ -9,7 +9,7 @@ import pytest
 from random_priors import latents, prior
 
 from vqcodec.encoder import ContextEncoder
-from vqcodec.encoder.context import share_of_rate
+from vqcodec.encoder.context import shares_of_rate
 from vqcodec.exact.priors import ContextPrior
 from vqcodec.exact.priors.walk import Pass, by_place
 
@@ -18,8 +18,9 @@ QUALITY = 90.0
 
 
 def test_a_bit_counts_less_in_the_first_groups() -> None:
-    shares = [share_of_rate(group) for group in range(30)]
+    shares = shares_of_rate(30)
     assert shares[0] == 0.5 and shares == sorted(shares) and shares[-1] == pytest.approx(1.5)
+    assert shares_of_rate(1) == [1.0] and 0.5 < shares_of_rate(2)[0] < 1.0
 
 
 def dearer_by(found: ContextPrior, step: Pass, near: Any, residual: Any, chosen: Any, weight: float) -> float:
@@ -40,14 +41,14 @@ def test_an_index_is_the_least_of_error_and_the_bits_of_its_group(name: str) -> 
     z = latents(found.d, (6, 7), 2)
     choice = ContextEncoder(found).choose(z, QUALITY, WEIGHT)
     flat, indices = by_place(z), by_place(choice.indices)
-    walk = found.walk((6, 7), QUALITY)
+    walk, shares = found.walk((6, 7), QUALITY), shares_of_rate(len(found.groups))
     otherwise = []
     for step in walk.steps():
         prediction = walk.predict(step)
         chosen = found._of_pass(indices, step)
         residual = flat[step.places, step.channels] - prediction.mean / found.codes_per_step
         seen = found, step, prediction.deviation_class, residual, chosen
-        assert dearer_by(*seen, WEIGHT * share_of_rate(step.group)) < 1e-3
+        assert dearer_by(*seen, WEIGHT * shares[step.group]) < 1e-3
         otherwise.append(dearer_by(*seen, 3 * WEIGHT))
         walk.put(step, prediction, *chosen)
     assert max(otherwise) > 0.01  # so the weight is seen

@@ -28,7 +28,7 @@ T = TypeVar("T")
 Array = Any
 """An array of NumPy or of torch."""
 _DEAR = 1.5
-# Whole steps overshoot at the lowest and highest qualities, and go back and forth later (docs/lab/speed.md).
+# Whole steps overshoot at the lowest and highest qualities, and go back and forth later (docs/lab/photo-2.md).
 _FIRST_SHARE, _SHRINKING = 0.85, 0.5
 _PATIENCE_SECONDS = 2.0
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vqcodec.choices import TRAINING_RATE_WEIGHT
 from vqcodec.encoder.by_table import TableAssigner, UnitChoice
-from vqcodec.encoder.context import share_of_rate
+from vqcodec.encoder.context import shares_of_rate
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.training.rate.context_net import ContextNet, FloatPrediction
 from vqcodec.training.rate.contract import Seen
@@ -31,7 +31,7 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
     """
     batch, d, height, width = z.shape
     flat = z.detach().movedim(1, 3).reshape(batch, height * width, d)
-    walk = net.begin(batch, height, width, rows)
+    walk, shares = net.begin(batch, height, width, rows), shares_of_rate(len(net.sizes))
     bits, usage = z.new_zeros(batch), z.new_zeros(len(assigner.codebook))
     groups: list[Tensor] = []
     steps = torch.ones_like(flat) if net.masked else None
@@ -44,7 +44,7 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
         if coded.any():
             prediction = walk.predict(group, phase, channels, places).of(coded)
             own = prediction.own_steps(y[coded])
-            chosen, assigned, classes = quantize(own, prediction, assigner, group)
+            chosen, assigned, classes = quantize(own, prediction, assigner, shares[group])
             quantized[coded] = prediction.group_steps(chosen)
             if steps is not None and prediction.finer is not None:
                 steps[:, places, channels] = _spread_out(prediction.finer, coded, y).reshape(batch, len(places), -1)
@@ -83,12 +83,15 @@ def _change(error: Tensor, prediction: FloatPrediction, slopes: Tensor) -> Tenso
 
 @torch.no_grad()
 def quantize(
-    y: Tensor, prediction: FloatPrediction, assigner: TableAssigner, group: int
+    y: Tensor, prediction: FloatPrediction, assigner: TableAssigner, share: float
 ) -> tuple[Tensor, UnitChoice, Tensor]:
-    """Return y [N, n] of a group as the decoder would have it, its units' indices and their classes [N n / 2, 2]."""
+    """Return y [N, n] as the decoder would have it, the indices of its units and their classes [N n / 2, 2].
+
+    share: how much a bit counts of the rate weight.
+    """
     mean = torch.floor(prediction.mean * SIXTEENTHS + 0.5) / SIXTEENTHS
     classes = torch.floor(prediction.deviation_class + 0.5).long().reshape(-1, 2)
-    assigned = assigner.assign((y - mean).reshape(-1, 2), classes, TRAINING_RATE_WEIGHT * share_of_rate(group))
+    assigned = assigner.assign((y - mean).reshape(-1, 2), classes, TRAINING_RATE_WEIGHT * share)
     return mean + assigner.decode(assigned).reshape(mean.shape), assigned, classes
 
 

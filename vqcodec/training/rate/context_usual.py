@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vqcodec.encoder.by_table import TableAssigner
+from vqcodec.encoder.context import shares_of_rate
 from vqcodec.exact.priors.masking import MOST
 from vqcodec.training.rate import masking
 from vqcodec.training.rate.context_group import FloatGroupNet
@@ -44,6 +45,7 @@ def usual_busyness(net: ContextNet, assigner: TableAssigner, z: Tensor, row: int
     batch, d, height, width = z.shape
     flat = z.movedim(1, 3).reshape(batch, height * width, d)
     walk = net.begin(batch, height, width, torch.full((batch,), row, device=z.device))
+    shares = shares_of_rate(len(net.sizes))
     usual: Busyness = {}
     for group, phase, channels, places in walk.passes():
         y = flat[:, places, channels].reshape(-1, channels.stop - channels.start)
@@ -55,7 +57,7 @@ def usual_busyness(net: ContextNet, assigner: TableAssigner, z: Tensor, row: int
             mean = masking.busyness(prediction.deviation_class).double().mean().round().long()
             usual[group, phase] = int(mean)
             prediction = prediction.masked(mean.expand(len(y)))
-        chosen, _, _ = quantize(prediction.own_steps(y), prediction, assigner, group)
+        chosen, _, _ = quantize(prediction.own_steps(y), prediction, assigner, shares[group])
         walk.put(channels, places, prediction.group_steps(chosen))
     return usual
 
