@@ -158,7 +158,7 @@ def test_the_command_line(run: Run, photo: Path, context_model: Path) -> None:
     assert run("verify", photo, packed, "--model", context_model).code == 0
     smallest = run("compress", photo, "--model", context_model, "-q", 1, "-f")
     assert smallest.code == 0
-    limit = packed.stat().st_size - 1
+    limit = packed.stat().st_size * 9 // 10  # a tiny model's files do not all grow with quality
     found = run("compress", photo, "--model", context_model, "--max-bytes", limit, "-f")
     assert found.code == 0 and b"half the size" in found.out and "half the width" in found.err
     assert packed.stat().st_size <= limit
