@@ -111,6 +111,13 @@ class Counting(Encoder):
         return float(np.square(z - 5).sum()), 2 * (z - 5)
 
 
+def found(encoder: Counting, size: float, steps: int, start: float = 0.0) -> float:
+    """The number that steps of a size end at, from one of `start`."""
+    z = np.full((1, 1, 1), start, np.float32)
+    choice = refine(encoder, z, Distortion(encoder.value, encoder.slope), np.float32(size), 50.0, 0.1, steps)
+    return float(choice.codes.item())
+
+
 @pytest.mark.parametrize(
     ("size", "steps", "measured", "best"),
     [(0.25, 3, 0, 4.0), (0.25, 1, 1, 2.0), (1.25, 2, 1, 0.0), (0.25, 0, 1, 0.0)],
@@ -119,27 +126,18 @@ def test_a_last_step_is_measured_unless_the_one_before_it_has_helped(
     size: float, steps: int, measured: int, best: float
 ) -> None:
     encoder = Counting()
-    z = np.zeros((1, 1, 1), np.float32)
-    distortion = Distortion(encoder.value, encoder.slope)
-    choice = refine(encoder, z, distortion, np.float32(size), 50.0, 0.1, steps)
-    assert (encoder.measured, choice.codes.item()) == (measured, best)
+    assert (found(encoder, size, steps), encoder.measured) == (best, measured)
 
 
 def test_steps_that_overshoot_end_between_where_they_lead() -> None:
-    encoder = Counting()
-    whole_step_leads_back = np.float32(1.0)  # from 0 to 10 and from there to 0
-    z = np.zeros((1, 1, 1), np.float32)
-    distortion = Distortion(encoder.value, encoder.slope)
-    assert refine(encoder, z, distortion, whole_step_leads_back, 50.0, 0.1, 3).codes.item() == 5.0
+    """A whole step leads from 0 to 10, and from there to 0."""
+    assert found(Counting(), 1.0, 3) == 5.0
 
 
 def test_a_step_too_small_for_another_index_adds_to_the_next() -> None:
-    encoder = Counting()
-    small = np.float32(0.05)  # leads from 0 to 0.5, of which 0.425 are gone
-    z = np.zeros((1, 1, 1), np.float32)
-    distortion = Distortion(encoder.value, encoder.slope)
-    assert refine(encoder, z + 0.3, distortion, small, 50.0, 0.1, 1).codes.item() == 0.0
-    assert refine(encoder, z + 0.3, distortion, small * 1.2, 50.0, 0.1, 2).codes.item() == 1.0
+    """From 0.3, steps that lead to at most 0.6 of what was quantized to 0."""
+    assert found(Counting(), 0.05, 1, start=0.3) == 0.0
+    assert found(Counting(), 0.06, 2, start=0.3) == 1.0
 
 
 class Terminal(io.StringIO):
