@@ -8,7 +8,7 @@ import torch
 from vqcodec.choices import TRAINING_RATE_WEIGHT
 from vqcodec.encoder.by_table import TableAssigner, UnitChoice
 from vqcodec.training.rate.context_net import CLASSES, ContextNet
-from vqcodec.training.rate.context_rate import code, slopes
+from vqcodec.training.rate.context_rate import code
 from vqcodec.training.rate.pair_tables import WIDE_CLASS, hexagonal_codebook, logistic_tables
 
 
@@ -40,7 +40,7 @@ def test_slopes_are_differences_between_neighboring_tables(assigner: TableAssign
     classes[:20] = torch.tensor([WIDE_CLASS, 3])
     x[:20] *= 20
     assigned = assigner.assign(x, classes, TRAINING_RATE_WEIGHT)
-    found = slopes(assigner, assigned, classes)
+    found = assigner.class_slopes(assigned.coarse, assigned.fine, classes)
     one_sided = 0
     for n in range(len(x)):
         for which in (0, 1):

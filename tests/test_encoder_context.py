@@ -35,13 +35,16 @@ def dearer_by(found: ContextPrior, step: Pass, near: Any, residual: Any, chosen:
     return float((np.take_along_axis(costs, fine[plain, None].astype(int), 1)[:, 0] - costs.min(1)).max(initial=0))
 
 
+@pytest.mark.parametrize("alike", [False, True])
 @pytest.mark.parametrize("name", ["three_groups", "wide_layers"])
-def test_an_index_is_the_least_of_error_and_the_bits_of_its_group(name: str) -> None:
+def test_an_index_is_the_least_of_error_and_the_bits_of_its_group(name: str, alike: bool) -> None:
     found = prior(name)
     z = latents(found.d, (6, 7), 2)
-    choice = ContextEncoder(found).choose(z, QUALITY, WEIGHT)
+    choice = ContextEncoder(found).choose(z, QUALITY, WEIGHT, alike)
     flat, indices = by_place(z), by_place(choice.indices)
     walk, shares = found.walk((6, 7), QUALITY), shares_of_rate(len(found.groups))
+    if alike:
+        shares = [1.0] * len(shares)
     otherwise = []
     for step in walk.steps():
         prediction = walk.predict(step)

@@ -94,7 +94,7 @@ class Counting(Encoder):
 
     measured = 0
 
-    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
+    def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
         return Choice(np.zeros(0, np.uint16), np.zeros(0, np.uint8), np.rint(z))
 
     def latents(self, codes: npt.NDArray[Any]) -> Latents:
@@ -138,6 +138,33 @@ def test_a_step_too_small_for_another_index_adds_to_the_next() -> None:
     """From 0.3, steps that lead to at most 0.6 of what was quantized to 0."""
     assert found(Counting(), 0.05, 1, start=0.3) == 0.0
     assert found(Counting(), 0.06, 2, start=0.3) == 1.0
+
+
+class Pulled(Counting):
+    """A Counting encoder without an error, each of whose numbers says of later ones how much they would cost."""
+
+    def __init__(self, bits_per_step: float) -> None:
+        self.bits_per_step, self.asked = bits_per_step, list[float]()
+
+    def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
+        self.asked.append(round(float(z.item()), 3))
+        assert alike
+        return super().choose(z, quality, weight)
+
+    def influence(self, choice: Choice, z: Latents, quality: float, weight: float) -> Latents:
+        return np.full_like(z, self.bits_per_step)
+
+    def slope(self, z: Latents) -> tuple[float, Latents]:
+        return 0.0, np.zeros_like(z)
+
+
+@pytest.mark.parametrize(("bits_per_step", "first"), [(0.08, -0.102), (-0.08, 0.102), (50.0, -0.17), (-1e6, 0.17)])
+def test_a_latent_goes_where_later_ones_cost_less_by_a_fifth_of_a_step_at_most(
+    bits_per_step: float, first: float
+) -> None:
+    encoder = Pulled(bits_per_step)
+    found(encoder, 0.25, 1)
+    assert encoder.asked == [0.0, first]
 
 
 class Terminal(io.StringIO):

@@ -19,6 +19,7 @@ from vqcodec.training.photo.source import source_of
 from vqcodec.training.photo.state import TrainingState
 from vqcodec.training.rate.context import ContextRate
 from vqcodec.training.rate.context_tensors import float_parent
+from vqcodec.training.rate.reach import coarse_reach
 
 
 @pytest.mark.parametrize("changes", [{}, TINY_CONTEXT], ids=["static", "context"])
@@ -70,3 +71,37 @@ def test_a_run_refuses_to_start_from_another_network(context_model: Path) -> Non
         state = TrainingState(tiny_settings(**(TINY_CONTEXT | changes)), torch.device("cpu"))
         with pytest.raises(SettingsError, match="this run"):
             start_from(state, str(context_model))
+
+
+def test_gains_follow_other_lambdas_and_the_prior_follows_them(context_model: Path) -> None:
+    states = []
+    for last in (1.28, 2.56):
+        lambdas = (0.0008, 0.0023, 0.0067, 0.0192, 0.0555, last)
+        state = TrainingState(tiny_settings(**TINY_CONTEXT, lambdas=lambdas), torch.device("cpu"))
+        start_from(state, str(context_model))
+        states.append(state)
+    (before, after), nets = (state.network.log_gain.detach() for state in states), [s.rate.networks[0] for s in states]
+    assert torch.equal(before[:-1], after[:-1])
+    rise, most = after[-1] - before[-1], 0.5 * np.log(2)
+    # Channels of the means of blocks were as fine as the codebook allows, or nearly.
+    assert float(rise.max()) == pytest.approx(most, abs=1e-5) and float(rise.median()) == pytest.approx(most, abs=1e-5)
+    spreads = [net.spread / 16 for net in nets]
+    assert torch.equal(spreads[0][0], spreads[1][0])
+    grown = spreads[1][-1] / spreads[0][-1]
+    free = (rise > most - 1e-4) & (spreads[0][-1] > 2)
+    assert free.any() and torch.allclose(grown[free], torch.tensor(2.0**0.5), rtol=0.05)
+
+
+def test_gains_that_follow_lambdas_stay_within_reach_of_crops(context_model: Path) -> None:
+    lambdas = (0.0008, 0.0023, 0.0067, 0.0192, 0.0555, 1e4)
+    state = TrainingState(tiny_settings(**TINY_CONTEXT, lambdas=lambdas), torch.device("cpu"))
+    crops = picture_set().crops(np.random.default_rng(1), 8, 64)
+    start_from(state, str(context_model), lambda: crops)
+    z = state.network.analysis(crops, torch.full((len(crops),), 100.0)).detach()
+    assert float(z.abs().max()) == pytest.approx(coarse_reach(state.quantizer), rel=1e-3)
+
+
+def test_a_run_refuses_to_start_with_another_number_of_lambdas(context_model: Path) -> None:
+    state = TrainingState(tiny_settings(**TINY_CONTEXT, lambdas=(0.01, 0.1)), torch.device("cpu"))
+    with pytest.raises(SettingsError, match=r"has lambdas=.*, this run lambdas=.*; set lambdas"):
+        start_from(state, str(context_model))

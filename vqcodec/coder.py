@@ -60,7 +60,7 @@ from vqcodec.runtime.transform import PhotoTransform
 from vqcodec.transform import Array, Transform
 
 # Each step brings less than the one before (docs/benchmarks.md), so few are added at first and many at last.
-EFFORT_STEPS = (0, 0, 1, 2, 3, 4, 6, 8, 12, 20)
+EFFORT_STEPS = (0, 0, 2, 4, 5, 6, 8, 10, 14, 20)
 """Steps of refinement for each effort 0..9; effort 0 takes the nearest codevectors, all others count bits."""
 # A prior starts anew in each tile, and memory grows with it; 1024 pixels at stride 16 are a compromise.
 TILE = 64

@@ -9,6 +9,7 @@ is used, and the same lines choose for both.
 
 from __future__ import annotations
 
+from functools import cached_property
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -81,6 +82,52 @@ class TableAssigner:
             chosen = self._better(x[far], near, other, weight)
             coarse[far], fine[far], bits[far] = chosen
         return UnitChoice(coarse, fine, bits)
+
+    def bits(self, coarse: Array, fine: Array, classes: Array) -> Array:
+        """Return the bits [N] of indices [N] under classes [N, 2]; infinite where they cannot be written."""
+        first, second = classes[:, 0], classes[:, 1]
+        is_far, coarse_table = coarse != self.zero, self.tables.coarse[first, second]
+        bits = self.tables.costs[self.tables.fine[first, second, is_far + 0], fine]
+        wide = self.tables.costs[coarse_table.clip(0), coarse]
+        # Where a unit is not wide, no coarse index is written, and only zero is what a decoder takes it for.
+        wide[coarse_table < 0] = 0.0
+        wide[is_far & (coarse_table < 0)] = float("inf")
+        return bits + wide
+
+    def class_slopes(self, coarse: Array, fine: Array, classes: Array) -> Array:
+        """Return float32 [N, 2]: how the bits of indices [N] grow with each class of their units, of classes [N, 2].
+
+        The mean difference to the two neighboring classes; a neighbor under which an index cannot be
+        written, because there the unit is not wide, does not count.
+        """
+        slopes = self._near_slopes[classes[:, 0], classes[:, 1], fine]
+        far = self._places(coarse != self.zero)
+        if len(far):
+            slopes[far] = self._slopes(coarse[far], fine[far], classes[far])
+        return slopes
+
+    @cached_property
+    def _near_slopes(self) -> Array:
+        """What class_slopes returns of all units whose coarse index is zero: float32 [S, S, K, 2]."""
+        all_units = self.library.argwhere((self.tables.coarse >= -1)[:, :, None] & (self.square >= 0))
+        fine = all_units[:, 2]
+        slopes = self._slopes(self.library.full_like(fine, self.zero), fine, all_units[:, :2])
+        return slopes.reshape(*self.tables.coarse.shape, len(self.square), 2)
+
+    def _slopes(self, coarse: Array, fine: Array, classes: Array) -> Array:
+        library, most = self.library, len(self.tables.coarse) - 1
+        own, slopes = self.bits(coarse, fine, classes), self.tables.costs[0, 0] * classes
+        for which in (0, 1):
+            ends, spans = [], []
+            for step in (-1, 1):
+                near = classes + 0
+                near[:, which] = (near[:, which] + step).clip(0, most)
+                bits = self.bits(coarse, fine, near)
+                is_there = library.isfinite(bits)
+                ends.append(library.where(is_there, bits, own))
+                spans.append(is_there * abs(near[:, which] - classes[:, which]))
+            slopes[:, which] = (ends[1] - ends[0]) / (spans[0] + spans[1]).clip(1)
+        return slopes
 
     def _places(self, mask: Array) -> Array:
         return self.library.argwhere(mask)[:, 0]

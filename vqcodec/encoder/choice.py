@@ -20,10 +20,11 @@ class Encoder(ABC):
     prior: Prior
 
     @abstractmethod
-    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
+    def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
         """Return what is chosen for latents z float32 [d, h, w] at a quality of 1..100.
 
         `weight` is what a bit counts against a squared error of one step^2; 0 takes the nearest codevectors.
+        With `alike` all bits count that much; else an encoder may let those count less that say much of later ones.
         """
 
     @abstractmethod
@@ -32,6 +33,13 @@ class Encoder(ABC):
 
         Where a quantizer interpolates, what lies beyond the edge of a rectangle is missing from its outermost latents.
         """
+
+    def influence(self, choice: Choice, z: Latents, quality: float, weight: float) -> Latents:
+        """Return how many bits all others cost more for each step of latents z [d, h, w] that a choice was made for.
+
+        None of them where each is coded for itself; see influence.py.
+        """
+        return np.zeros_like(z)
 
     def bits(self, choice: Choice, quality: float) -> float:
         """Return what a choice costs: the bits of its classes and of its indices."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vqcodec.encoder.by_table import IndexCosts, TableAssigner
 from vqcodec.encoder.choice import Encoder, Latents
+from vqcodec.encoder.influence import influence
 from vqcodec.exact.priors import ContextPrior, masking
 from vqcodec.exact.priors.context import NO_COARSE
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
@@ -36,11 +37,12 @@ class ContextEncoder(Encoder):
         tables = IndexCosts(self.prior.tables.costs, self.prior.fine_map.astype(np.int64), coarse)
         return TableAssigner(self.prior.codebook.astype(np.float32) / _STEP, float(self.prior.scale), tables)
 
-    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
+    def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
         """Return what is chosen for z, pass by pass; see Encoder.choose. A bit counts less in the first groups."""
         d, height, width = z.shape
         flat = np.ascontiguousarray(z.reshape(d, -1).T)  # passes find their places next to each other
-        walk, shares = self.prior.walk((height, width), quality), shares_of_rate(len(self.prior.groups))
+        walk, count = self.prior.walk((height, width), quality), len(self.prior.groups)
+        shares = [1.0] * count if alike else shares_of_rate(count)
         for step in walk.steps():
             prediction = walk.predict(step)
             wanted = flat[step.places, step.channels]
@@ -51,6 +53,10 @@ class ContextEncoder(Encoder):
             assigned = self.assigner.assign(residual.reshape(-1, 2), classes, weight * shares[step.group])
             walk.put(step, prediction, assigned.coarse, assigned.fine)
         return walk.result()
+
+    def influence(self, choice: Choice, z: Latents, quality: float, weight: float) -> Latents:
+        """See Encoder.influence."""
+        return influence(self.prior, self.assigner, choice, z, quality, weight)
 
     def latents(self, codes: npt.NDArray[Any]) -> Latents:
         """Return latents of codes int16 [d, h, w]; see Encoder.latents."""

@@ -7,6 +7,7 @@ gradient steps. Gains are such that the error is about (latents - best)^2 / weig
 rate weight of the model, so a step goes weight / 2 times the gradient from the latents that the decoder has now, and
 the usual choice of indices, by squared error plus weighted bits, is the proximal operator. Steps are averaged
 (Krasnoselskii 1955, Mann 1953): latents go only a share of the way to where a step leads, and less of it each time.
+A latent also goes where later ones are better predicted from it, influence.py, a fifth of a step at most.
 
 Arrays are NumPy's in a codec, and torch's in training, which takes the same steps for a batch of pictures.
 """
@@ -30,6 +31,8 @@ Array = Any
 _DEAR = 1.5
 # Whole steps overshoot at the lowest and highest qualities, and go back and forth later (docs/lab/photo-2.md).
 _FIRST_SHARE, _SHRINKING = 0.85, 0.5
+# What latents say of later ones is noisy where they say much: its size matters little, and its sign most.
+_INFLUENCE, _FARTHEST = 6.0, 0.2
 _PATIENCE_SECONDS = 2.0
 
 
@@ -57,11 +60,17 @@ def step_sizes(rate_lambda: Array, gain: Array, weight: float) -> Array:
 
 
 def proximal_steps(
-    distortion: Distortion, sizes: Array, z: Array, quantize: Callable[[Array], tuple[T, Array, Array]], steps: int
+    distortion: Distortion,
+    sizes: Array,
+    z: Array,
+    quantize: Callable[[Array], tuple[T, Array, Array]],
+    steps: int,
+    influence: Callable[[T, Array], Array] | None = None,
 ) -> Iterator[tuple[T, Callable[[], Array]]]:
     """Yield what was made of latents z and what tells its cost in bits, first of all and after each of the steps.
 
-    sizes: see step_sizes; quantize: latents -> whatever the caller keeps of them, what a decoder has, and their bits.
+    sizes: see step_sizes; quantize: latents -> whatever the caller keeps of them, what a decoder has, and their bits;
+    influence: what the caller keeps, latents -> how the bits of later ones change with each, see influence.py.
     A step may fail, so the last is not always the best.
     """
     for step in range(steps + 1):
@@ -74,7 +83,10 @@ def proximal_steps(
         # A step leads away from what the decoder has, where the error was measured. Its share is of the way from z,
         # not from there: what z differs by is often less than another index would take, but adds up.
         share = _FIRST_SHARE / math.sqrt(1 + _SHRINKING * step)
-        z = z + share * (decoded - sizes * gradient - z)
+        lead = decoded - sizes * gradient
+        if influence is not None:
+            lead = lead - (_INFLUENCE * sizes * influence(kept, z)).clip(-_FARTHEST, _FARTHEST)
+        z = z + share * (lead - z)
 
 
 def _cost(distortion: Distortion, decoded: Array, bits: Array) -> Array:
@@ -91,10 +103,13 @@ def refine(
 
     def quantize(latents: Latents) -> tuple[Choice, Latents, float]:
         check_wanted()
-        choice = encoder.choose(latents, quality, weight)
+        choice = encoder.choose(latents, quality, weight, alike=True)
         return choice, encoder.latents(choice.codes), encoder.bits(choice, quality)
 
-    found = proximal_steps(distortion, sizes, z, quantize, steps)
+    def influence(choice: Choice, latents: Latents) -> Latents:
+        return encoder.influence(choice, latents, quality, weight)
+
+    found = proximal_steps(distortion, sizes, z, quantize, steps, influence)
     least, has_helped = math.inf, False
     for step, (choice, cost) in enumerate(_with_bar(found, steps + 1)):
         if step == steps and has_helped:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -31,7 +32,7 @@ _FINAL_RATE, _SYNTHESIS_RATE = 0.0, 0.2
 _CONTEXT_RATE = 0.25
 _PLAIN_EVERY = 4
 # 64 blocks in each of 1024 crops fix a covariance of 768; densities have few parameters.
-_BASIS_CROPS, _DENSITY_CROPS = 1024, 192
+_BASIS_CROPS, _DENSITY_CROPS, _EXTREME_CROPS = 1024, 192, 64
 
 
 class Trainer(trainer.Trainer[TrainingState]):
@@ -81,7 +82,7 @@ class Trainer(trainer.Trainer[TrainingState]):
         state = self.state
         numbers, _ = state.random()
         if state.settings.init:
-            start_from(state, state.settings.init)
+            start_from(state, state.settings.init, lambda: self._crops(numbers))
         else:
             state.network.set_basis(*block_basis(self.training, numbers, _BASIS_CROPS))
         x = self.training.crops(numbers, _DENSITY_CROPS, 64)
@@ -115,6 +116,10 @@ class Trainer(trainer.Trainer[TrainingState]):
         self._validated = progress.seconds + time.monotonic() - started
         self.add({"step": progress.step, "validation": figures})
         tqdm.write(f"step {progress.step}, real files of held-out pictures: {figures}", file=sys.stderr)
+
+    def _crops(self, numbers: np.random.Generator) -> torch.Tensor:
+        settings = self.state.settings
+        return self.training.crops(numbers, _EXTREME_CROPS, settings.crop, settings.augmentation)
 
     def _source(self) -> Source:
         return source_of(self.state, self.training, in_proportion(self.state, self.state.settings.fit_crops))

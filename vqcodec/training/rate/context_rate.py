@@ -20,7 +20,7 @@ from vqcodec.training.rate.context_net import ContextNet, FloatPrediction
 from vqcodec.training.rate.contract import Seen
 from vqcodec.training.rate.masking import factors
 
-__all__ = ["Seen", "code", "count", "quantize", "slopes"]
+__all__ = ["Seen", "code", "count", "quantize"]
 
 
 def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, counts: Tensor | None = None) -> Seen:
@@ -54,7 +54,8 @@ def code(net: ContextNet, assigner: TableAssigner, z: Tensor, rows: Tensor, coun
             # Units of a pass lie place by place, and places image by image: summing n / 2 of them gives one place.
             cost = assigned.bits.reshape(len(classes) // (y.shape[1] // 2), -1).sum(1)
             if torch.is_grad_enabled():
-                change = _change(own - chosen, prediction, slopes(assigner, assigned, classes))
+                by_class = assigner.class_slopes(assigned.coarse, assigned.fine, classes)
+                change = _change(own - chosen, prediction, by_class)
                 cost = cost + change.sum(1)
             bits = bits + z.new_zeros(len(y)).index_put((coded,), cost).reshape(batch, -1).sum(1)
         walk.put(channels, places, quantized)
@@ -103,35 +104,3 @@ def count(assigner: TableAssigner, assigned: UnitChoice, classes: Tensor, counts
     fine_table = assigner.tables.fine[first, second, (assigned.coarse != assigner.zero).long()]
     for table, index in ((fine_table, assigned.fine), (coarse_table[wide], assigned.coarse[wide])):
         counts += torch.bincount(table * counts.shape[1] + index, minlength=counts.numel()).reshape(counts.shape)
-
-
-@torch.no_grad()
-def slopes(assigner: TableAssigner, assigned: UnitChoice, classes: Tensor) -> Tensor:
-    """Return float32 [N, 2]: how the bits of the same indices grow with each class of their units.
-
-    The mean difference to the two neighboring classes; a neighbor under which an index cannot be
-    written, because there the unit is not wide, does not count.
-    """
-    most = len(assigner.tables.coarse) - 1
-    result = torch.empty(classes.shape, device=classes.device)
-    for which in (0, 1):
-        step = torch.tensor([1 - which, which], device=classes.device)
-        lower, upper = (classes - step).clamp(min=0), (classes + step).clamp(max=most)
-        cheap, dear = _bits(assigner, assigned, lower), _bits(assigner, assigned, upper)
-        # A class at the end of the range or without a neighbor has a difference to one side only.
-        span = torch.isfinite(cheap).float() * (classes - lower)[:, which]
-        span = span + torch.isfinite(dear).float() * (upper - classes)[:, which]
-        cheap, dear = (torch.where(torch.isfinite(bits), bits, assigned.bits) for bits in (cheap, dear))
-        result[:, which] = (dear - cheap) / span.clamp(min=1)
-    return result
-
-
-def _bits(assigner: TableAssigner, assigned: UnitChoice, classes: Tensor) -> Tensor:
-    """Return the bits [N] of indices under other classes [N, 2]; infinite where they cannot be written."""
-    first, second = classes.unbind(1)
-    is_far, tables = assigned.coarse != assigner.zero, assigner.tables
-    coarse_table = tables.coarse[first, second]
-    fine: Tensor = tables.costs[tables.fine[first, second, is_far.long()], assigned.fine]
-    coarse = tables.costs[coarse_table.clamp(min=0), assigned.coarse]
-    narrow = torch.where(is_far, torch.inf, 0.0)
-    return fine + torch.where(coarse_table >= 0, coarse, narrow)
