@@ -7,7 +7,7 @@ gradient steps. Gains are such that the error is about (latents - best)^2 / weig
 rate weight of the model, so a step goes weight / 2 times the gradient from the latents that the decoder has now, and
 the usual choice of indices, by squared error plus weighted bits, is the proximal operator. Steps are averaged
 (Krasnoselskii 1955, Mann 1953): latents go only a share of the way to where a step leads, and less of it each time.
-A latent also goes where later ones are better predicted from it, influence.py, a fifth of a step at most.
+A latent also goes where later ones are better predicted from it, influence.py, by 0.3 of a step at most.
 
 Arrays are NumPy's in a codec, and torch's in training, which takes the same steps for a batch of pictures.
 """
@@ -32,7 +32,7 @@ _DEAR = 1.5
 # Whole steps overshoot at the lowest and highest qualities, and go back and forth later (docs/lab/photo-2.md).
 _FIRST_SHARE, _SHRINKING = 0.85, 0.5
 # What latents say of later ones is noisy where they say much: its size matters little, and its sign most.
-_INFLUENCE, _FARTHEST = 6.0, 0.2
+_INFLUENCE, _FARTHEST = 6.0, 0.3
 _PATIENCE_SECONDS = 2.0
 
 
