@@ -13,8 +13,8 @@ import pytest
 import torch
 from tiny import picture, picture_set
 
+from vqcodec.choices import steps_of
 from vqcodec.codec import Codec
-from vqcodec.coder import EFFORT_STEPS
 from vqcodec.encoder import proximal
 from vqcodec.encoder.choice import Encoder, Latents
 from vqcodec.encoder.proximal import Distortion, refine
@@ -43,7 +43,9 @@ def test_more_effort_costs_no_more(tiny_codec: Codec, quality: float) -> None:
 
 
 def test_effort_is_ordered_and_checked(tiny_codec: Codec) -> None:
-    assert list(EFFORT_STEPS) == sorted(EFFORT_STEPS) and len(EFFORT_STEPS) == 10
+    for is_for_error in (True, False):
+        steps = [steps_of(effort, is_for_error) for effort in range(10)]
+        assert steps == sorted(steps) and steps[1] == 0 and steps[2] > 0
     for effort in (-1, 10):
         with pytest.raises(SettingsError, match=r"0\.\.9"):
             tiny_codec.encode(picture(16, 16, seed=1), 50, effort)
@@ -159,9 +161,7 @@ class Pulled(Counting):
 
 
 @pytest.mark.parametrize(("bits_per_step", "first"), [(0.08, -0.102), (-0.08, 0.102), (50.0, -0.255), (-1e6, 0.255)])
-def test_a_latent_goes_where_later_ones_cost_less_by_part_of_a_step_at_most(
-    bits_per_step: float, first: float
-) -> None:
+def test_a_latent_goes_where_later_ones_cost_less_by_part_of_a_step_at_most(bits_per_step: float, first: float) -> None:
     encoder = Pulled(bits_per_step)
     found(encoder, 0.25, 1)
     assert encoder.asked == [0.0, first]

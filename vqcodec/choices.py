@@ -30,3 +30,16 @@ def check_effort(effort: int) -> int:
     if not 0 <= effort <= 9:
         raise SettingsError(f"effort {effort} is outside 0..9")
     return effort
+
+
+# Each step brings less than the one before (docs/benchmarks.md), so few are added at first and many at last. For looks
+# two steps bring most of what many do (docs/lab/looks.md).
+_STEPS_FOR_ERROR, _STEPS_FOR_LOOKS = (0, 0, 2, 4, 5, 6, 8, 10, 14, 20), (0, 0, 1, 2, 3, 4, 5, 6, 8, 10)
+
+
+def steps_of(effort: int, is_for_error: bool) -> int:
+    """Return the steps of refinement of an effort 0..9; effort 0 takes the nearest codevectors, all others count bits.
+
+    is_for_error: whether the model was made for less squared error, and not for looks.
+    """
+    return (_STEPS_FOR_ERROR if is_for_error else _STEPS_FOR_LOOKS)[effort]

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, RATE_WEIGHT, check_effort, check_quality
+from vqcodec.choices import DEFAULT_EFFORT, DEFAULT_QUALITY, RATE_WEIGHT, check_effort, check_quality, steps_of
 from vqcodec.cores import in_order
 from vqcodec.decoder import (
     WHOLE,
@@ -42,7 +42,8 @@ from vqcodec.decoder import (
     whole,
 )
 from vqcodec.encoder import ContextEncoder, Encoder
-from vqcodec.encoder.proximal import Distortion, refine, step_sizes
+from vqcodec.encoder.looks import refine_for_looks
+from vqcodec.encoder.proximal import Distortion, refine, step_sizes, whole_sizes
 from vqcodec.errors import InputError
 from vqcodec.exact import model_file
 from vqcodec.exact.bitstream import container
@@ -59,9 +60,6 @@ from vqcodec.image import Drawn, Picture, Strips, coded_pixels, drawn_parts, dra
 from vqcodec.runtime.transform import PhotoTransform
 from vqcodec.transform import Array, Transform
 
-# Each step brings less than the one before (docs/benchmarks.md), so few are added at first and many at last.
-EFFORT_STEPS = (0, 0, 2, 4, 5, 6, 8, 10, 14, 20)
-"""Steps of refinement for each effort 0..9; effort 0 takes the nearest codevectors, all others count bits."""
 # A prior starts anew in each tile, and memory grows with it; 1024 pixels at stride 16 are a compromise.
 TILE = 64
 """Side in latents of the tiles that large pictures are cut into."""
@@ -196,10 +194,12 @@ class Coder:
         return unpack(parsed, self.metadata, self.prior)
 
     def useful_effort(self, effort: int) -> int:
-        """Return effort, or the most that changes anything: 0 without rates, 1 for a model not made for less error."""
-        if not self.transform.has_rates:
-            return 0
-        return effort if self.metadata.proximal else min(effort, 1)
+        """Return effort, or the most that changes anything: 0 without rates."""
+        return effort if self.transform.has_rates else 0
+
+    def _steps(self, effort: int) -> int:
+        """Return how many steps a search of an effort has."""
+        return steps_of(self.useful_effort(effort), self.metadata.proximal)
 
     def _size(self, pixels: npt.NDArray[np.uint8], quality: float, most: int, half: bool = False) -> Size:
         """Return what a file will say of pixels uint8 [H, W, 3], which are cut into tiles above `most` latents."""
@@ -220,7 +220,7 @@ class Coder:
         stride, margin = self.transform.stride, self.transform.analysis_margin or 0
         grid = latent_grid(size, stride)
         tiles = tiles_of(grid, size.tile)
-        if EFFORT_STEPS[self.useful_effort(effort)]:
+        if self._steps(effort):
             self.transform.prepare(size.quality, "error_slope")
 
         def chosen(tile: Tile) -> Choice:
@@ -235,19 +235,21 @@ class Coder:
 
     def _choose(self, pixels: npt.NDArray[np.uint8], inner: Rectangle, quality: float, effort: int) -> Choice:
         """Return what is chosen for a tile, which lies at `inner` in the latents of pixels uint8 [H, W, 3]."""
-        x, effort = self._padded(pixels), self.useful_effort(effort)
+        x = self._padded(pixels)
         z = self.transform.analysis(x, quality)
         start = inner.of(z).copy()
-        steps = EFFORT_STEPS[effort]
-        if not steps:
+        if not (steps := self._steps(effort)):
             del x, z
-            return self.encoder.choose(start, quality, self.rate_weight if effort else 0.0)
+            return self.encoder.choose(start, quality, self.rate_weight if self.useful_effort(effort) else 0.0)
 
         near = inner.widened(z.shape[1:], _SEARCH_MARGIN)
         z, x = near.of(z).copy(), near.of(x, self.transform.stride).copy()
-        sizes = step_sizes(self.transform.rate_lambda(quality), self.transform.gain(quality), self.rate_weight)
         distortion = self._distortion(z, inner.within(near), x, quality)
-        return refine(self.encoder, start, distortion, sizes, quality, self.rate_weight, steps)
+        costs = self.transform.rate_lambda(quality), self.transform.gain(quality)
+        search, sizes = refine_for_looks, whole_sizes(*costs)
+        if self.metadata.proximal:
+            search, sizes = refine, step_sizes(*costs, self.rate_weight)
+        return search(self.encoder, start, distortion, sizes, quality, self.rate_weight, steps)
 
     def _distortion(self, z: Array, inner: Rectangle, x: Array, quality: float) -> Distortion:
         """Return what latents [d, h, w] of a tile lose, which lies at `inner` in latents z of the picture x."""

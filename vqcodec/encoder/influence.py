@@ -19,8 +19,16 @@ import numpy.typing as npt
 from vqcodec.cores import in_parts
 from vqcodec.encoder.by_table import TableAssigner
 from vqcodec.encoder.choice import Latents
-from vqcodec.exact.priors import ContextPrior, passes
-from vqcodec.exact.priors.integer_net import ACTIVATION_MAX, FRACTION, FRACTION_BITS, SIXTEENTHS, Dense, normalize
+from vqcodec.exact.priors import ContextPrior, masking, passes
+from vqcodec.exact.priors.integer_net import (
+    ACTIVATION_MAX,
+    FRACTION,
+    FRACTION_BITS,
+    SIXTEENTHS,
+    Dense,
+    normalize,
+    to_deviation_class,
+)
 from vqcodec.exact.priors.linear import WEIGHT_BITS
 from vqcodec.exact.priors.tables import Choice
 from vqcodec.exact.priors.walk import Pass, by_place, schedule
@@ -44,7 +52,7 @@ def influence(
     """Return how many bits all others cost more for each step of a latent, float32 [d, h, w].
 
     choice: what was chosen for latents z float32 [d, h, w]; weight: what a bit counts against a squared error of one
-    step^2. The prior's steps are the same everywhere: it has no masking.
+    step^2. With masking, how busy places are expected to be stays as it is.
     """
     way, costs = _WayBack(prior, choice, quality), _cost_slopes(assigner, choice, z, weight)
     entered: _GroupWay | None = None
@@ -179,6 +187,10 @@ class _GroupWay:
             scale[: net.n] * self.way.spread[self.group.channels].astype(np.float32) / np.float32(SIXTEENTHS)
         )
         by_class = _rise(scale[net.n :], classes, self.most)
+        if net.usual is not None:
+            expected = to_deviation_class(classes, out.shift[net.n :], self.most + 1)
+            # An error counts as it is in the steps of its place, and a mean is scaled to these too.
+            by_mean = by_mean * masking.factor(masking.finer_by(expected, int(net.usual[phase, row]))) ** 2
         at_output: Floats = np.concatenate([slopes.mean * by_mean, slopes.deviation_class * by_class], 1)
         at_inner: Floats = (at_output @ out.weights[0].T) * _rise(_scale(second), inner)
         back: Floats = (at_inner @ second.weights[0].T) * _rise(_scale(first), sums)

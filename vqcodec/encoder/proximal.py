@@ -54,9 +54,17 @@ def step_sizes(rate_lambda: Array, gain: Array, weight: float) -> Array:
     1.5 / weight, as in channels whose gains were lowered to keep latents within reach, the usual step would go
     too far; where it is more than twice as much, further away each time.
     """
-    cost = rate_lambda / (3 * gain * gain)
     # The gradient of (z - best)^2 / weight is 2 (z - best) / weight: half of the weight leads to the best.
-    return weight / 2 / (weight / _DEAR * cost).clip(min=1)
+    return weight / 2 / (weight / _DEAR * _cost_of_step(rate_lambda, gain)).clip(min=1)
+
+
+def whole_sizes(rate_lambda: Array, gain: Array) -> Array:
+    """Return how far against the gradient of the error in bits its least is, whatever bits cost; see step_sizes."""
+    return 0.5 / _cost_of_step(rate_lambda, gain)
+
+
+def _cost_of_step(rate_lambda: Array, gain: Array) -> Array:
+    return rate_lambda / (3 * gain * gain)
 
 
 def proximal_steps(

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from vqcodec import losses
+from vqcodec.choices import steps_of
 from vqcodec.codec import Codec
-from vqcodec.coder import EFFORT_STEPS
 from vqcodec.errors import SettingsError
 from vqcodec.exact import model_file
 from vqcodec.training.adversary import Adversary
@@ -72,7 +72,7 @@ class Perceptual:
     @property
     def has_proximal_steps(self) -> bool:
         """Whether files of the model are to be made with proximal steps, as those that it learns from are."""
-        return self.metadata.proximal and EFFORT_STEPS[self.settings.effort] > 0
+        return self.metadata.proximal and steps_of(self.settings.effort, True) > 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything as tensors and plain values."""

@@ -1,0 +1,46 @@
+"""Steps of an encoder whose model is for looks: from what its analysis says, part of the way to less squared error.
+
+Losses for looks have no step to go that would not diverge (docs/lab/looks.md), and a model for looks does not weigh
+bits against squared error. But of quantized latents that cost the same those are better, by all measures, that lie
+where the picture's squared error is less, near what the analysis wants. So a step leads to between the two, and to
+where later latents cost less (influence.py). There is no cost to tell the best step by, so the last one stands.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vqcodec.cores import check_wanted
+from vqcodec.encoder.choice import Encoder, Latents
+from vqcodec.encoder.proximal import Distortion, proximal_steps
+from vqcodec.exact.priors.tables import Choice
+
+# Of the way from the analysis to the least squared error, and how many steps of the quantizer that is at most.
+_SHARE, _FARTHEST = 0.7, 1.0
+
+
+def refine_for_looks(
+    encoder: Encoder, z: Latents, distortion: Distortion, sizes: Latents, quality: float, weight: float, steps: int
+) -> Choice:
+    """Return the choice for latents z float32 [d, h, w] of an analysis after `steps` steps.
+
+    sizes: see whole_sizes; weight: what a bit counts against a squared error of one step^2.
+    """
+
+    def quantize(latents: Latents) -> tuple[Choice, Latents, float]:
+        check_wanted()
+        choice = encoder.choose(latents, quality, weight, alike=True)
+        return choice, encoder.latents(choice.codes), 0.0
+
+    def slope(decoded: Latents) -> tuple[float, Latents]:
+        error, gradient = distortion.slope(decoded)
+        away = np.clip(sizes * gradient, -_FARTHEST, _FARTHEST)
+        return error, _SHARE * away + (1 - _SHARE) * (decoded - z)
+
+    def influence(choice: Choice, latents: Latents) -> Latents:
+        return weight / 2 * encoder.influence(choice, latents, quality, weight)
+
+    # Gradients are in steps here, and not in bits: one of 1 leads one step away.
+    found = proximal_steps(Distortion(distortion.value, slope), np.float32(1), z, quantize, steps, influence)
+    *_, (last, _) = found
+    return last
