@@ -160,7 +160,7 @@ class Pulled(Counting):
         return 0.0, np.zeros_like(z)
 
 
-@pytest.mark.parametrize(("bits_per_step", "first"), [(0.08, -0.102), (-0.08, 0.102), (50.0, -0.255), (-1e6, 0.255)])
+@pytest.mark.parametrize(("bits_per_step", "first"), [(0.4, -0.128), (-0.4, 0.128), (50.0, -0.17), (-1e6, 0.17)])
 def test_a_latent_goes_where_later_ones_cost_less_by_part_of_a_step_at_most(bits_per_step: float, first: float) -> None:
     encoder = Pulled(bits_per_step)
     found(encoder, 0.25, 1)

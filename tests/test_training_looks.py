@@ -127,7 +127,7 @@ def test_no_proximal_steps_to_less_squared_error_spoil_the_files(
     monkeypatch.setattr(vqcodec.coder, "refine", lambda *_: pytest.fail("stepped"))
     pixels = picture(64, 96, seed=5)
     first, third = (codec.pack(codec.encode(pixels, 40, effort)) for effort in (1, 3))
-    assert first == third and [codec.useful_effort(effort) for effort in (0, 1, 2, 9)] == [0, 1, 1, 1]
+    assert first != third and codec.pack(codec.encode(pixels, 40, 1)) == first
     monkeypatch.setattr(codec, "metadata", replace(codec.metadata, proximal=True))
     with pytest.raises(pytest.fail.Exception, match="stepped"):
         codec.encode(pixels, 40, 3)

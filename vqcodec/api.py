@@ -60,9 +60,8 @@ def compress(
 
     image: a path, the bytes of an image file, a PIL image, or a NumPy array uint8 [H, W],
     [H, W, 3] or [H, W, 4]. quality: 1..100 in steps of 0.5; 50 where nothing else says how large
-    the file is to be. effort: 0..9, more takes longer; 1 makes a smaller file than 0. With the
-    model `photo`, from there on the same quality gives a better picture, so that a target costs fewer bytes; files of
-    `perceptual` are the same.
+    the file is to be. effort: 0..9, more takes longer; 1 makes a smaller file than 0, and from
+    there on the same quality gives a better picture, so that a target costs fewer bytes.
 
     Instead of a quality: `target_bpp`, the bits per pixel that the file is to come nearest to;
     `target_psnr`, the dB that the smallest possible file is to have; `target_ssimulacra2`, the same for

@@ -17,6 +17,8 @@ from vqcodec.exact.priors.tables import Choice
 
 # Of the way from the analysis to the least squared error, and how many steps of the quantizer that is at most.
 _SHARE, _FARTHEST = 0.7, 1.0
+# More than where squared error is all that counts: looks bear more of it (docs/lab/looks.md).
+_INFLUENCE, _FARTHEST_SAID = 6.0, 0.3
 
 
 def refine_for_looks(
@@ -38,7 +40,8 @@ def refine_for_looks(
         return error, _SHARE * away + (1 - _SHARE) * (decoded - z)
 
     def influence(choice: Choice, latents: Latents) -> Latents:
-        return weight / 2 * encoder.influence(choice, latents, quality, weight)
+        said: Latents = _INFLUENCE * (weight / 2 * encoder.influence(choice, latents, quality, weight))
+        return -said.clip(-_FARTHEST_SAID, _FARTHEST_SAID)
 
     # Gradients are in steps here, and not in bits: one of 1 leads one step away.
     found = proximal_steps(Distortion(distortion.value, slope), np.float32(1), z, quantize, steps, influence)

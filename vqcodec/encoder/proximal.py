@@ -7,7 +7,7 @@ gradient steps. Gains are such that the error is about (latents - best)^2 / weig
 rate weight of the model, so a step goes weight / 2 times the gradient from the latents that the decoder has now, and
 the usual choice of indices, by squared error plus weighted bits, is the proximal operator. Steps are averaged
 (Krasnoselskii 1955, Mann 1953): latents go only a share of the way to where a step leads, and less of it each time.
-A latent also goes where later ones are better predicted from it, influence.py, by 0.3 of a step at most.
+A latent also goes where later ones are better predicted from it, influence.py, by a fifth of a step at most.
 
 Arrays are NumPy's in a codec, and torch's in training, which takes the same steps for a batch of pictures.
 """
@@ -31,8 +31,8 @@ Array = Any
 _DEAR = 1.5
 # Whole steps overshoot at the lowest and highest qualities, and go back and forth later (docs/lab/photo-2.md).
 _FIRST_SHARE, _SHRINKING = 0.85, 0.5
-# What latents say of later ones is noisy where they say much: its size matters little, and its sign most.
-_INFLUENCE, _FARTHEST = 6.0, 0.3
+# What latents say of later ones is noisy where they say much, and drives them too far.
+_INFLUENCE, _FARTHEST = 1.5, 0.2
 _PATIENCE_SECONDS = 2.0
 
 
@@ -78,7 +78,7 @@ def proximal_steps(
     """Yield what was made of latents z and what tells its cost in bits, first of all and after each of the steps.
 
     sizes: see step_sizes; quantize: latents -> whatever the caller keeps of them, what a decoder has, and their bits;
-    influence: what the caller keeps, latents -> how the bits of later ones change with each, see influence.py.
+    influence: what the caller keeps, latents -> how far these are to go for later ones' sake, see influence.py.
     A step may fail, so the last is not always the best.
     """
     for step in range(steps + 1):
@@ -93,7 +93,7 @@ def proximal_steps(
         share = _FIRST_SHARE / math.sqrt(1 + _SHRINKING * step)
         lead = decoded - sizes * gradient
         if influence is not None:
-            lead = lead - (_INFLUENCE * sizes * influence(kept, z)).clip(-_FARTHEST, _FARTHEST)
+            lead = lead + influence(kept, z)
         z = z + share * (lead - z)
 
 
@@ -115,7 +115,8 @@ def refine(
         return choice, encoder.latents(choice.codes), encoder.bits(choice, quality)
 
     def influence(choice: Choice, latents: Latents) -> Latents:
-        return encoder.influence(choice, latents, quality, weight)
+        said: Latents = _INFLUENCE * sizes * encoder.influence(choice, latents, quality, weight)
+        return -said.clip(-_FARTHEST, _FARTHEST)
 
     found = proximal_steps(distortion, sizes, z, quantize, steps, influence)
     least, has_helped = math.inf, False
