@@ -182,5 +182,5 @@ def test_a_bar_is_drawn_on_a_terminal_once_steps_have_taken_long(
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream())
     monkeypatch.setattr(proximal, "_PATIENCE_SECONDS", seconds)
-    assert list(proximal._with_bar(iter(range(3)), 3)) == [0, 1, 2]
+    assert list(proximal.with_bar(iter(range(3)), 3)) == [0, 1, 2]
     assert ("refining" in sys.stderr.getvalue()) == drawn

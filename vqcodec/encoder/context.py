@@ -38,7 +38,7 @@ class ContextEncoder(Encoder):
         return TableAssigner(self.prior.codebook.astype(np.float32) / _STEP, float(self.prior.scale), tables)
 
     def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
-        """Return what is chosen for z, pass by pass; see Encoder.choose. A bit counts less in the first groups."""
+        """Return what is chosen for z, pass by pass; see Encoder.choose. Unless alike, early bits count less."""
         d, height, width = z.shape
         flat = np.ascontiguousarray(z.reshape(d, -1).T)  # passes find their places next to each other
         walk, count = self.prior.walk((height, width), quality), len(self.prior.groups)

@@ -11,6 +11,8 @@ All latents are known here, so a phase is one batch, and no pass waits for the o
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -55,14 +57,10 @@ def influence(
     step^2. With masking, how busy places are expected to be stays as it is.
     """
     way, costs = _WayBack(prior, choice, quality), _cost_slopes(assigner, choice, z, weight)
-    entered: _GroupWay | None = None
-    for step in schedule(prior.groups, way.grid, way.row):
-        if entered is None or entered.group.number != step.group:
-            if entered is not None:
-                entered.leave()
-            entered = _GroupWay(way, prior, step.group)
-        entered.go(step, _Slopes(*(slopes[step.places, step.channels] for slopes in costs)))
-    if entered is not None:
+    for number, steps in groupby(schedule(prior.groups, way.grid, way.row), attrgetter("group")):
+        entered = _GroupWay(way, prior, number)
+        for step in steps:
+            entered.go(step, _Slopes(*(slopes[step.places, step.channels] for slopes in costs)))
         entered.leave()
     return way.found()
 
@@ -110,6 +108,8 @@ class _WayBack:
         self.spread = prior.spread[self.row].astype(np.int64)
         self.inside = passes.padded(np.arange(self.grid[0] * self.grid[1]), self.grid[1])
         self.size = (self.grid[0] + 2 * passes.MARGIN) * (self.grid[1] + 2 * passes.MARGIN)
+        self.known = np.zeros(self.size, np.bool_)
+        self.known[self.inside] = True
         self.codes = by_place(choice.codes).astype(np.int64)
         self.inputs = normalize(self.codes, self.spread)
         self.to_inputs, self.to_latents = np.zeros_like(self.inputs), np.zeros_like(self.inputs)
@@ -128,13 +128,14 @@ class _GroupWay:
 
     def __init__(self, way: _WayBack, prior: ContextPrior, number: int) -> None:
         self.way, self.group, self.net = way, prior.groups[number], prior.nets[number]
-        self.most, group, net = prior.deviation_classes - 1, self.group, self.net
-        self.own, self.latents = (self._seen(values[:, group.channels]) for values in (way.inputs, way.codes))
-        self.known = self._seen(np.ones((len(way.inputs), 1), np.float32)).values[:, 0] > 0
+        self.most, channels = prior.deviation_classes - 1, self.group.channels
+        self.own, self.latents = (self._seen(values[:, channels]) for values in (way.inputs, way.codes))
+        if self.net.linear:
+            self._exact = self.latents.values.astype(np.int64)
         self.embedded: _Seen | None = None
-        if group.number:
-            self._sums = net.embed.sums((way.inputs[:, : group.before],), net.embed.bias)
-            self.embedded = self._seen(net.embed.activate(self._sums))
+        if number:
+            self._sums = self.net.embed.sums((way.inputs[:, : self.group.before],), self.net.embed.bias)
+            self.embedded = self._seen(self.net.embed.activate(self._sums))
 
     def go(self, step: Pass, slopes: _Slopes) -> None:
         """Let the slopes of the costs of a pass come back to what it was predicted from."""
@@ -172,7 +173,7 @@ class _GroupWay:
 
     def _roughness(self, phase: int, rows: Places, offsets: Places) -> Floats:
         near = rows[:, None] + offsets
-        return self.net.linear[phase].predict(self.latents.values.astype(np.int64)[near], self.known[near])[1]
+        return self.net.linear[phase].predict(self._exact[near], self.way.known[near])[1]
 
     def _back(self, phase: int, inputs: tuple[Floats, ...], slopes: _Slopes) -> Floats:
         """Return slopes float32 [N, hidden] by the sums of the first layer for those by means and classes [N, n]."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from vqcodec.cores import check_wanted
 from vqcodec.encoder.choice import Encoder, Latents
-from vqcodec.encoder.proximal import Distortion, proximal_steps
+from vqcodec.encoder.proximal import Distortion, proximal_steps, with_bar
 from vqcodec.exact.priors.tables import Choice
 
 # Of the way from the analysis to the least squared error, and how many steps of the quantizer that is at most.
@@ -45,5 +45,5 @@ def refine_for_looks(
 
     # Gradients are in steps here, and not in bits: one of 1 leads one step away.
     found = proximal_steps(Distortion(distortion.value, slope), np.float32(1), z, quantize, steps, influence)
-    *_, (last, _) = found
+    *_, (last, _) = with_bar(found, steps + 1)
     return last

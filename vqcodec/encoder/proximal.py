@@ -120,7 +120,7 @@ def refine(
 
     found = proximal_steps(distortion, sizes, z, quantize, steps, influence)
     least, has_helped = math.inf, False
-    for step, (choice, cost) in enumerate(_with_bar(found, steps + 1)):
+    for step, (choice, cost) in enumerate(with_bar(found, steps + 1)):
         if step == steps and has_helped:
             return choice
         if (bits := cost()) < least:
@@ -130,7 +130,7 @@ def refine(
     return best
 
 
-def _with_bar(found: Iterator[T], total: int) -> Iterator[T]:
+def with_bar(found: Iterator[T], total: int) -> Iterator[T]:
     """Show on a terminal's stderr how much of `total` is found, once it has taken a while."""
     if sys.stderr is None or not sys.stderr.isatty():
         return found
