@@ -40,7 +40,8 @@ def dearer_by(found: ContextPrior, step: Pass, near: Any, residual: Any, chosen:
 def test_an_index_is_the_least_of_error_and_the_bits_of_its_group(name: str, alike: bool) -> None:
     found = prior(name)
     z = latents(found.d, (6, 7), 2)
-    choice = ContextEncoder(found).choose(z, QUALITY, WEIGHT, alike)
+    encoder = ContextEncoder(found)
+    choice = encoder.seek(z, QUALITY, WEIGHT).choice if alike else encoder.choose(z, QUALITY, WEIGHT)
     flat, indices = by_place(z), by_place(choice.indices)
     walk, shares = found.walk((6, 7), QUALITY), shares_of_rate(len(found.groups))
     if alike:

@@ -45,8 +45,8 @@ def both(patterns: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> tuple[La
     assert isinstance(prior, ContextPrior)
     z = latents(prior.d, (9, 11), 2)
     encoder = ContextEncoder(prior)
-    choice = encoder.choose(z, QUALITY, TRAINING_RATE_WEIGHT, alike=True)
-    mine = influence(prior, encoder.assigner, choice, z, QUALITY, TRAINING_RATE_WEIGHT)
+    sought = encoder.seek(z, QUALITY, TRAINING_RATE_WEIGHT)
+    mine = influence(prior, encoder.assigner, sought, z, QUALITY, TRAINING_RATE_WEIGHT)
 
     tensors = tensors_under(PREFIX, arrays)
     net = float_parent(metadata.prior_settings, tensors)
@@ -62,7 +62,7 @@ def both(patterns: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> tuple[La
     monkeypatch.setattr(FloatWalk, "put", put_probed)
     monkeypatch.setattr(context_rate, "shares_of_rate", alike)
     seen = code(net, assigner, torch.from_numpy(z)[None], torch.tensor([prior.row(QUALITY)]))
-    assert np.array_equal(seen.z_q[0].detach().numpy(), encoder.latents(choice.codes))
+    assert np.array_equal(seen.z_q[0].detach().numpy(), encoder.latents(sought.choice.codes))
     (gradient,) = torch.autograd.grad(seen.rate.sum(), probe)
     return mine, gradient[0].T.reshape(mine.shape).numpy()
 
@@ -88,14 +88,14 @@ def test_latents_that_say_more_of_later_ones_cost_less() -> None:
         z = codec.analyze(pixels, quality)[0].numpy()
         costs, moved = [], z
         for _ in range(2):
-            choice = encoder.choose(moved, quality, weight, alike=True)
-            error = np.square(encoder.latents(choice.codes) - z).sum()
-            costs.append(float(error / weight + encoder.bits(choice, quality)))
-            moved = z - weight / 4 * encoder.influence(choice, z, quality, weight)
+            sought = encoder.seek(moved, quality, weight)
+            error = np.square(encoder.latents(sought.choice.codes) - z).sum()
+            costs.append(float(error / weight + encoder.bits(sought.choice, quality)))
+            moved = z - weight / 4 * encoder.influence(sought, z, quality, weight)
         assert costs[1] < 0.998 * costs[0]
 
 
 def test_under_a_static_prior_latents_say_nothing_of_others(tiny_codec: Codec) -> None:
     z = tiny_codec.analyze(picture(32, 48, seed=1), 50.0)[0].numpy()
-    choice = tiny_codec.encoder.choose(z, 50.0, 0.1)
-    assert not tiny_codec.encoder.influence(choice, z, 50.0, 0.1).any()
+    sought = tiny_codec.encoder.seek(z, 50.0, 0.1)
+    assert not tiny_codec.encoder.influence(sought, z, 50.0, 0.1).any()

@@ -16,7 +16,7 @@ from tiny import picture, picture_set
 from vqcodec.choices import steps_of
 from vqcodec.codec import Codec
 from vqcodec.encoder import proximal
-from vqcodec.encoder.choice import Encoder, Latents
+from vqcodec.encoder.choice import Encoder, Latents, Sought
 from vqcodec.encoder.proximal import Distortion, refine
 from vqcodec.errors import SettingsError
 from vqcodec.exact.bitstream import container
@@ -96,7 +96,7 @@ class Counting(Encoder):
 
     measured = 0
 
-    def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
+    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
         return Choice(np.zeros(0, np.uint16), np.zeros(0, np.uint8), np.rint(z))
 
     def latents(self, codes: npt.NDArray[Any]) -> Latents:
@@ -148,12 +148,11 @@ class Pulled(Counting):
     def __init__(self, bits_per_step: float) -> None:
         self.bits_per_step, self.asked = bits_per_step, list[float]()
 
-    def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
+    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
         self.asked.append(round(float(z.item()), 3))
-        assert alike
         return super().choose(z, quality, weight)
 
-    def influence(self, choice: Choice, z: Latents, quality: float, weight: float) -> Latents:
+    def influence(self, sought: Sought, z: Latents, quality: float, weight: float) -> Latents:
         return np.full_like(z, self.bits_per_step)
 
     def slope(self, z: Latents) -> tuple[float, Latents]:

@@ -29,8 +29,7 @@ SAMPLE = Path(__file__).parent.parent / "samples" / "coffee.png"
 class Thousandths(Encoder):
     """An encoder of whole thousandths, which are nearly what is wanted."""
 
-    def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
-        assert alike
+    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
         return Choice(np.zeros(0, np.uint16), np.zeros(0, np.uint8), np.rint(1000 * z))
 
     def latents(self, codes: npt.NDArray[Any]) -> Latents:

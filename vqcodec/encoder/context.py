@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -9,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vqcodec.encoder.by_table import IndexCosts, TableAssigner
-from vqcodec.encoder.choice import Encoder, Latents
+from vqcodec.encoder.choice import Encoder, Latents, Sought
 from vqcodec.encoder.influence import influence
 from vqcodec.exact.priors import ContextPrior, masking
 from vqcodec.exact.priors.context import NO_COARSE
 from vqcodec.exact.priors.integer_net import SIXTEENTHS
 from vqcodec.exact.priors.tables import Choice
+from vqcodec.exact.priors.walk import IntegerWalk, by_place
 
 _STEP = np.float32(SIXTEENTHS)
 # What the first groups say makes the later ones cheaper, which no index counts for itself (docs/lab/photo-2.md).
@@ -37,12 +39,21 @@ class ContextEncoder(Encoder):
         tables = IndexCosts(self.prior.tables.costs, self.prior.fine_map.astype(np.int64), coarse)
         return TableAssigner(self.prior.codebook.astype(np.float32) / _STEP, float(self.prior.scale), tables)
 
-    def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
-        """Return what is chosen for z, pass by pass; see Encoder.choose. Unless alike, early bits count less."""
-        d, height, width = z.shape
-        flat = np.ascontiguousarray(z.reshape(d, -1).T)  # passes find their places next to each other
-        walk, count = self.prior.walk((height, width), quality), len(self.prior.groups)
-        shares = [1.0] * count if alike else shares_of_rate(count)
+    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
+        """Return what is chosen for z, pass by pass; see Encoder.choose. Early bits count less."""
+        walk = self.prior.walk(z.shape[1:], quality)
+        self._go(walk, z, [weight * share for share in shares_of_rate(len(self.prior.groups))])
+        return walk.result()
+
+    def seek(self, z: Latents, quality: float, weight: float) -> Sought:
+        """See Encoder.seek; kept are the traces of the passes."""
+        walk = self.prior.walk(z.shape[1:], quality, traced=True)
+        self._go(walk, z, [weight] * len(self.prior.groups))
+        return Sought(walk.result(), walk.traces)
+
+    def _go(self, walk: IntegerWalk, z: Latents, weights: Sequence[float]) -> None:
+        """Go through all passes with what is chosen for z, where weights are those of the groups' bits."""
+        flat = by_place(z)
         for step in walk.steps():
             prediction = walk.predict(step)
             wanted = flat[step.places, step.channels]
@@ -50,13 +61,12 @@ class ContextEncoder(Encoder):
                 wanted *= masking.factor(prediction.finer)
             residual = wanted - prediction.mean.astype(np.float32) / _STEP
             classes = prediction.deviation_class.astype(np.int64).reshape(-1, 2)
-            assigned = self.assigner.assign(residual.reshape(-1, 2), classes, weight * shares[step.group])
+            assigned = self.assigner.assign(residual.reshape(-1, 2), classes, weights[step.group])
             walk.put(step, prediction, assigned.coarse, assigned.fine)
-        return walk.result()
 
-    def influence(self, choice: Choice, z: Latents, quality: float, weight: float) -> Latents:
+    def influence(self, sought: Sought, z: Latents, quality: float, weight: float) -> Latents:
         """See Encoder.influence."""
-        return influence(self.prior, self.assigner, choice, z, quality, weight)
+        return influence(self.prior, self.assigner, sought, z, quality, weight)
 
     def latents(self, codes: npt.NDArray[Any]) -> Latents:
         """Return latents of codes int16 [d, h, w]; see Encoder.latents."""

@@ -20,13 +20,15 @@ import numpy.typing as npt
 
 from vqcodec.cores import in_parts
 from vqcodec.encoder.by_table import TableAssigner
-from vqcodec.encoder.choice import Latents
+from vqcodec.encoder.choice import Latents, Sought
 from vqcodec.exact.priors import ContextPrior, masking, passes
+from vqcodec.exact.priors.group_net import Trace
 from vqcodec.exact.priors.integer_net import (
     ACTIVATION_MAX,
     FRACTION,
     FRACTION_BITS,
     SIXTEENTHS,
+    BoolArray,
     Dense,
     normalize,
     to_deviation_class,
@@ -49,18 +51,19 @@ class _Slopes(NamedTuple):
 
 
 def influence(
-    prior: ContextPrior, assigner: TableAssigner, choice: Choice, z: Latents, quality: float, weight: float
+    prior: ContextPrior, assigner: TableAssigner, sought: Sought, z: Latents, quality: float, weight: float
 ) -> Latents:
     """Return how many bits all others cost more for each step of a latent, float32 [d, h, w].
 
-    choice: what was chosen for latents z float32 [d, h, w]; weight: what a bit counts against a squared error of one
-    step^2. With masking, how busy places are expected to be stays as it is.
+    sought: what was chosen for latents z float32 [d, h, w], and the traces of its passes; weight: what a bit counts
+    against a squared error of one step^2. With masking, how busy places are expected to be stays as it is.
     """
-    way, costs = _WayBack(prior, choice, quality), _cost_slopes(assigner, choice, z, weight)
+    way, costs = _WayBack(prior, sought.choice, quality), _cost_slopes(assigner, sought.choice, z, weight)
+    traces = iter(sought.kept)
     for number, steps in groupby(schedule(prior.groups, way.grid, way.row), attrgetter("group")):
         entered = _GroupWay(way, prior, number)
         for step in steps:
-            entered.go(step, _Slopes(*(slopes[step.places, step.channels] for slopes in costs)))
+            entered.go(step, next(traces), _Slopes(*(slopes[step.places, step.channels] for slopes in costs)))
         entered.leave()
     return way.found()
 
@@ -74,29 +77,22 @@ def _cost_slopes(assigner: TableAssigner, choice: Choice, z: Latents, weight: fl
     return _Slopes(np.float32(-2 / weight) * error, by_class)
 
 
-class _Seen:
-    """Values [cells, n] that networks see at offsets from a place, and what comes back to them; a margin is zero."""
+class _Back:
+    """What comes back to values [cells, n] that networks see at offsets from a place; in a margin it is lost."""
 
-    def __init__(self, values: Floats, inside: Places, size: int) -> None:
-        self.inside, self.values = inside, np.zeros((size, values.shape[1]), np.float32)
-        self.values[inside] = values
-        self._back = np.zeros_like(self.values)
-
-    def gathered(self, rows: Places, offsets: Places) -> Floats:
-        """Return what places see, [N, offsets * n]."""
-        seen: Floats = self.values.take(rows[:, None] + offsets, 0).reshape(len(rows), -1)
-        return seen
+    def __init__(self, inside: Places, size: int, n: int) -> None:
+        self._inside, self._slopes = inside, np.zeros((size, n), np.float32)
 
     def add(self, rows: Places, offsets: Places, slopes: Floats) -> None:
-        """Let slopes by what `gathered` returned come back."""
-        n = self.values.shape[1]
+        """Let slopes [N, offsets * n] come back, by what places see."""
+        n = self._slopes.shape[1]
         for number, offset in enumerate(offsets):  # places at one offset differ, so that none is added twice at once
-            self._back[rows + offset] += slopes[:, number * n : (number + 1) * n]
+            self._slopes[rows + offset] += slopes[:, number * n : (number + 1) * n]
 
     @property
-    def back(self) -> Floats:
+    def found(self) -> Floats:
         """What has come back [cells, n]."""
-        return self._back[self.inside]
+        return self._slopes[self._inside]
 
 
 class _WayBack:
@@ -106,19 +102,21 @@ class _WayBack:
         self.row, self.shape = prior.row(quality), choice.codes.shape
         self.grid = self.shape[1:]
         self.spread = prior.spread[self.row].astype(np.int64)
-        self.inside = passes.padded(np.arange(self.grid[0] * self.grid[1]), self.grid[1])
-        self.size = (self.grid[0] + 2 * passes.MARGIN) * (self.grid[1] + 2 * passes.MARGIN)
-        self.known = np.zeros(self.size, np.bool_)
-        self.known[self.inside] = True
-        self.codes = by_place(choice.codes).astype(np.int64)
-        self.inputs = normalize(self.codes, self.spread)
+        self._inside = passes.padded(np.arange(self.grid[0] * self.grid[1]), self.grid[1])
+        self._size = (self.grid[0] + 2 * passes.MARGIN) * (self.grid[1] + 2 * passes.MARGIN)
+        self._codes = by_place(choice.codes).astype(np.int64)
+        self.inputs = normalize(self._codes, self.spread)
         self.to_inputs, self.to_latents = np.zeros_like(self.inputs), np.zeros_like(self.inputs)
+
+    def back(self, n: int) -> _Back:
+        """Return what is to come back to n values of each cell."""
+        return _Back(self._inside, self._size, n)
 
     def found(self) -> Latents:
         """Return what has come back [d, h, w], in bits per step."""
         # A latent of one spread is an input of FRACTION; beyond their range inputs stay as they are.
         rise = np.float32(SIXTEENTHS * FRACTION) / self.spread.astype(np.float32)
-        is_within = np.abs(self.codes) * FRACTION < (ACTIVATION_MAX + 0.5) * self.spread
+        is_within = np.abs(self._codes) * FRACTION < (ACTIVATION_MAX + 0.5) * self.spread
         back = np.where(is_within, self.to_inputs * rise, 0) + self.to_latents
         return np.ascontiguousarray(back.T, np.float32).reshape(self.shape)
 
@@ -128,16 +126,11 @@ class _GroupWay:
 
     def __init__(self, way: _WayBack, prior: ContextPrior, number: int) -> None:
         self.way, self.group, self.net = way, prior.groups[number], prior.nets[number]
-        self.most, channels = prior.deviation_classes - 1, self.group.channels
-        self.own, self.latents = (self._seen(values[:, channels]) for values in (way.inputs, way.codes))
-        if self.net.linear:
-            self._exact = self.latents.values.astype(np.int64)
-        self.embedded: _Seen | None = None
-        if number:
-            self._sums = self.net.embed.sums((way.inputs[:, : self.group.before],), self.net.embed.bias)
-            self.embedded = self._seen(self.net.embed.activate(self._sums))
+        self.most = prior.deviation_classes - 1
+        self.own, self.latents = way.back(self.group.n), way.back(self.group.n)
+        self.embedded = way.back(len(self.net.embed.shift)) if number else None
 
-    def go(self, step: Pass, slopes: _Slopes) -> None:
+    def go(self, step: Pass, trace: Trace, slopes: _Slopes) -> None:
         """Let the slopes of the costs of a pass come back to what it was predicted from."""
         rows, width = passes.padded(step.places, self.way.grid[1]), self.way.grid[1]
         offsets = passes.steps(self.group.pattern.phases[step.phase].offsets, width)
@@ -146,10 +139,7 @@ class _GroupWay:
             seen.append((self.own, offsets))
 
         def back_of(part: slice) -> list[Floats]:
-            inputs = [one.gathered(rows[part], around) for one, around in seen]
-            if step.phase in self.net.linear:
-                inputs.append(self._roughness(step.phase, rows[part], offsets))
-            back = self._back(step.phase, tuple(inputs), _Slopes(*(values[part] for values in slopes)))
+            back = self._back(step.phase, trace.part(part), _Slopes(*(values[part] for values in slopes)))
             return [back @ weight.T for weight in self.net.first[step.phase].weights[: len(seen)]]
 
         parts = in_parts(back_of, len(rows), _LEAST)
@@ -162,47 +152,36 @@ class _GroupWay:
     def leave(self) -> None:
         """Hand on what has come back to the group's own latents, and to those before them."""
         way, group = self.way, self.group
-        way.to_inputs[:, group.channels] += self.own.back
-        way.to_latents[:, group.channels] += self.latents.back
+        way.to_inputs[:, group.channels] += self.own.found
+        way.to_latents[:, group.channels] += self.latents.found
         if self.embedded is not None:
-            back = self.embedded.back * _rise(_scale(self.net.embed), self._sums)
-            way.to_inputs[:, : group.before] += back @ self.net.embed.weights[0].T
+            embed, before = self.net.embed, slice(group.before)
+            sums = embed.sums((way.inputs[:, before],), embed.bias)
+            follows = np.empty(sums.shape, np.bool_)
+            embed.activate(sums, follows)
+            way.to_inputs[:, before] += (self.embedded.found * _rise(embed, follows)) @ embed.weights[0].T
 
-    def _seen(self, values: npt.NDArray[np.generic]) -> _Seen:
-        return _Seen(values.astype(np.float32), self.way.inside, self.way.size)
-
-    def _roughness(self, phase: int, rows: Places, offsets: Places) -> Floats:
-        near = rows[:, None] + offsets
-        return self.net.linear[phase].predict(self._exact[near], self.way.known[near])[1]
-
-    def _back(self, phase: int, inputs: tuple[Floats, ...], slopes: _Slopes) -> Floats:
+    def _back(self, phase: int, trace: Trace, slopes: _Slopes) -> Floats:
         """Return slopes float32 [N, hidden] by the sums of the first layer for those by means and classes [N, n]."""
         net, row = self.net, self.way.row
         first, second, out = net.first[phase], net.second, net.out
-        sums = np.broadcast_to(first.sums(inputs, first.bias[row]), (len(slopes.mean), len(first.shift)))
-        inner = second.sums((first.activate(sums),), second.bias)
-        classes = second.activate(inner) @ out.weights[0][:, net.n :] + out.bias[row, net.n :]
         scale = np.exp2(-(out.shift + FRACTION_BITS)).astype(np.float32)
         # Means are their sums times spreads. A class below the first or beyond the last is that one.
         by_mean: Floats = (
             scale[: net.n] * self.way.spread[self.group.channels].astype(np.float32) / np.float32(SIXTEENTHS)
         )
-        by_class = _rise(scale[net.n :], classes, self.most)
+        expected = trace.class_sums * scale[net.n :]
+        by_class = np.where((expected >= -0.5) & (expected < self.most + 0.5), scale[net.n :], np.float32(0))
         if net.usual is not None:
-            expected = to_deviation_class(classes, out.shift[net.n :], self.most + 1)
+            classes = to_deviation_class(trace.class_sums, out.shift[net.n :], self.most + 1)
             # An error counts as it is in the steps of its place, and a mean is scaled to these too.
-            by_mean = by_mean * masking.factor(masking.finer_by(expected, int(net.usual[phase, row]))) ** 2
+            by_mean = by_mean * masking.factor(masking.finer_by(classes, int(net.usual[phase, row]))) ** 2
         at_output: Floats = np.concatenate([slopes.mean * by_mean, slopes.deviation_class * by_class], 1)
-        at_inner: Floats = (at_output @ out.weights[0].T) * _rise(_scale(second), inner)
-        back: Floats = (at_inner @ second.weights[0].T) * _rise(_scale(first), sums)
+        at_inner: Floats = (at_output @ out.weights[0].T) * _rise(second, trace.second)
+        back: Floats = (at_inner @ second.weights[0].T) * _rise(first, trace.first)
         return back
 
 
-def _scale(layer: Dense) -> Floats:
-    return np.exp2(-layer.shift).astype(np.float32)
-
-
-def _rise(scale: Floats, sums: Floats, most: int = ACTIVATION_MAX) -> Floats:
-    """Return how sums times a scale rise that are rounded to 0..most: by the scale, and not at all beyond it."""
-    scaled = sums * scale
-    return np.where((scaled >= -0.5) & (scaled < most + 0.5), scale, np.float32(0))
+def _rise(layer: Dense, follows: BoolArray) -> Floats:
+    """Return how activations rise with their sums: by the layer's scale where they follow them, else not at all."""
+    return np.where(follows, np.exp2(-layer.shift).astype(np.float32), np.float32(0))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from vqcodec.cores import check_wanted
-from vqcodec.encoder.choice import Encoder, Latents
+from vqcodec.encoder.choice import Encoder, Latents, Sought
 from vqcodec.encoder.proximal import Distortion, proximal_steps, with_bar
 from vqcodec.exact.priors.tables import Choice
 
@@ -29,21 +29,21 @@ def refine_for_looks(
     sizes: see whole_sizes; weight: what a bit counts against a squared error of one step^2.
     """
 
-    def quantize(latents: Latents) -> tuple[Choice, Latents, float]:
+    def quantize(latents: Latents) -> tuple[Sought, Latents, float]:
         check_wanted()
-        choice = encoder.choose(latents, quality, weight, alike=True)
-        return choice, encoder.latents(choice.codes), 0.0
+        sought = encoder.seek(latents, quality, weight)
+        return sought, encoder.latents(sought.choice.codes), 0.0
 
     def slope(decoded: Latents) -> tuple[float, Latents]:
         error, gradient = distortion.slope(decoded)
         away = np.clip(sizes * gradient, -_FARTHEST, _FARTHEST)
         return error, _SHARE * away + (1 - _SHARE) * (decoded - z)
 
-    def influence(choice: Choice, latents: Latents) -> Latents:
-        said: Latents = _INFLUENCE * (weight / 2 * encoder.influence(choice, latents, quality, weight))
+    def influence(sought: Sought, latents: Latents) -> Latents:
+        said: Latents = _INFLUENCE * (weight / 2 * encoder.influence(sought, latents, quality, weight))
         return -said.clip(-_FARTHEST_SAID, _FARTHEST_SAID)
 
     # Gradients are in steps here, and not in bits: one of 1 leads one step away.
     found = proximal_steps(Distortion(distortion.value, slope), np.float32(1), z, quantize, steps, influence)
     *_, (last, _) = with_bar(found, steps + 1)
-    return last
+    return last.choice

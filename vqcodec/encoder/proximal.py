@@ -22,7 +22,7 @@ from operator import add
 from typing import Any, NamedTuple, TypeVar
 
 from vqcodec.cores import check_wanted
-from vqcodec.encoder.choice import Encoder, Latents
+from vqcodec.encoder.choice import Encoder, Latents, Sought
 from vqcodec.exact.priors.tables import Choice
 
 T = TypeVar("T")
@@ -109,22 +109,22 @@ def refine(
     The last is not measured if the step before it has helped: then it has helped too (docs/lab/speed.md).
     """
 
-    def quantize(latents: Latents) -> tuple[Choice, Latents, float]:
+    def quantize(latents: Latents) -> tuple[Sought, Latents, float]:
         check_wanted()
-        choice = encoder.choose(latents, quality, weight, alike=True)
-        return choice, encoder.latents(choice.codes), encoder.bits(choice, quality)
+        sought = encoder.seek(latents, quality, weight)
+        return sought, encoder.latents(sought.choice.codes), encoder.bits(sought.choice, quality)
 
-    def influence(choice: Choice, latents: Latents) -> Latents:
-        said: Latents = _INFLUENCE * sizes * encoder.influence(choice, latents, quality, weight)
+    def influence(sought: Sought, latents: Latents) -> Latents:
+        said: Latents = _INFLUENCE * sizes * encoder.influence(sought, latents, quality, weight)
         return -said.clip(-_FARTHEST, _FARTHEST)
 
     found = proximal_steps(distortion, sizes, z, quantize, steps, influence)
     least, has_helped = math.inf, False
-    for step, (choice, cost) in enumerate(with_bar(found, steps + 1)):
+    for step, (sought, cost) in enumerate(with_bar(found, steps + 1)):
         if step == steps and has_helped:
-            return choice
+            return sought.choice
         if (bits := cost()) < least:
-            best, least, has_helped = choice, bits, step > 0
+            best, least, has_helped = sought.choice, bits, step > 0
         else:
             has_helped = False
     return best

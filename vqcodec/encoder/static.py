@@ -58,7 +58,7 @@ class StaticEncoder(Encoder):
 
     @pinned_torch()
     @torch.inference_mode()
-    def choose(self, z: Latents, quality: float, weight: float, alike: bool = False) -> Choice:
+    def choose(self, z: Latents, quality: float, weight: float) -> Choice:
         """Return what is chosen for z: each position gets its cheapest class; see Encoder.choose."""
         prior, latents = self.prior, torch.from_numpy(np.ascontiguousarray(z))[None]
         bits = torch.from_numpy(prior.table_costs[prior.table_map[prior.row(quality)]])

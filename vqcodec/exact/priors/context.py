@@ -132,9 +132,9 @@ class ContextPrior(Prior):
     def _tables_of_tile(self) -> Tables:
         return AdaptiveTables(self._sharing) if self.adapts else self.tables
 
-    def walk(self, grid: tuple[int, int], quality: float) -> IntegerWalk:
-        """Start predicting a latent grid (h, w)."""
-        return IntegerWalk(self, grid, self.row(quality))
+    def walk(self, grid: tuple[int, int], quality: float, traced: bool = False) -> IntegerWalk:
+        """Start predicting a latent grid (h, w), with traces or without."""
+        return IntegerWalk(self, grid, self.row(quality), traced)
 
     def encode(self, indices: IntArray, classes: IntArray, quality: float) -> bytes:
         """Return the rANS bytes of indices [2m, h, w] whose classes [d, h, w] an IntegerWalk gave at this quality."""

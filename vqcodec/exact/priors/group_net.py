@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vqcodec.errors import ModelError
 from vqcodec.exact.priors import masking, passes
-from vqcodec.exact.priors.integer_net import Dense, FloatArray
+from vqcodec.exact.priors.integer_net import BoolArray, Dense, FloatArray
 from vqcodec.exact.priors.linear import Linear
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+
+class Trace(NamedTuple):
+    """What the networks went through in a pass, for the way back through them.
+
+    first, second: bool [N, hidden], which activations of a layer changed with their sums; class_sums: float32 [N, n],
+    the sums of which deviation classes were made.
+    """
+
+    first: BoolArray
+    second: BoolArray
+    class_sums: FloatArray
+
+    def part(self, of: slice) -> Trace:
+        """Return that of a part of the places."""
+        return Trace(self.first[of], self.second[of], self.class_sums[of])
 
 
 class IntegerGroupNet:
@@ -64,15 +80,26 @@ class IntegerGroupNet:
         layers = [*self.first, self.second, self.out] + ([self.embed] if self.group else [])
         return max(layer.bound for layer in layers)
 
-    def run(self, phase: int, row: int, inputs: tuple[FloatArray, ...], count: int) -> FloatArray:
-        """Return the output sums [count, 2n].
+    def run(
+        self, phase: int, row: int, inputs: tuple[FloatArray, ...], count: int, trace: Trace | None = None
+    ) -> FloatArray:
+        """Return the output sums [count, 2n], and write what was gone through into a trace.
 
         `inputs` are what applies of: embeddings [count, 9 E], own inputs [count, offsets * n], roughness [count, n].
         """
-        first = self.first[phase]
-        hidden = first.activate(np.broadcast_to(first.sums(inputs, first.bias[row]), (count, len(first.shift))))
-        hidden = self.second.activate(self.second.sums((hidden,), self.second.bias))
-        return self.out.sums((hidden,), self.out.bias[row])
+        first, second = self.first[phase], self.second
+        sums = np.broadcast_to(first.sums(inputs, first.bias[row]), (count, len(first.shift)))
+        hidden = first.activate(sums, trace and trace.first)
+        hidden = second.activate(second.sums((hidden,), second.bias), trace and trace.second)
+        out = self.out.sums((hidden,), self.out.bias[row])
+        if trace is not None:
+            trace.class_sums[:] = out[:, self.n :]
+        return out
+
+    def new_trace(self, count: int) -> Trace:
+        """Return a trace of so many places, to be written into."""
+        first, second = (np.empty((count, len(layer.shift)), np.bool_) for layer in (self.first[0], self.second))
+        return Trace(first, second, np.empty((count, self.n), np.float32))
 
 
 class _Taker:

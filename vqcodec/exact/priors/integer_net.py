@@ -34,6 +34,7 @@ MEAN_LIMIT = 1 << 15
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.integer]
+BoolArray = npt.NDArray[np.bool_]
 N = TypeVar("N", bound=np.number)
 
 
@@ -76,12 +77,17 @@ class Dense:
         total += bias
         return total
 
-    def activate(self, sums: FloatArray) -> FloatArray:
-        """Return activations 0..127 for sums [N, outputs]."""
+    def activate(self, sums: FloatArray, follows: BoolArray | None = None) -> FloatArray:
+        """Return activations 0..127 for sums [N, outputs].
+
+        follows: where it is to be written which of them change with their sums, bool [N, outputs]: those within range.
+        """
         # Scaling by a power of two and adding a half are exact below 2^23.
         scaled: FloatArray = sums * np.exp2(-self.shift).astype(np.float32)
         scaled += np.float32(0.5)
         np.floor(scaled, out=scaled)
+        if follows is not None:
+            np.logical_and(scaled >= 0, scaled <= ACTIVATION_MAX, out=follows)
         return _within(scaled, 0, ACTIVATION_MAX)
 
 

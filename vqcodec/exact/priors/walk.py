@@ -11,6 +11,7 @@ import numpy.typing as npt
 from vqcodec.cores import in_parts
 from vqcodec.exact.bitstream.patterns import Offset
 from vqcodec.exact.priors import integer_net, masking, passes
+from vqcodec.exact.priors.group_net import Trace
 from vqcodec.exact.priors.integer_net import FloatArray
 from vqcodec.exact.priors.tables import Choice, IntArray
 
@@ -46,10 +47,14 @@ class IntegerPrediction(NamedTuple):
 
 
 class IntegerWalk:
-    """One grid on its way through the passes: what is known so far."""
+    """One grid on its way through the passes: what is known so far.
 
-    def __init__(self, prior: ContextPrior, grid: tuple[int, int], row: int) -> None:
+    traces: what networks went through, pass by pass, or None where nobody asks.
+    """
+
+    def __init__(self, prior: ContextPrior, grid: tuple[int, int], row: int, traced: bool = False) -> None:
         self.prior, self.grid, self.row = prior, grid, row
+        self.traces: list[Trace] | None = [] if traced else None
         self._spread = prior.spread[row].astype(np.int64)
         cells = grid[0] * grid[1]
         self._inside = passes.padded(np.arange(cells), grid[1])
@@ -79,16 +84,23 @@ class IntegerWalk:
 
     def predict(self, step: Pass) -> IntegerPrediction:
         """Return the means and classes of a pass."""
-        parts = in_parts(lambda part: self._predict(step._replace(places=step.places[part])), len(step.places), _LEAST)
+        count, trace = len(step.places), None
+        if self.traces is not None:
+            self.traces.append(trace := self.prior.nets[step.group].new_trace(count))
+
+        def part_of(part: slice) -> IntegerPrediction:
+            return self._predict(step._replace(places=step.places[part]), trace and trace.part(part))
+
+        parts = in_parts(part_of, count, _LEAST)
         if len(parts) == 1:
             return parts[0]
         return IntegerPrediction(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
-    def _predict(self, step: Pass) -> IntegerPrediction:
+    def _predict(self, step: Pass, trace: Trace | None) -> IntegerPrediction:
         net = self.prior.nets[step.group]
         n, shift, spread = net.n, net.out.shift, self._spread[step.channels]
         inputs, linear = self._inputs_of(step)
-        out = net.run(step.phase, self.row, inputs, len(step.places))
+        out = net.run(step.phase, self.row, inputs, len(step.places), trace)
         mean, count = integer_net.to_mean(out[:, :n], shift[:n], spread, linear), self.prior.deviation_classes
         classes = integer_net.to_deviation_class(out[:, n:], shift[n:], count)
         if net.usual is None:
