@@ -12,7 +12,7 @@ import numpy as np
 
 from vqcodec.cores import check_wanted
 from vqcodec.encoder.choice import Encoder, Latents, Sought
-from vqcodec.encoder.proximal import Distortion, proximal_steps, with_bar
+from vqcodec.encoder.proximal import Distortion, proximal_steps, pulled, with_bar
 from vqcodec.exact.priors.tables import Choice
 
 # Of the way from the analysis to the least squared error, and how many steps of the quantizer that is at most.
@@ -40,8 +40,7 @@ def refine_for_looks(
         return error, _SHARE * away + (1 - _SHARE) * (decoded - z)
 
     def influence(sought: Sought, latents: Latents) -> Latents:
-        said: Latents = _INFLUENCE * (weight / 2 * encoder.influence(sought, latents, quality, weight))
-        return -said.clip(-_FARTHEST_SAID, _FARTHEST_SAID)
+        return pulled(_INFLUENCE * weight / 2, encoder.influence(sought, latents, quality, weight), _FARTHEST_SAID)
 
     # Gradients are in steps here, and not in bits: one of 1 leads one step away.
     found = proximal_steps(Distortion(distortion.value, slope), np.float32(1), z, quantize, steps, influence)

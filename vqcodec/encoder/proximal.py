@@ -97,6 +97,12 @@ def proximal_steps(
         z = z + share * (lead - z)
 
 
+def pulled(rate: Latents | float, said: Latents, farthest: float) -> Latents:
+    """Return how far latents go for later ones' sake: against what they say times a rate, so many steps at most."""
+    away: Latents = rate * said
+    return -away.clip(-farthest, farthest)
+
+
 def _cost(distortion: Distortion, decoded: Array, bits: Array) -> Array:
     return bits + distortion.value(decoded)
 
@@ -115,8 +121,7 @@ def refine(
         return sought, encoder.latents(sought.choice.codes), encoder.bits(sought.choice, quality)
 
     def influence(sought: Sought, latents: Latents) -> Latents:
-        said: Latents = _INFLUENCE * sizes * encoder.influence(sought, latents, quality, weight)
-        return -said.clip(-_FARTHEST, _FARTHEST)
+        return pulled(_INFLUENCE * sizes, encoder.influence(sought, latents, quality, weight), _FARTHEST)
 
     found = proximal_steps(distortion, sizes, z, quantize, steps, influence)
     least, has_helped = math.inf, False
