@@ -165,6 +165,17 @@ def test_rows_of_a_codec_whose_settings_changed_are_dropped(tmp_path: Path) -> N
     assert not again.has(("a", "y", 5), ("psnr", "ssim"))
 
 
+def test_codecs_of_the_last_run_come_first_in_its_order(tmp_path: Path) -> None:
+    """So that a table has them on top, even where another run had measured those they are compared with."""
+    about: dict[str, dict[str, Any]] = {name: {"label": name, "settings": {}} for name in ("jpeg", "webp", "x", "y")}
+    journal = Journal(tmp_path, {"a": "hash"})
+    journal.declare({"jpeg": about["jpeg"], "x": about["x"], "webp": about["webp"]})
+    again = Journal(tmp_path, {"a": "hash"})
+    again.declare({"y": about["y"], "x": about["x"]})
+    assert list(again.codecs) == ["y", "x", "jpeg", "webp"]
+    assert list(Journal(tmp_path, {"a": "hash"}).codecs) == ["y", "x", "jpeg", "webp"]
+
+
 def test_results_inside_the_pictures_folder_are_not_pictures(pictures: Path, measured: list[measure.Task]) -> None:
     wanted = request(pictures, output=pictures / "results")
     first = evaluate(wanted)

@@ -36,11 +36,12 @@ class Journal:
             self._load()
 
     def declare(self, codecs: dict[str, dict[str, Any]]) -> None:
-        """Say label and settings of the codecs of this run, and write the journal anew."""
+        """Say label and settings of the codecs of this run, which come first from now on; write the journal anew."""
         for name, about in codecs.items():
             if self.codecs.get(name, about) != about:
                 self.rows = {key: row for key, row in self.rows.items() if key[1] != name}
-            self.codecs[name] = about
+        others = {name: about for name, about in self.codecs.items() if name not in codecs}
+        self.codecs = {**codecs, **others}
         with atomic_write(self.path, force=True) as file:
             for line in self._lines():
                 file.write(_encoded(line))
