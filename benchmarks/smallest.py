@@ -19,6 +19,7 @@ from looks import MEASURES
 from tqdm import tqdm
 
 from vqcodec.api import load_coder
+from vqcodec.choices import DEFAULT_EFFORT
 from vqcodec.errors import TargetError
 from vqcodec.evaluation import metrics
 from vqcodec.evaluation.codecs import FORMATS, EvalCodec
@@ -48,7 +49,7 @@ def pairs(paths: list[Path], codec: EvalCodec, names: list[str]) -> Iterator[Pai
         other = codec.encode(pixels, LOWEST[codec.name])
         theirs = metrics.compare(names, pixels, codec.decode(other))
         try:
-            found = seek(coder, Picture(pixels), Goal(max_bytes=len(other)), 1, lossy=True)
+            found = seek(coder, Picture(pixels), Goal(max_bytes=len(other)), DEFAULT_EFFORT, lossy=True)
         except TargetError:
             yield Pair(8 * len(other) / area, float("nan"), False, theirs, None)
             continue
