@@ -149,8 +149,11 @@ class Pulled(Counting):
         self.bits_per_step, self.asked = bits_per_step, list[float]()
 
     def choose(self, z: Latents, quality: float, weight: float) -> Choice:
+        raise AssertionError("a search asks for what is chosen where all bits count alike")
+
+    def seek(self, z: Latents, quality: float, weight: float) -> Sought:
         self.asked.append(round(float(z.item()), 3))
-        return super().choose(z, quality, weight)
+        return Sought(super().choose(z, quality, weight))
 
     def influence(self, sought: Sought, z: Latents, quality: float, weight: float) -> Latents:
         return np.full_like(z, self.bits_per_step)

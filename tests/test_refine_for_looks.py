@@ -12,7 +12,7 @@ import torch
 from tiny import picture_set
 
 from vqcodec.coder import Coder, quick_coder
-from vqcodec.encoder.choice import Encoder, Latents
+from vqcodec.encoder.choice import Encoder, Latents, Sought
 from vqcodec.encoder.looks import refine_for_looks
 from vqcodec.encoder.proximal import Distortion, whole_sizes
 from vqcodec.evaluation.metrics import psnr
@@ -30,7 +30,10 @@ class Thousandths(Encoder):
     """An encoder of whole thousandths, which are nearly what is wanted."""
 
     def choose(self, z: Latents, quality: float, weight: float) -> Choice:
-        return Choice(np.zeros(0, np.uint16), np.zeros(0, np.uint8), np.rint(1000 * z))
+        raise AssertionError("a search asks for what is chosen where all bits count alike")
+
+    def seek(self, z: Latents, quality: float, weight: float) -> Sought:
+        return Sought(Choice(np.zeros(0, np.uint16), np.zeros(0, np.uint8), np.rint(1000 * z)))
 
     def latents(self, codes: npt.NDArray[Any]) -> Latents:
         return (codes / 1000).astype(np.float32)
