@@ -60,13 +60,33 @@ def test_a_second_run_measures_only_what_is_new(pictures: Path, measured: list[m
     assert set(row["metrics"]) == {"psnr", "ssim", "haarpsi"}
 
 
-def test_an_interrupted_run_goes_on(pictures: Path, measured: list[measure.Task]) -> None:
-    def interrupt(rows: Iterable[Row], total: int) -> Iterator[Row]:
-        for number, row in enumerate(rows):
-            if number == 7:
-                raise KeyboardInterrupt
-            yield row
+def interrupt(rows: Iterable[Row], total: int) -> Iterator[Row]:
+    """Ctrl-C at the eighth row: one codec has two pictures then, the other one."""
+    for number, row in enumerate(rows):
+        if number == 7:
+            raise KeyboardInterrupt
+        yield row
 
+
+def unfinished(codec: str, count: int) -> str:
+    """The sentence on a codec that was measured on `count` of the three pictures."""
+    return (
+        f"{codec} was measured on {count} of 3 pictures, and its curve is of those alone; evaluate it again with all "
+        "of them before comparing"
+    )
+
+
+def test_what_an_interrupted_run_left_of_another_codec_is_said(pictures: Path) -> None:
+    """Its curve would stand beside the others' as if it were of the same pictures."""
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.run(request(pictures), [].append, interrupt)
+    notes: list[str] = []
+    evaluate(request(pictures, codecs=["jpeg"]), notes)
+    assert notes == [unfinished("webp", 1)]
+
+
+def test_an_interrupted_run_goes_on(pictures: Path, measured: list[measure.Task]) -> None:
     with pytest.raises(KeyboardInterrupt):
         evaluation.run(request(pictures), [].append, interrupt)
     journal = pictures.parent / "results" / "journal.jsonl"
@@ -143,12 +163,15 @@ def test_a_codec_that_fails_is_reported_and_tried_again(pictures: Path, monkeypa
     notes: list[str] = []
     results = evaluate(request(pictures), notes)
     assert [row["error"] for row in results["failures"]] == ["ValueError: too flat"] * 3
-    assert notes == [f"below/small.png with webp at {q}: ValueError: too flat" for q in (20, 60, 90)]
+    failures = [f"below/small.png with webp at {q}: ValueError: too flat" for q in (20, 60, 90)]
+    assert notes == [*failures, unfinished("webp", 2)]
     assert "below/small.png, webp at 20: ValueError: too flat" in (
         pictures.parent / "results" / "report.html"
     ).read_text(encoding="utf-8")
     monkeypatch.undo()
-    assert evaluate(request(pictures))["failures"] == []
+    notes.clear()
+    assert evaluate(request(pictures), notes)["failures"] == []
+    assert notes == []
 
 
 def test_rows_of_a_codec_whose_settings_changed_are_dropped(tmp_path: Path) -> None:

@@ -71,6 +71,20 @@ def summarize(journal: Journal, skipped: dict[str, str], anchors: Sequence[dict[
     }
 
 
+def unfinished(results: Results) -> list[str]:
+    """Return a sentence on each codec that was measured on fewer pictures than others: its curve is of those alone."""
+    measured: dict[str, set[str]] = {}
+    for row in results["rows"]:
+        measured.setdefault(row["codec"], set()).add(row["picture"])
+    most = max(map(len, measured.values()), default=0)
+    return [
+        f"{codec} was measured on {len(found)} of {most} pictures, and its curve is of those alone; evaluate it again "
+        "with all of them before comparing"
+        for codec, found in measured.items()
+        if len(found) < most
+    ]
+
+
 def compact(results: Results) -> Results:
     """Return results without the rows of single pictures."""
     return {key: value for key, value in results.items() if key != "rows"}

@@ -98,6 +98,8 @@ def run(request: Request, note: Callable[[str], None], progress: Progress = lamb
     if "rfid" in names:
         _add_rfid(journal, pictures, codecs)
     results = report.summarize(journal, pictures.skipped, anchors)
+    for sentence in report.unfinished(results):
+        note(sentence)
     report.write(request.output, results, anchors, _thumbnails(pictures))
     return results
 
