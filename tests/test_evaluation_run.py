@@ -17,7 +17,7 @@ from tiny import Run, picture
 
 from vqcodec.errors import OutputError, SettingsError
 from vqcodec.evaluation import codecs, metrics
-from vqcodec.evaluation.eval import measure
+from vqcodec.evaluation.eval import measure, report
 from vqcodec.evaluation.eval import run as evaluation
 from vqcodec.evaluation.eval.journal import Journal
 
@@ -172,6 +172,12 @@ def test_a_codec_that_fails_is_reported_and_tried_again(pictures: Path, monkeypa
     notes.clear()
     assert evaluate(request(pictures), notes)["failures"] == []
     assert notes == []
+
+
+def test_codecs_of_as_many_but_other_pictures_are_said_too() -> None:
+    rows = [{"codec": "jpeg", "picture": name} for name in "ab"] + [{"codec": "webp", "picture": name} for name in "bc"]
+    assert report.unfinished({"rows": rows}) == [unfinished("jpeg", 2), unfinished("webp", 2)]
+    assert report.unfinished({"rows": rows[:2]}) == report.unfinished({"rows": []}) == []
 
 
 def test_rows_of_a_codec_whose_settings_changed_are_dropped(tmp_path: Path) -> None:

@@ -72,16 +72,16 @@ def summarize(journal: Journal, skipped: dict[str, str], anchors: Sequence[dict[
 
 
 def unfinished(results: Results) -> list[str]:
-    """Return a sentence on each codec that was measured on fewer pictures than others: its curve is of those alone."""
+    """Return a sentence on each codec that lacks pictures which others were measured on: its curve is of its own."""
     measured: dict[str, set[str]] = {}
     for row in results["rows"]:
         measured.setdefault(row["codec"], set()).add(row["picture"])
-    most = max(map(len, measured.values()), default=0)
+    everything = set().union(*measured.values())
     return [
-        f"{codec} was measured on {len(found)} of {most} pictures, and its curve is of those alone; evaluate it again "
-        "with all of them before comparing"
+        f"{codec} was measured on {len(found)} of {len(everything)} pictures, and its curve is of those alone; "
+        "evaluate it again with all of them before comparing"
         for codec, found in measured.items()
-        if len(found) < most
+        if found != everything
     ]
 
 
